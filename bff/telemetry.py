@@ -1,0 +1,88 @@
+"""Logs and metrics, of which nothing may hold a secret.
+
+A log line is one JSON object of allow-listed fields. Metrics have the prefix `bff_` and labels from small
+fixed sets. Anyone may import this module; it imports nothing of ours.
+"""
+
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Mapping
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, Final, TextIO
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+REGISTRY: Final = CollectorRegistry()
+REQUESTS: Final = Counter(
+    "bff_requests", "Requests answered", ["route", "method", "status"], registry=REGISTRY
+)
+REQUEST_SECONDS: Final = Histogram(
+    "bff_request_seconds", "Time to the end of an answer", ["area"], registry=REGISTRY
+)
+UPSTREAM_CALLS: Final = Counter(
+    "bff_upstream_calls",
+    "Token calls to Emporix by what came of them",
+    ["call", "outcome"],
+    registry=REGISTRY,
+)
+RENEWALS: Final = Counter(
+    "bff_renewals", "Renewals by kind of session and outcome", ["kind", "outcome"], registry=REGISTRY
+)
+SESSIONS: Final = Counter("bff_sessions", "Sessions begun and ended", ["kind", "event"], registry=REGISTRY)
+LIMITS_OPEN: Final = Counter(
+    "bff_limits_open", "Rate limits that let through because their store did not answer", registry=REGISTRY
+)
+
+request_id: ContextVar[str] = ContextVar("request_id", default="-")
+
+_FIELDS: Final = frozenset(
+    {
+        "account", "area", "client", "code", "detail", "durationMs", "frames", "host", "kind", "method", "outcome",
+        "port", "reason", "route", "session", "signal", "status", "upstreamStatus", "version",
+    }
+)  # fmt: skip
+# Whose message texts are known to hold no secret; of any other logger only the place is told.
+_SPOKEN: Final = ("bff", "uvicorn")
+
+
+def event(logger: logging.Logger, name: str, *, level: int = logging.INFO, **fields: Any) -> None:
+    """Log one event with allow-listed fields; others are dropped."""
+    logger.log(level, name, extra={"fields": fields})
+
+
+class JsonFormatter(logging.Formatter):
+    """Renders a record as one JSON object a line: allow-listed fields, no exception texts."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        spoken = record.name.partition(".")[0] in _SPOKEN
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage() if spoken else "a library's message",
+            "requestId": request_id.get(),
+        }
+        fields: Mapping[str, Any] = getattr(record, "fields", {})
+        line |= {name: value for name, value in fields.items() if name in _FIELDS}
+        if record.exc_info and record.exc_info[0] is not None:
+            # An exception's own text may quote a request: its kind and its frames say where to look.
+            line["exception"] = record.exc_info[0].__name__
+            line["frames"] = [
+                f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}"
+                for frame in traceback.extract_tb(record.exc_info[2])
+            ]
+        return json.dumps(line, default=str)
+
+
+def configure_logging(stream: TextIO | None = None, *, level: int = logging.INFO) -> None:
+    """Send everything that is logged in this process to `stream` (standard error) as JSON lines."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(handlers=[handler], level=level, force=True)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
