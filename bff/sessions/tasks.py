@@ -1,0 +1,36 @@
+"""Work that must end once it has begun, whoever waits for it: a leaving client cancels only its own waiting."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Tasks:
+    """Runs coroutines as tasks of their own and knows which still run."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[Any]] = set()
+
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Start `work`; it is kept from the garbage collector until it ends."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    async def finish(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run `work` to its end and return what it returns, even if whoever awaits this is cancelled."""
+        return await asyncio.shield(self.start(work))
+
+    async def drain(self) -> None:
+        """Wait until everything that was started has ended."""
+        while self._running:
+            await asyncio.wait(self._running)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        # An error that nobody waits for any more is not an unhandled one: whoever came next saw its effect.
+        if not task.cancelled():
+            task.exception()
