@@ -1,0 +1,368 @@
+"""The route table: what is open, which token goes along, and what an operator's file may change."""
+
+import tomllib
+from collections import Counter
+from importlib.resources import files
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bff.errors import Forbidden, RouteNotAllowed
+from bff.proxy.routes import METHODS, Match, Route, RouteTable, RouteTableError, TokenKind, load_route_table
+
+TENANT = "acmeshop"
+BUILT_IN = load_route_table(TENANT)
+DOCUMENT = tomllib.loads(files("bff.proxy").joinpath("routes.toml").read_text("utf-8"))
+
+
+def segments(path: str) -> tuple[str, ...]:
+    return tuple(path.split("/")[1:])
+
+
+def match(method: str, path: str, table: RouteTable = BUILT_IN) -> Match:
+    return table.match(method, segments(path))
+
+
+def extended(*lines: str) -> RouteTable:
+    return load_route_table(TENANT, "\n".join(["[routes]", *lines]))
+
+
+def mistakes(*lines: str) -> tuple[str, ...]:
+    with pytest.raises(RouteTableError) as caught:
+        extended(*lines)
+    return caught.value.mistakes
+
+
+def operations(section: str) -> list[tuple[str, str, str]]:
+    return [
+        (method, key.partition(" ")[2], rule)
+        for key, rule in DOCUMENT[section].items()
+        for method in key.partition(" ")[0].split(",")
+    ]
+
+
+def example(template: str) -> str:
+    return "/".join(
+        TENANT if part == "{tenant}" else "x1" if part.startswith("{") else part
+        for part in template.split("/")
+    )
+
+
+def test_the_built_in_table_holds_every_operation_of_the_reference_once() -> None:
+    counts = {section: len(operations(section)) for section in DOCUMENT}
+    assert counts == {"allow": 159, "opt-in": 38, "never": 453}
+    assert Counter(rule for _, _, rule in operations("never")) == {"block": 444, "intercept": 9}
+    every = Counter((m, p) for section in DOCUMENT for m, p, _ in operations(section))
+    assert set(every.values()) == {1}
+    assert len(BUILT_IN.routes()) == 159
+
+
+def test_built_in_tokens() -> None:
+    kinds = Counter(route.token for route in BUILT_IN.routes())
+    assert kinds == {
+        TokenKind.PUBLIC: 61,
+        TokenKind.SESSION: 36,
+        TokenKind.CUSTOMER: 57,
+        TokenKind.ANONYMOUS: 5,
+    }
+    assert [r.name for r in BUILT_IN.routes() if r.once] == ["POST /checkout/{tenant}/checkouts/order"]
+    assert {r.template.split("/")[1] for r in BUILT_IN.routes() if r.session_id} == {"cart"}
+    assert {r.method for r in BUILT_IN.routes() if r.browser_cache} == {"GET"}
+
+
+def test_what_is_allowed_is_found() -> None:
+    for method, template, rule in operations("allow"):
+        found = match(method, example(template))
+        assert found.route.name == f"{method} {template}"
+        assert found.route.token == rule.partition(" ")[0]
+        assert found.tenant == (TENANT if "{tenant}" in template else None)
+
+
+@pytest.mark.parametrize("section", ["opt-in", "never"])
+def test_what_is_off_is_refused(section: str) -> None:
+    for method, template, _ in operations(section):
+        with pytest.raises(RouteNotAllowed):
+            match(method, example(template))
+
+
+def test_what_is_opt_in_can_be_switched_on() -> None:
+    lines = [f'"{key}" = "on"' for key in DOCUMENT["opt-in"]]
+    table = extended(*lines)
+    assert len(table.routes()) == 159 + 38
+    for method, template, rule in operations("opt-in"):
+        found = match(method, example(template), table)
+        assert found.route.name == f"{method} {template}"
+        assert found.route.token == rule
+
+
+@pytest.mark.parametrize("rule", ["on", "off", "public", "customer"])
+def test_what_is_never_can_not_be_touched(rule: str) -> None:
+    lines = [f'"{method} {template}" = "{rule}"' for method, template, _ in operations("never")]
+    found = mistakes(*lines)
+    assert all("by anybody" in mistake for mistake in found)
+    assert len(found) == 453
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        (
+            "POST",
+            "/checkout/acmeshop/checkouts/order",
+            Route(
+                "POST",
+                "/checkout/{tenant}/checkouts/order",
+                TokenKind.SESSION,
+                saas_token="required",
+                once=True,
+            ),
+        ),
+        (
+            "POST",
+            "/cart/acmeshop/carts",
+            Route("POST", "/cart/{tenant}/carts", TokenKind.SESSION, saas_token="optional", session_id=True),
+        ),
+        (
+            "GET",
+            "/order-v2/acmeshop/orders",
+            Route("GET", "/order-v2/{tenant}/orders", TokenKind.CUSTOMER, saas_token="optional"),
+        ),
+        (
+            "DELETE",
+            "/return/acmeshop/returns/r1",
+            Route("DELETE", "/return/{tenant}/returns/{returnId}", TokenKind.CUSTOMER, saas_token="required"),
+        ),
+        ("GET", "/product/acmeshop/products", Route("GET", "/product/{tenant}/products", TokenKind.PUBLIC)),
+        (
+            "GET",
+            "/site/acmeshop/sites",
+            Route("GET", "/site/{tenant}/sites", TokenKind.PUBLIC, browser_cache=True),
+        ),
+        ("GET", "/brand/brands/b1", Route("GET", "/brand/brands/{brandId}", TokenKind.PUBLIC)),
+        (
+            "POST",
+            "/customer/acmeshop/signup/optin/refresh_token",
+            Route("POST", "/customer/{tenant}/signup/optin/refresh_token", TokenKind.ANONYMOUS),
+        ),
+        (
+            "GET",
+            "/category/acmeshop/categories/categoryTree",
+            Route("GET", "/category/{tenant}/categories/categoryTree", TokenKind.PUBLIC),
+        ),
+        (
+            "HEAD",
+            "/product/acmeshop/products/p1",
+            Route("GET", "/product/{tenant}/products/{productId}", TokenKind.PUBLIC),
+        ),
+        (
+            "GET",
+            "/product/acmeshop/products/urn:yaas:acmeshop;p1",
+            Route("GET", "/product/{tenant}/products/{productId}", TokenKind.PUBLIC),
+        ),
+    ],
+)
+def test_the_route_says_how_to_send(method: str, path: str, expected: Route) -> None:
+    assert match(method, path).route == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/customer/acmeshop/signup/optin/refresh_token"),
+        ("GET", "/customer/acmeshop/signup/optin/0123"),
+        ("HEAD", "/customer/acmeshop/signup/optin/0123"),
+        ("HEAD", "/customer/acmeshop/logout"),
+        ("GET", "/customer/othershop/logout"),
+        ("GET", "/nothing/acmeshop/here"),
+        ("GET", "/nothing/othershop/here"),
+        ("GET", "/product/acmeshop"),
+        ("GET", "/product/acmeshop/products/p1/more"),
+        ("GET", "/Product/acmeshop/products"),
+        ("get", "/product/acmeshop/products"),
+        ("OPTIONS", "/product/acmeshop/products"),
+        ("TRACE", "/product/acmeshop/products"),
+        ("GET", "/" + "/".join(["x"] * 4000)),
+        # What the open {site} and the closed delivery-times share is closed.
+        ("GET", "/shipping/acmeshop/delivery-times/zones"),
+        ("GET", "/shipping/acmeshop/actualDeliveryWindows/cgrelations"),
+        # A server that ends a segment at `;` would read a closed path.
+        ("GET", "/shipping/acmeshop/delivery-times;v=1/zones"),
+    ],
+)
+def test_everything_else_is_refused(method: str, path: str) -> None:
+    with pytest.raises(RouteNotAllowed):
+        match(method, path)
+
+
+@pytest.mark.parametrize("tenant", ["othershop", "ACMESHOP", "acmeshop;x", "{tenant}"])
+def test_another_tenant_is_forbidden(tenant: str) -> None:
+    with pytest.raises(Forbidden):
+        match("GET", f"/product/{tenant}/products")
+
+
+def test_routes_are_sorted() -> None:
+    keys = [(r.template, METHODS.index(r.method)) for r in BUILT_IN.routes()]
+    assert keys == sorted(keys)
+
+
+def test_an_operator_adds_overrides_and_switches_off() -> None:
+    table = extended(
+        '"GET /caas-indexing/{tenant}/project/configuration" = "public"',
+        '"GET,HEAD /order-v2/{tenant}/subscriptions" = "customer saas-token"',
+        '"GET /product/{tenant}/products/{id}" = "session"',
+        '"GET /category/{tenant}/categories/categoryTree" = "off"',
+        '"GET /price/{tenant}/prices" = "session"',
+        '"GET /iam/{tenant}/users/me" = "off"',
+    )
+    assert match("GET", "/caas-indexing/acmeshop/project/configuration", table).tenant == TENANT
+    assert match("GET", "/order-v2/acmeshop/subscriptions", table).route.saas_token == "required"
+    assert match("HEAD", "/order-v2/acmeshop/subscriptions", table).route.method == "HEAD"
+    assert match("GET", "/product/acmeshop/products/p1", table).route.token is TokenKind.SESSION
+    assert match("GET", "/price/acmeshop/prices", table).route.token is TokenKind.SESSION
+    assert match("GET", "/category/acmeshop/categories/c1", table).tenant == TENANT
+    for path in ("/category/acmeshop/categories/categoryTree", "/iam/acmeshop/users/me"):
+        with pytest.raises(RouteNotAllowed):
+            match("GET", path, table)
+    with pytest.raises(Forbidden):
+        match("GET", "/caas-indexing/othershop/project/configuration", table)
+
+
+def test_a_wide_addition_does_not_open_what_is_closed() -> None:
+    table = extended('"GET,POST,HEAD /customer/{tenant}/{what}" = "session"')
+    assert match("GET", "/customer/acmeshop/news", table).tenant == TENANT
+    for method, path in (
+        ("GET", "logout"),
+        ("HEAD", "logout"),
+        ("POST", "login"),
+        ("GET", "refreshauthtoken"),
+    ):
+        with pytest.raises(RouteNotAllowed):
+            match(method, f"/customer/acmeshop/{path}", table)
+
+
+@pytest.mark.parametrize("text", ["", "# nothing", "[routes]"])
+def test_an_empty_file_changes_nothing(text: str) -> None:
+    assert load_route_table(TENANT, text).routes() == BUILT_IN.routes()
+
+
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [
+        ('"FETCH /x/{tenant}/y" = "public"', "unknown method 'FETCH'"),
+        ('"get /x/{tenant}/y" = "public"', "unknown method"),
+        ('"GET, POST /x/{tenant}/y" = "public"', "unknown method"),
+        ('"/x/{tenant}/y" = "public"', "unknown method"),
+        ('"GET x/{tenant}/y" = "public"', "starts with /"),
+        ('"GET" = "public"', "starts with /"),
+        ('"GET /" = "public"', "a segment must be"),
+        ('"GET /x//y" = "public"', "a segment must be"),
+        ('"GET /x/{tenant}/y/" = "public"', "a segment must be"),
+        ('"GET /x/{tenant}/a%20b" = "public"', "a segment must be"),
+        ('"GET /x/{tenant}/y?z=1" = "public"', "a segment must be"),
+        ('"GET /x/{tenant}/y#z" = "public"', "a segment must be"),
+        ('"GET /x/{tenant}/a b" = "public"', "a segment must be"),
+        ('"GET /x/{tenant}/y-{id}" = "public"', "a segment must be"),
+        ('"GET /x/{tenant}/{}" = "public"', "a segment must be"),
+        ('"GET /x/{tenant}/ü" = "public"', "a segment must be"),
+        ('"GET /x/../y" = "public"', "dot segments"),
+        ('"GET /x/{tenant}/." = "public"', "dot segments"),
+        ('"GET /x/{tenant}/{a}/{a}" = "public"', "named twice"),
+        ('"GET /{service}/{tenant}" = "public"', "first segment"),
+        ('"GET /x/{shop}/y" = "public"', "second segment"),
+        ('"GET /product/{t}/products" = "public"', "second segment"),
+        ('"GET /product/othershop/products" = "public"', "second segment"),
+        ('"GET /oauth/anything" = "public"', "hands out tokens"),
+        ('"POST /customerlogin/{tenant}/x" = "public"', "hands out tokens"),
+        ('"GET /x/{tenant}/y" = "admin"', "unknown token 'admin'"),
+        ('"GET /x/{tenant}/y" = ""', "unknown token ''"),
+        ('"GET /x/{tenant}/y" = "On"', "unknown token"),
+        ('"GET /x/{tenant}/y" = "public fast"', "unknown flag 'fast'"),
+        ('"GET /x/{tenant}/y" = "public saas-token"', "no session"),
+        ('"GET /x/{tenant}/y" = "anonymous session-id"', "no session"),
+        ('"GET /x/{tenant}/y" = "customer browser-cache"', "only a public answer"),
+        ('"GET /x/{tenant}/y" = "customer saas-token saas-token-optional"', "contradict"),
+        ('"GET /x/{tenant}/y" = "session once once"', "repeated"),
+        ('"GET /x/{tenant}/y" = true', "must be a string"),
+        ('"GET /x/{tenant}/y" = "on"', "not opt-in"),
+        ('"GET /product/{tenant}/products" = "on"', "not opt-in"),
+        ('"GET /x/{tenant}/y" = "off"', "not in the table"),
+        ('"GET,GET /x/{tenant}/y" = "public"', "given twice"),
+        ('"POST /oauth/token" = "on"', "hands out tokens"),
+        ('"GET /customer/{tenant}/logout" = "session"', "by anybody"),
+        ('"HEAD /customer/{tenant}/logout" = "session"', "by anybody"),
+        ('"GET /customer/{tenant}/signup/optin/{t}" = "public"', "by anybody"),
+        ('"GET /customer/{tenant}/signup/optin/fixed" = "public"', "by anybody"),
+        ('"GET /session-context/{tenant}/context/{other}" = "session"', "by anybody"),
+    ],
+)
+def test_a_mistake_is_named(line: str, part: str) -> None:
+    found = mistakes(line)
+    assert any(part in mistake for mistake in found), found
+
+
+def test_all_mistakes_are_named_at_once() -> None:
+    found = mistakes(
+        '"FETCH /x" = "nobody"',
+        '"GET /x/{tenant}/{a}" = "public"',
+        '"GET /x/{tenant}/{b}" = "public"',
+        '"POST /oauth/token" = "on"',
+    )
+    assert len(found) == 4
+    assert [mistake for mistake in found if "given twice" in mistake]
+
+
+@pytest.mark.parametrize("text", ["[routes", '[routes]\n"GET /a" = "public"\n"GET /a" = "public"'])
+def test_bad_toml_is_one_mistake(text: str) -> None:
+    with pytest.raises(RouteTableError, match="not TOML") as caught:
+        load_route_table(TENANT, text)
+    assert len(caught.value.mistakes) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "part"), [("routes = 1", "must be a table"), ("[route]", "only \\[routes\\]")]
+)
+def test_other_tables_are_mistakes(text: str, part: str) -> None:
+    with pytest.raises(RouteTableError, match=part):
+        load_route_table(TENANT, text)
+
+
+TEMPLATES = st.lists(st.sampled_from(["a", "b", "{p}"]), min_size=1, max_size=4).map(
+    lambda s: "/" + "/".join(s)
+)
+
+
+def matches(template: str, path: str) -> bool:
+    pattern, parts = segments(template), segments(path)
+    return len(pattern) == len(parts) and all(p in ("{p}", s) for p, s in zip(pattern, parts, strict=True))
+
+
+def dominates(one: str, other: str) -> bool:
+    pairs = zip(segments(one), segments(other), strict=True)
+    return all(a != "{p}" or b == "{p}" for a, b in pairs)
+
+
+@given(
+    allowed=st.sets(TEMPLATES, max_size=6),
+    refused=st.sets(TEMPLATES, max_size=6),
+    path=st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=4).map(lambda s: "/" + "/".join(s)),
+)
+def test_an_open_route_wins_only_where_it_is_as_literal_as_every_closed_one(
+    allowed: set[str], refused: set[str], path: str
+) -> None:
+    refused -= allowed
+    table = RouteTable(
+        TENANT,
+        [Route("GET", template, TokenKind.PUBLIC) for template in allowed],
+        [("GET", template) for template in refused],
+    )
+    try:
+        winner = match("GET", path, table).route.template
+    except RouteNotAllowed:
+        fitting = [t for t in allowed if matches(t, path)]
+        assert not fitting or any(matches(t, path) for t in refused)
+        return
+    assert winner in allowed
+    assert matches(winner, path)
+    assert all(dominates(winner, other) for other in refused if matches(other, path))
+    assert not any(matches(t, path) and t != winner and dominates(t, winner) for t in allowed)
