@@ -1,0 +1,232 @@
+"""The composition root: from settings to an ASGI application. Only this module and `__main__` read settings."""
+
+import asyncio
+import logging
+import os
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from limits.aio.storage import RedisClusterStorage, RedisStorage, Storage
+from redis.asyncio import Redis
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from bff.crypto import KeyRing
+from bff.emporix.auth import EmporixAuth
+from bff.emporix.client import EmporixClient
+from bff.endpoints.api import ApiEndpoint
+from bff.endpoints.auth import AuthEndpoints
+from bff.endpoints.door import Door
+from bff.endpoints.ops import health_routes, metrics_route
+from bff.errors import BffError, InvalidRequest, MethodNotAllowed, NotFound
+from bff.middleware.cors import Cors
+from bff.middleware.request_context import RequestContext
+from bff.middleware.security_headers import SecurityHeaders
+from bff.problems import problem_response
+from bff.proxy.forwarder import Forwarder
+from bff.proxy.routes import RouteTable, load_route_table
+from bff.proxy.upstream import HttpxUpstream
+from bff.server import DRAINING
+from bff.sessions.connection import TIMEOUT_SECONDS, connect
+from bff.sessions.credentials import Credentials
+from bff.sessions.guests import Guests, SharedGuest
+from bff.sessions.limits import Limits
+from bff.sessions.locks import Locks
+from bff.sessions.manager import SessionManager
+from bff.sessions.models import Lifetimes
+from bff.sessions.renewal import Renewer
+from bff.sessions.store import AnyRedis, SessionStore
+from bff.sessions.tasks import Tasks
+from bff.settings import Settings, load_settings
+from bff.telemetry import configure_logging
+
+_FINISH_SECONDS: Final = 20.0
+_log = logging.getLogger(__name__)
+
+Clock = Callable[[], float]
+
+
+class Proxy:
+    """The proxy as an ASGI application.
+
+    Args:
+        settings: what it is to be.
+        draining: whether the process has been told to end.
+        fallback: serves every path that is not the proxy's own, such as a storefront on the same origin.
+        clock: seconds since the epoch.
+        random_bytes: the source of ids, secrets and nonces.
+
+    Raises:
+        RouteTableError: the operator's route file is wrong.
+        ValueError: the Redis URL is none.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        draining: Callable[[], bool] = lambda: False,
+        fallback: ASGIApp | None = None,
+        clock: Clock = time.time,  # noqa: TID251 - the one place where the wall clock comes in
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        self._redis = connect(settings.redis_url)
+        self._emporix = EmporixClient(settings.upstream_url)
+        self._upstream = HttpxUpstream(settings.upstream_url)
+        self._tasks = Tasks()
+        ring = KeyRing([(spec.kid, spec.key) for spec in settings.keys], settings.tenant, random_bytes)
+        self.store = SessionStore(
+            self._redis, ring.record_sealer(), settings.tenant, clock=clock, random_bytes=random_bytes
+        )
+        manager = self._manager(settings, ring, clock, random_bytes)
+        credentials = Credentials(
+            ring,
+            cookie_name=settings.cookie_name,
+            secure=settings.secure,
+            same_site=settings.cookie_samesite,
+        )
+        door = Door(
+            manager,
+            credentials,
+            public_origin=settings.public_origin,
+            allowed_origins=settings.allowed_origins,
+            clock=clock,
+        )
+        self._api = ApiEndpoint(door, manager, _route_table(settings), self._forwarder(settings, clock))
+        self._health = health_routes(self.store, draining)
+        self._own = Starlette(
+            routes=[*AuthEndpoints(manager, door).routes(), *self._health],
+            lifespan=self._lifespan,
+            exception_handlers={BffError: _told, HTTPException: _told},
+        )
+        self._own.router.redirect_slashes = False
+        self._fallback = fallback or self._own
+        self._stack: ASGIApp = RequestContext(
+            SecurityHeaders(
+                Cors(self._dispatch, origins=(settings.public_origin, *settings.allowed_origins)),
+                secure=settings.secure,
+            ),
+            trusted_proxies=settings.trusted_proxies,
+            monotonic=time.monotonic,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._stack(scope, receive, send)
+
+    def admin(self) -> ASGIApp:
+        """Return what the second listener serves."""
+        return Starlette(routes=[*self._health, metrics_route()], exception_handlers={HTTPException: _told})
+
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._own(scope, receive, send)
+        elif scope["path"].startswith("/api/"):
+            await self._api(scope, receive, send)
+        elif scope["path"].startswith("/auth/") or scope["path"] in {"/livez", "/readyz"}:
+            await self._own(scope, receive, send)
+        else:
+            await self._fallback(scope, receive, send)
+
+    @asynccontextmanager
+    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        """Nothing is asked of Redis or upstream at the start: an outage then heals without a restart."""
+        try:
+            yield
+        finally:
+            # What was begun is ended first: a renewal that upstream has answered must be stored.
+            try:
+                async with asyncio.timeout(_FINISH_SECONDS):
+                    await self._tasks.drain()
+            except TimeoutError:
+                _log.warning("unfinished work at the end")
+            await self._emporix.aclose()
+            await self._upstream.aclose()
+            await self._redis.aclose()
+
+    def _manager(
+        self, settings: Settings, ring: KeyRing, clock: Clock, random_bytes: Callable[[int], bytes]
+    ) -> SessionManager:
+        store, tasks = self.store, self._tasks
+        emporix = EmporixAuth(
+            self._emporix, tenant=settings.tenant, client_id=settings.client_id, clock=clock
+        )
+        guest = Lifetimes(settings.guest_idle_seconds, settings.guest_max_seconds)
+        customer = Lifetimes(settings.customer_idle_seconds, settings.customer_max_seconds)
+        locks = Locks(store, clock=time.monotonic, jitter=secrets.SystemRandom().random)
+        guests = Guests(store, emporix, guest, clock=clock, random_bytes=random_bytes)
+        shared = SharedGuest(
+            store,
+            emporix,
+            locks,
+            tasks,
+            ring.digest("shared guest"),
+            lifetime=guest.absolute,
+            skew=settings.refresh_skew_seconds,
+            site_code=settings.site_code,
+            clock=clock,
+        )
+        renewer = Renewer(
+            store, emporix, guests, shared, locks, tasks, skew=settings.refresh_skew_seconds, clock=clock
+        )
+        limits = Limits(
+            _counters(settings, self._redis),
+            settings.tenant,
+            login=(settings.login_rate.count, settings.login_rate.seconds),
+            guest=(settings.guest_rate.count, settings.guest_rate.seconds),
+        )
+        return SessionManager(
+            store, emporix, guests, shared, renewer, locks, tasks, limits, customers=customer, clock=clock
+        )
+
+    def _forwarder(self, settings: Settings, clock: Clock) -> Forwarder:
+        return Forwarder(
+            self._upstream,
+            upstream_origin=settings.upstream_url,
+            tenant=settings.tenant,
+            max_body_bytes=settings.max_body_bytes,
+            clock=clock,
+        )
+
+
+def from_environment() -> Proxy:
+    """Build the proxy of a worker process."""
+    configure_logging()
+    return Proxy(load_settings(os.environ), draining=DRAINING)
+
+
+def _route_table(settings: Settings) -> RouteTable:
+    extra = None if settings.routes_file is None else settings.routes_file.read_text(encoding="utf-8")
+    return load_route_table(settings.tenant, extra)
+
+
+def _counters(settings: Settings, redis: AnyRedis) -> Storage:
+    """Return where rate limits are counted: the sessions' Redis, through the same pool where that can be."""
+    if not isinstance(redis, Redis):
+        uri = settings.redis_url.reveal().replace("redis+cluster://", "async+redis+cluster://", 1)
+        timeout = {"socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS}
+        return RedisClusterStorage(
+            uri, wrap_exceptions=True, implementation="redispy", key_prefix="bff:limits", **timeout
+        )
+    return RedisStorage(
+        "async+redis://localhost:6379",
+        wrap_exceptions=True,
+        implementation="redispy",
+        key_prefix="bff:limits",
+        connection_pool=redis.connection_pool,  # type: ignore[arg-type]
+    )
+
+
+async def _told(_request: Request, exc: Exception) -> Response:
+    """Render what the router raises in the one shape that errors have here."""
+    if isinstance(exc, BffError):
+        return problem_response(exc)
+    assert isinstance(exc, HTTPException)
+    allow = tuple((name, value) for name, value in (exc.headers or {}).items() if name.lower() == "allow")
+    kinds: dict[int, BffError] = {404: NotFound(), 405: MethodNotAllowed(headers=allow)}
+    return problem_response(kinds.get(exc.status_code) or InvalidRequest())

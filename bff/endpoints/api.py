@@ -1,0 +1,117 @@
+"""`/api`: the proxied Emporix API as plain ASGI. Knock, match, enter, forward."""
+
+from typing import Final
+
+from starlette.types import Receive, Scope, Send
+
+from bff.endpoints.door import Door, Header
+from bff.errors import BffError, NoSession
+from bff.problems import problem_response
+from bff.proxy.forwarder import Call, Forwarder
+from bff.proxy.paths import check_query, parse_path
+from bff.proxy.routes import Route, RouteTable, TokenKind
+from bff.sessions.manager import SessionManager, Visit
+from bff.sessions.models import Grant, SessionKind, session_grant
+
+PREFIX: Final = b"/api"
+
+
+class ApiEndpoint:
+    """Everything below `/api/`.
+
+    Args:
+        door: lets every request in.
+        manager: the sessions.
+        routes: what a visitor can reach, and with whose token.
+        forwarder: sends it on.
+    """
+
+    def __init__(self, door: Door, manager: SessionManager, routes: RouteTable, forwarder: Forwarder) -> None:
+        self._door = door
+        self._manager = manager
+        self._routes = routes
+        self._forwarder = forwarder
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        visit: Visit | None = None
+        try:
+            presented = self._door.knock(scope)
+            call = self._call(scope)
+            visit = await self._door.enter(scope, presented)
+            authority = _Authority(self._door, self._manager, visit, call)
+            await self._forwarder.forward(call, authority, receive, send)
+        except BffError as error:
+            response = problem_response(error)
+            if visit is not None:
+                response.raw_headers.extend(answer_headers(self._door, visit))
+            await response(scope, receive, send)
+
+    def _call(self, scope: Scope) -> Call:
+        path = parse_path(scope["raw_path"], PREFIX)
+        query: bytes = scope["query_string"]
+        check_query(query)
+        route = self._routes.match(scope["method"], path.segments).route
+        scope["bff.route"] = route.name
+        return Call(scope["method"], path, query, scope["headers"], route)
+
+
+class _Authority:
+    """Gives one call its token, as its route says."""
+
+    __slots__ = ("_call", "_door", "_manager", "_shared", "_visit")
+
+    def __init__(self, door: Door, manager: SessionManager, visit: Visit, call: Call) -> None:
+        self._door = door
+        self._manager = manager
+        self._visit = visit
+        self._call = call
+        self._shared = _shared(call.route, visit)
+
+    async def grant(self) -> Grant:
+        if self._shared:
+            return await self._manager.shared_grant()
+        if self._call.route.token is TokenKind.CUSTOMER:
+            return session_grant(await self._manager.customer(self._visit))
+        if self._visit.session is None and _makes_no_guest(self._call):
+            raise NoSession("this request begins no session")
+        return session_grant(await self._manager.guest(self._visit))
+
+    async def renewed(self, refused: Grant) -> Grant:
+        if self._shared:
+            return await self._manager.shared_grant(refused=refused.access)
+        session = self._visit.session
+        if session is None or session.tokens.access == refused.access:
+            session = await self._manager.fresh(self._visit, force=True)
+        if session is None:
+            raise NoSession
+        return session_grant(session)
+
+    def answer_headers(self) -> list[Header]:
+        return answer_headers(self._door, self._visit)
+
+
+def answer_headers(door: Door, visit: Visit) -> list[Header]:
+    """Return what every answer under `/api` says of the session."""
+    version = 0 if visit.session is None else visit.session.version
+    headers = [(b"x-session-version", str(version).encode("ascii")), *door.leave(visit)]
+    # The body is upstream's: an app whose guest was replaced learns its new id from a header field.
+    if (session_id := door.new_session_id(visit)) is not None:
+        headers.append((b"x-session-id", session_id.reveal().encode("ascii")))
+    return headers
+
+
+def _shared(route: Route, visit: Visit) -> bool:
+    """Say whether the proxy's own token serves: reads without a session, anonymous calls of customers."""
+    if route.token is TokenKind.PUBLIC:
+        return visit.session is None
+    if route.token is TokenKind.ANONYMOUS:
+        return visit.session is not None and visit.session.kind is SessionKind.CUSTOMER
+    return False
+
+
+def _makes_no_guest(call: Call) -> bool:
+    """HEAD and prefetches begin no session (`Sec-Purpose`, and `Purpose` of older browsers)."""
+    if call.method == "HEAD":
+        return True
+    purposes = (b"sec-purpose", b"purpose", b"x-moz")
+    return any(name in purposes and b"prefetch" in value.lower() for name, value in call.headers)

@@ -1,0 +1,89 @@
+"""Reading JSON bodies strictly: one object, no member twice, every complaint a 4xx."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from starlette.requests import ClientDisconnect, Request
+
+from bff.errors import BodyTooLarge, InvalidRequest, UnsupportedMediaType
+
+_LARGEST_BODY: Final = 64 * 1024
+_LONGEST_TEXT: Final = 1024
+
+
+async def json_object(request: Request, *, optional: bool = False) -> dict[str, Any]:
+    """Return the request's JSON object; {} for an empty body where that is allowed.
+
+    Raises:
+        UnsupportedMediaType: the body is not called JSON.
+        BodyTooLarge: it has more than 64 KiB.
+        InvalidRequest: it is no JSON object, or names a member twice (RFC 8259 §4 leaves open which counts).
+    """
+    raw = await _bytes(request)
+    if not raw and optional:
+        return {}
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json" and not media_type.endswith("+json"):
+        raise UnsupportedMediaType
+    try:
+        body = json.loads(raw, object_pairs_hook=_once, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise InvalidRequest("the body is not one JSON object") from None
+    if not isinstance(body, dict):
+        raise InvalidRequest("the body is not one JSON object")
+    return body
+
+
+def text(body: Mapping[str, Any], name: str) -> str:
+    """Return a member that must be a string with something in it.
+
+    Raises:
+        InvalidRequest: it is missing, of another type, empty, or has more than 1,024 characters.
+    """
+    value = optional_text(body, name)
+    if value is None:
+        raise InvalidRequest(f"'{name}' is missing")
+    return value
+
+
+def optional_text(body: Mapping[str, Any], name: str) -> str | None:
+    """Return a member that may be missing or null, and is a string otherwise.
+
+    Raises:
+        InvalidRequest: as for `text`, but for missing.
+    """
+    value = body.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_TEXT or not _encodable(value):
+        raise InvalidRequest(f"'{name}' must be a string of 1 to {_LONGEST_TEXT} characters")
+    return value
+
+
+async def _bytes(request: Request) -> bytes:
+    raw = bytearray()
+    try:
+        async for chunk in request.stream():
+            raw += chunk
+            if len(raw) > _LARGEST_BODY:
+                raise BodyTooLarge
+    except ClientDisconnect:
+        raise InvalidRequest("the body broke off") from None
+    return bytes(raw)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a member is named twice")
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _encodable(value: str) -> bool:
+    """Lone surrogates are valid in JSON's escapes and in no encoding."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)

@@ -1,0 +1,134 @@
+"""The one door to a session: which carrier, whether the call proves where it comes from, and what the answer says back.
+
+Every handler under `/auth` and `/api` gets its visit here and nowhere else, so that no route can forget the rule and
+no order of middleware can undo it.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from starlette.types import Scope
+
+from bff.errors import CsrfFailed, NoSession
+from bff.secret import Secret
+from bff.sessions.credentials import Credentials, Presented
+from bff.sessions.manager import SessionManager, Visit
+from bff.sessions.models import Carrier
+
+Header = tuple[bytes, bytes]
+
+_LONGEST_USER_AGENT: Final = 256
+_SAFE: Final = frozenset({"GET", "HEAD"})
+
+
+class Door:
+    """Lets requests in to their session and sees their answers out.
+
+    Args:
+        manager: the sessions.
+        credentials: what visitors carry.
+        public_origin: where browsers reach the proxy.
+        allowed_origins: further origins that may call it.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        manager: SessionManager,
+        credentials: Credentials,
+        *,
+        public_origin: str,
+        allowed_origins: Iterable[str],
+        clock: Callable[[], float],
+    ) -> None:
+        self._manager = manager
+        self._credentials = credentials
+        self._public_origin = public_origin.encode("ascii")
+        self._allowed = frozenset(origin.encode("ascii") for origin in allowed_origins)
+        self._clock = clock
+
+    def knock(self, scope: Scope) -> Presented:
+        """Read what a request carries; touches neither store nor upstream.
+
+        Raises:
+            CsrfFailed: a browser's request without the proof that the storefront sent it.
+            InvalidRequest, OriginNotAllowed: the carriers contradict each other or the caller.
+        """
+        headers: list[Header] = scope["headers"]
+        presented = self._credentials.read(headers)
+        if presented.carrier is Carrier.COOKIE:
+            self._prove(headers)
+        return presented
+
+    async def enter(
+        self, scope: Scope, presented: Presented, *, slide: bool = True, exact: bool = False
+    ) -> Visit:
+        """Find the session of a request that has knocked.
+
+        Raises:
+            NoSession: what was carried does not open, or the session has ended.
+            SessionExpired, SessionRotated: the session is no more, for that reason.
+        """
+        if presented.broken:
+            raise NoSession(
+                "what the request carries is not a session's", headers=self._forgetting(presented)
+            )
+        return await self._manager.visit(
+            presented,
+            client=scope.get("bff.client", ""),
+            user_agent=_user_agent(scope["headers"]),
+            safe=scope["method"] in _SAFE,
+            slide=slide,
+            exact=exact,
+        )
+
+    def leave(self, visit: Visit) -> list[Header]:
+        """Return the header fields by which an answer changes what a browser carries."""
+        if visit.carrier is Carrier.HEADER:
+            return []
+        if visit.issued is not None:
+            left = int(visit.issued.session.expires_at - self._clock())
+            return [(b"set-cookie", self._credentials.set_cookie(visit.issued.ticket, max(0, left)))]
+        if visit.cleared:
+            return [(b"set-cookie", self._credentials.clear_cookie())]
+        return []
+
+    def new_session_id(self, visit: Visit) -> Secret | None:
+        """Return the session id that an app is told because it has changed."""
+        if visit.carrier is Carrier.COOKIE or visit.issued is None:
+            return None
+        return Secret(self._credentials.seal(Carrier.HEADER, visit.issued.ticket))
+
+    def _prove(self, headers: list[Header]) -> None:
+        """Refuse what a page of somebody else's could have sent (RFC 10017 §6.1.3.3, Fetch Metadata)."""
+        fields: dict[bytes, list[bytes]] = {b"x-csrf": [], b"origin": [], b"sec-fetch-site": []}
+        for name, value in headers:
+            if name in fields:
+                fields[name].append(value)
+        origins, sites = fields[b"origin"], fields[b"sec-fetch-site"]
+        if not fields[b"x-csrf"]:
+            raise CsrfFailed("the X-CSRF header is missing")
+        if len(origins) > 1 or len(sites) > 1:
+            raise CsrfFailed("the request names its origin twice")
+        if origins and origins[0] in self._allowed:
+            return
+        if origins and origins[0] != self._public_origin:
+            raise CsrfFailed("the request comes from another origin")
+        if sites and sites[0] != b"same-origin":
+            raise CsrfFailed("the request comes from another site")
+
+    def _forgetting(self, presented: Presented) -> tuple[tuple[str, str], ...]:
+        """A cookie that does not open could not have raced anything, and only a clearing answer heals it."""
+        if presented.carrier is Carrier.HEADER:
+            return ()
+        return (("set-cookie", self._credentials.clear_cookie().decode("ascii")),)
+
+
+def _user_agent(headers: list[Header]) -> str | None:
+    value = next((value for name, value in headers if name == b"user-agent"), None)
+    return None if value is None else value.decode("latin-1")[:_LONGEST_USER_AGENT]
+
+
+def told(body: dict[str, Any], session_id: Secret | None) -> dict[str, Any]:
+    """Add an app's new session id to a body: the one place where one is revealed."""
+    return body if session_id is None else body | {"sessionId": session_id.reveal()}

@@ -1,0 +1,175 @@
+"""uvicorn, as this proxy runs it: strict request targets, a drain before the end, exit code 0 after a signal."""
+
+import asyncio
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+from typing import Any, Final
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.supervisors import multiprocess
+
+_KEEP_ALIVE_SECONDS: Final = 75
+"""Longer than load balancers keep an idle connection, or they race its end."""
+
+_GRACE_SECONDS: Final = 30
+
+
+class Draining:
+    """Whether this process has been told to end; set once, by the server, and read by `/readyz`."""
+
+    def __init__(self) -> None:
+        self.begun = False
+
+    def __call__(self) -> bool:
+        return self.begun
+
+
+DRAINING: Final = Draining()
+
+
+class StrictTarget(HttpToolsProtocol):
+    """Lets a `#` of a request target reach the application, which refuses it.
+
+    The parser would cut the target there in silence, and what is matched would not be what was sent
+    (RFC 9112 §3.2 knows no fragment in a target).
+    """
+
+    def on_headers_complete(self) -> None:
+        self.url = self.url.replace(b"#", b"%23")
+        super().on_headers_complete()
+
+
+class ProxyConfig(uvicorn.Config):
+    """uvicorn's configuration, and what a worker process has to know besides.
+
+    Attributes:
+        drain_seconds: how long to keep serving after SIGTERM; a second signal and SIGINT end it at once.
+        admin: host and port of the second listener, which serves the application's `admin()`; of several workers
+            the first one has it, and the others' share of the metrics.
+    """
+
+    drain_seconds: float = 0.0
+    admin: tuple[str, int] | None = None
+
+
+class ProxyServer(uvicorn.Server):
+    """Keeps serving for a while after SIGTERM, not ready, so that nobody is sent here any more."""
+
+    def __init__(self, config: ProxyConfig) -> None:
+        super().__init__(config)
+        self._drain_seconds = config.drain_seconds
+        self._admin = config.admin
+        self._until: float | None = None
+        self._ending = ExitStack()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start listening, on the admin port too."""
+        await super().startup(sockets)
+        if self._admin is None or self.should_exit:
+            return
+        try:
+            listener = self._ending.enter_context(listening(*self._admin))
+        except OSError:
+            if self.config.workers == 1:
+                raise
+            return
+        self._ending.enter_context(in_background(self.config.loaded_app.admin(), listener))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, on the admin port too."""
+        await super().shutdown(sockets)
+        self._ending.close()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
+        """Take a signal; it is not raised again at the end, because it was obeyed."""
+        if sig != signal.SIGTERM or DRAINING.begun:
+            self.should_exit = True
+        DRAINING.begun = True
+        self._until = time.monotonic() + self._drain_seconds
+
+    async def on_tick(self, counter: int) -> bool:
+        """End when the drain is over, and otherwise as uvicorn does."""
+        if self._until is not None and time.monotonic() >= self._until:
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+
+class BackgroundServer(uvicorn.Server):
+    """A second listener in the same process; the first one has the signals."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone."""
+        yield
+
+
+class _Worker(multiprocess.Process):
+    """A worker process that serves as a single one does."""
+
+    @property
+    def server(self) -> uvicorn.Server:
+        if self._server is None:
+            assert isinstance(self.config, ProxyConfig)
+            self._server = ProxyServer(self.config)
+        return self._server
+
+
+def supervise(config: ProxyConfig, listener: socket.socket) -> None:
+    """Run `config.workers` processes on one listener until a signal ends them; one that dies is replaced."""
+    # The supervisor has no other way to be told which kind of process it is to start.
+    multiprocess.Process = _Worker  # type: ignore[misc]
+    multiprocess.Multiprocess(config, sockets=[listener]).run()
+
+
+def configured(
+    app: ASGIApp | str,
+    *,
+    drain_seconds: float = 0.0,
+    admin: tuple[str, int] | None = None,
+    **options: Any,
+) -> ProxyConfig:
+    """Return the configuration for everything that this proxy listens with; `options` are uvicorn's."""
+    config = ProxyConfig(
+        app,
+        http=StrictTarget,
+        ws="none",
+        access_log=False,
+        log_config=None,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        **options,
+    )
+    config.drain_seconds = drain_seconds
+    config.admin = admin
+    return config
+
+
+@contextmanager
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """Bind a listening socket; port 0 takes a free one."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Without the protocol's number asyncio leaves Nagle's algorithm on, which costs 40 ms an answer.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        yield listener
+
+
+@contextmanager
+def in_background(app: ASGIApp, listener: socket.socket) -> Iterator[None]:
+    """Serve `app` on `listener` in the running loop while the block lasts."""
+    server = BackgroundServer(configured(app, lifespan="off"))
+    task = asyncio.get_running_loop().create_task(server.serve(sockets=[listener]))
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
