@@ -30,7 +30,8 @@ from bff.middleware.request_context import RequestContext
 from bff.middleware.security_headers import SecurityHeaders
 from bff.problems import problem_response
 from bff.proxy.forwarder import Forwarder
-from bff.proxy.routes import RouteTable, load_route_table
+from bff.proxy.route_file import load_route_table
+from bff.proxy.routes import RouteTable
 from bff.proxy.upstream import HttpxUpstream
 from bff.server import DRAINING
 from bff.sessions.connection import TIMEOUT_SECONDS, connect
@@ -41,6 +42,7 @@ from bff.sessions.locks import Locks
 from bff.sessions.manager import SessionManager
 from bff.sessions.models import Lifetimes
 from bff.sessions.renewal import Renewer
+from bff.sessions.signon import SignOn
 from bff.sessions.store import AnyRedis, SessionStore
 from bff.sessions.tasks import Tasks
 from bff.settings import Settings, load_settings
@@ -84,7 +86,7 @@ class Proxy:
         self.store = SessionStore(
             self._redis, ring.record_sealer(), settings.tenant, clock=clock, random_bytes=random_bytes
         )
-        manager = self._manager(settings, ring, clock, random_bytes)
+        manager, sign_on = self._sessions(settings, ring, clock, random_bytes)
         credentials = Credentials(
             ring,
             cookie_name=settings.cookie_name,
@@ -101,7 +103,7 @@ class Proxy:
         self._api = ApiEndpoint(door, manager, _route_table(settings), self._forwarder(settings, clock))
         self._health = health_routes(self.store, draining)
         self._own = Starlette(
-            routes=[*AuthEndpoints(manager, door).routes(), *self._health],
+            routes=[*AuthEndpoints(manager, sign_on, door).routes(), *self._health],
             lifespan=self._lifespan,
             exception_handlers={BffError: _told, HTTPException: _told},
         )
@@ -149,9 +151,9 @@ class Proxy:
             await self._upstream.aclose()
             await self._redis.aclose()
 
-    def _manager(
+    def _sessions(
         self, settings: Settings, ring: KeyRing, clock: Clock, random_bytes: Callable[[int], bytes]
-    ) -> SessionManager:
+    ) -> tuple[SessionManager, SignOn]:
         store, tasks = self.store, self._tasks
         emporix = EmporixAuth(
             self._emporix, tenant=settings.tenant, client_id=settings.client_id, clock=clock
@@ -180,9 +182,11 @@ class Proxy:
             login=(settings.login_rate.count, settings.login_rate.seconds),
             guest=(settings.guest_rate.count, settings.guest_rate.seconds),
         )
-        return SessionManager(
-            store, emporix, guests, shared, renewer, locks, tasks, limits, customers=customer, clock=clock
+        manager = SessionManager(store, emporix, guests, shared, renewer, locks, tasks, limits, clock=clock)
+        sign_on = SignOn(
+            manager, store, emporix, guests, renewer, locks, tasks, limits, customers=customer, clock=clock
         )
+        return manager, sign_on
 
     def _forwarder(self, settings: Settings, clock: Clock) -> Forwarder:
         return Forwarder(

@@ -10,8 +10,9 @@ from bff.problems import problem_response
 from bff.proxy.forwarder import Call, Forwarder
 from bff.proxy.paths import check_query, parse_path
 from bff.proxy.routes import Route, RouteTable, TokenKind
-from bff.sessions.manager import SessionManager, Visit
+from bff.sessions.manager import SessionManager
 from bff.sessions.models import Grant, SessionKind, session_grant
+from bff.sessions.visits import Visit
 
 PREFIX: Final = b"/api"
 

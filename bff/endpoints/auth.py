@@ -14,8 +14,10 @@ from bff.endpoints.views import session_view, validation_view
 from bff.errors import BffError, InvalidRequest
 from bff.problems import problem_response
 from bff.secret import Secret
-from bff.sessions.manager import SessionManager, Visit
+from bff.sessions.manager import SessionManager
 from bff.sessions.models import GuestContext
+from bff.sessions.signon import SignOn
+from bff.sessions.visits import Visit
 
 Reply = tuple[int, dict[str, Any] | None]
 Handler = Callable[[Request, Visit], Awaitable[Reply]]
@@ -28,11 +30,13 @@ class AuthEndpoints:
 
     Args:
         manager: the sessions.
+        sign_on: makes customers of guests.
         door: lets every request in, and sees its answer out.
     """
 
-    def __init__(self, manager: SessionManager, door: Door) -> None:
+    def __init__(self, manager: SessionManager, sign_on: SignOn, door: Door) -> None:
         self._manager = manager
+        self._sign_on = sign_on
         self._door = door
 
     def routes(self) -> list[Route]:
@@ -65,13 +69,13 @@ class AuthEndpoints:
         body = await json_object(request)
         text(body, "email")
         text(body, "password")
-        return 201, {"id": await self._manager.signup(visit, body)}
+        return 201, {"id": await self._sign_on.signup(visit, body)}
 
     async def login(self, request: Request, visit: Visit) -> Reply:
         """Log a customer in."""
         body = await json_object(request)
         email, password = text(body, "email"), Secret(text(body, "password"))
-        return 200, session_view(await self._manager.login(visit, email, password))
+        return 200, session_view(await self._sign_on.login(visit, email, password))
 
     async def logout(self, request: Request) -> Response:
         """End the session, whatever it was; ending none is as good."""

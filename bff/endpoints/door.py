@@ -12,8 +12,9 @@ from starlette.types import Scope
 from bff.errors import CsrfFailed, NoSession
 from bff.secret import Secret
 from bff.sessions.credentials import Credentials, Presented
-from bff.sessions.manager import SessionManager, Visit
+from bff.sessions.manager import SessionManager
 from bff.sessions.models import Carrier
+from bff.sessions.visits import Visit
 
 Header = tuple[bytes, bytes]
 

@@ -10,85 +10,32 @@ Every arrow gives a new session id; the old one is dead for every write at once.
 all this: it collects what the answer must tell the visitor's carrier, whether the answer is a success or not.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol, TypeVar
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
 
-from bff.emporix.answers import Issued, Refused, Validation
+from bff.emporix.answers import Refused, Validation
 from bff.emporix.auth import EmporixAuth
 from bff.errors import (
-    AccountExists,
-    BffError,
     Forbidden,
-    InvalidCredentials,
-    InvalidRequest,
     LoginRequired,
     NoSession,
     ReauthenticationRequired,
     SessionExpired,
     SessionRotated,
-    StoreUnavailable,
-    UpstreamUnavailable,
 )
 from bff.secret import Secret
 from bff.sessions.credentials import Presented
 from bff.sessions.guests import Guests, Held, SharedGuest
 from bff.sessions.locks import Locks
-from bff.sessions.models import Carrier, Grant, GuestContext, Lifetimes, Session, SessionKind, Ticket
+from bff.sessions.models import Grant, GuestContext, Session, SessionKind, Ticket
 from bff.sessions.renewal import ENDED, ROTATED, EndedHere, Renewer, gone
 from bff.sessions.store import SessionStore, Tombstone
 from bff.sessions.tasks import Tasks
+from bff.sessions.visits import RateLimits, Visit
 from bff.telemetry import SESSIONS
 
 _LOGOUT_TRIES: Final = 5
-
-T = TypeVar("T")
-
-
-class RateLimits(Protocol):
-    """Counts what strangers may do only so often; raises `TooManyRequests`."""
-
-    async def guest(self, client: str) -> None: ...
-
-    async def login(self, client: str, account: str) -> None: ...
-
-
-@dataclass(slots=True)
-class Visit:
-    """One request's session, and what its answer says to the carrier.
-
-    Attributes:
-        carrier: cookie or header.
-        client: the caller's network address, for rate limits.
-        user_agent: for the customer's list of sessions.
-        held: the session, if there is one.
-        frozen: the session is a rotated guest's: it may be read with, and nothing about it may change.
-        issued: a new ticket to hand out.
-        cleared: the carrier is to forget its ticket.
-    """
-
-    carrier: Carrier
-    client: str
-    user_agent: str | None
-    held: Held | None = None
-    frozen: bool = False
-    issued: Held | None = None
-    cleared: bool = False
-
-    @property
-    def session(self) -> Session | None:
-        return None if self.held is None else self.held.session
-
-    def update(self, held: Held) -> None:
-        """Take the session as it is now; a new ticket is handed out with the answer."""
-        if self.held is None or self.held.ticket != held.ticket:
-            self.issued, self.cleared = held, False
-        self.held = held
-
-    def end(self) -> None:
-        """Forget the session; the answer clears what the visitor carries."""
-        self.held = self.issued = None
-        self.cleared = True
 
 
 class SessionManager:
@@ -102,8 +49,7 @@ class SessionManager:
         renewer: keeps tokens fresh.
         locks: one worker per session over all replicas.
         tasks: runs what a leaving client must not cancel.
-        limits: counts guests and logins.
-        customers: how long a customer may idle and last.
+        limits: counts guests.
         clock: seconds since the epoch.
     """
 
@@ -118,7 +64,6 @@ class SessionManager:
         tasks: Tasks,
         limits: RateLimits,
         *,
-        customers: Lifetimes,
         clock: Callable[[], float],
     ) -> None:
         self._store = store
@@ -129,7 +74,6 @@ class SessionManager:
         self._locks = locks
         self._tasks = tasks
         self._limits = limits
-        self._customers = customers
         self._clock = clock
 
     async def visit(
@@ -218,39 +162,6 @@ class SessionManager:
         """Return the proxy's own anonymous token, had anew where upstream refused this one."""
         return Grant(access=await self._shared.token(refused=refused))
 
-    async def signup(self, visit: Visit, body: Mapping[str, Any]) -> str:
-        """Create a customer account with a guest's token and return the customer number."""
-
-        async def create(bearer: Secret) -> str:
-            return await self._emporix.signup(bearer, body)
-
-        if visit.session is not None and visit.session.kind is SessionKind.CUSTOMER:
-            ask = create((await self.shared_grant()).access)
-        else:
-            ask = self._with_guest(visit, create)
-        try:
-            return await self._tasks.finish(ask)
-        except Refused as refused:
-            raise _signup_refusal(refused) from None
-
-    async def login(self, visit: Visit, email: str, password: Secret) -> Session:
-        """Log in with this guest's token: a new session id, the same Emporix session.
-
-        Raises:
-            InvalidCredentials: upstream refused them; the guest and its cart stay as they were.
-        """
-        await self._limits.login(visit.client, email)
-
-        async def obtain(bearer: Secret) -> Issued:
-            return await self._emporix.login(bearer, email, password)
-
-        try:
-            return await self._tasks.finish(self._promote(visit, obtain, email))
-        except Refused as refused:
-            if refused.status == 403:
-                raise Forbidden("this account may not log in") from None
-            raise InvalidCredentials from None
-
     async def logout(self, presented: Presented, visit: Visit) -> None:
         """End the session here, whatever upstream says; the visit's answer clears the carrier if this ended it.
 
@@ -258,7 +169,7 @@ class SessionManager:
             SessionRotated: the id is one that a login has replaced.
         """
         if presented.ticket is not None:
-            await self._tasks.finish(self._end(presented.ticket, visit))
+            await self._tasks.finish(self.end(presented.ticket, visit))
 
     async def refresh(self, visit: Visit) -> Session:
         """Renew the tokens now.
@@ -317,77 +228,6 @@ class SessionManager:
         except Refused:
             raise SessionExpired from None
 
-    async def _with_guest(self, visit: Visit, ask: Callable[[Secret], Awaitable[T]]) -> T:
-        """Ask something with a guest's token, and once more with a renewed one where the bearer was refused."""
-        session = await self.guest(visit)
-        try:
-            return await ask(session.tokens.access)
-        except Refused as refused:
-            if not refused.bearer:
-                raise
-        renewed = await self.fresh(visit, force=True) or session
-        return await ask(renewed.tokens.access)
-
-    async def _promote(
-        self, visit: Visit, obtain: Callable[[Secret], Awaitable[Issued]], email: str
-    ) -> Session:
-        """Make a customer of a guest, under the guest's lock; a customer that stood before is ended first."""
-        if visit.held is not None and visit.held.session.kind is SessionKind.CUSTOMER:
-            await self._end(visit.held.ticket, visit, ROTATED)
-        for last in (False, True):
-            await self.guest(visit)
-            assert visit.held is not None
-            ticket = visit.held.ticket
-            async with self._locks.hold(ticket):
-                found = await self._store.load(ticket, slide=False)
-                if not isinstance(found, Session):
-                    raise gone(found)
-                try:
-                    issued = await obtain(found.tokens.access)
-                except Refused as refused:
-                    if last or not refused.bearer:
-                        raise
-                else:
-                    return await self._rotate(visit, Held(ticket, found), issued, email)
-            await self.fresh(visit, force=True)
-        raise AssertionError("unreachable")
-
-    async def _rotate(self, visit: Visit, old: Held, issued: Issued, email: str) -> Session:
-        """Give the customer a new id and retire the guest's, which stays readable as the guest for 30 seconds."""
-        now = self._clock()
-        session = Session(
-            kind=SessionKind.CUSTOMER,
-            carrier=old.session.carrier,
-            tokens=issued.tokens,
-            upstream_session_id=issued.session_id or old.session.upstream_session_id,
-            created_at=now,
-            expires_at=now + self._customers.absolute,
-            idle_seconds=self._customers.idle,
-            last_seen_at=now,
-            version=old.session.version + 1,
-            email=email,
-            initial_password=issued.initial_password,
-            context=old.session.context,
-            user_agent=visit.user_agent,
-        )
-        ticket = self._guests.ticket()
-        try:
-            session = await self._store.create(ticket, session)
-            done = await self._store.retire(
-                old.ticket, ROTATED, generation=old.session.generation, keep_record=True
-            )
-        except StoreUnavailable:
-            await self._renewer.revoke(session)
-            raise
-        if not done:
-            # A logout came in between: what it ended must not come back as a customer.
-            await self._store.delete(ticket)
-            await self._renewer.revoke(session)
-            raise NoSession
-        SESSIONS.labels(session.kind, "begun").inc()
-        visit.update(Held(ticket, session))
-        return session
-
     async def _switch(self, visit: Visit, legal_entity_id: str | None) -> Session:
         assert visit.held is not None
         ticket = visit.held.ticket
@@ -403,7 +243,12 @@ class SessionManager:
         visit.update(Held(ticket, session))
         return session
 
-    async def _end(self, ticket: Ticket, visit: Visit, reason: str = ENDED) -> None:
+    async def end(self, ticket: Ticket, visit: Visit, reason: str = ENDED) -> None:
+        """End a session here, then upstream; the visit's answer clears the carrier if this call ended it.
+
+        Raises:
+            SessionRotated: the id is one that a login has replaced.
+        """
         for _ in range(_LOGOUT_TRIES):
             found = await self._store.load(ticket, slide=False)
             if isinstance(found, Tombstone) and found.reason == ROTATED:
@@ -418,17 +263,3 @@ class SessionManager:
                 return
         if await self._store.retire(ticket, reason):
             visit.end()
-
-
-def _signup_refusal(refused: Refused) -> BffError:
-    """Say what upstream had against a sign-up, in names of fields and never in values."""
-    if refused.status == 409:
-        return AccountExists()
-    if refused.status == 403:
-        return Forbidden()
-    if refused.status == 401:
-        return UpstreamUnavailable(log_detail="upstream refuses a guest's renewed token")
-    fields = ", ".join(refused.fields)
-    return InvalidRequest(
-        f"Emporix refused these fields: {fields}" if fields else "Emporix refused the sign-up"
-    )

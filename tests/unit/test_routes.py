@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bff.errors import Forbidden, RouteNotAllowed
-from bff.proxy.routes import METHODS, Match, Route, RouteTable, RouteTableError, TokenKind, load_route_table
+from bff.proxy.route_file import RouteTableError, load_route_table
+from bff.proxy.routes import METHODS, Match, Route, RouteTable, TokenKind
 
 TENANT = "acmeshop"
 BUILT_IN = load_route_table(TENANT)

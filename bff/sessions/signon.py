@@ -1,0 +1,236 @@
+"""The arrow from guest to customer: sign-up, login, single sign-on, token exchange, opt-in.
+
+All but the first promote a guest under its lock: upstream is asked with that guest's token, which carries the
+Emporix session and its cart along, and the customer gets a new id.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from bff.emporix.answers import Issued, Refused
+from bff.emporix.auth import EmporixAuth
+from bff.errors import (
+    AccountExists,
+    BffError,
+    Forbidden,
+    InvalidCredentials,
+    InvalidRequest,
+    NoSession,
+    StoreUnavailable,
+    UpstreamUnavailable,
+)
+from bff.secret import Secret
+from bff.sessions.guests import Guests, Held
+from bff.sessions.locks import Locks
+from bff.sessions.manager import SessionManager
+from bff.sessions.models import Lifetimes, Session, SessionKind
+from bff.sessions.renewal import ROTATED, TRANSIENT, Renewer, gone
+from bff.sessions.store import SessionStore
+from bff.sessions.tasks import Tasks
+from bff.sessions.visits import RateLimits, Visit
+from bff.telemetry import SESSIONS
+
+T = TypeVar("T")
+Obtain = Callable[[Session], Awaitable[Issued]]
+
+
+class SignOn:
+    """Makes customers of guests.
+
+    Args:
+        manager: finds, begins and ends sessions.
+        store: where they are.
+        emporix: the upstream's auth calls.
+        guests: gives new tickets.
+        renewer: revokes what came too late.
+        locks: one worker per session over all replicas.
+        tasks: runs what a leaving client must not cancel.
+        limits: counts logins.
+        customers: how long a customer may idle and last.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        manager: SessionManager,
+        store: SessionStore,
+        emporix: EmporixAuth,
+        guests: Guests,
+        renewer: Renewer,
+        locks: Locks,
+        tasks: Tasks,
+        limits: RateLimits,
+        *,
+        customers: Lifetimes,
+        clock: Callable[[], float],
+    ) -> None:
+        self._manager = manager
+        self._store = store
+        self._emporix = emporix
+        self._guests = guests
+        self._renewer = renewer
+        self._locks = locks
+        self._tasks = tasks
+        self._limits = limits
+        self._customers = customers
+        self._clock = clock
+
+    async def signup(self, visit: Visit, body: Mapping[str, Any]) -> str:
+        """Create a customer account with a guest's token and return the customer number."""
+
+        async def create(bearer: Secret) -> str:
+            return await self._emporix.signup(bearer, body)
+
+        if visit.session is not None and visit.session.kind is SessionKind.CUSTOMER:
+            ask = create((await self._manager.shared_grant()).access)
+        else:
+            ask = self._with_guest(visit, create)
+        try:
+            return await self._tasks.finish(ask)
+        except Refused as refused:
+            raise _signup_refusal(refused) from None
+
+    async def login(self, visit: Visit, email: str, password: Secret) -> Session:
+        """Log in with this guest's token: a new session id, the same Emporix session.
+
+        Raises:
+            InvalidCredentials: upstream refused them; the guest and its cart stay as they were.
+        """
+        await self._limits.login(visit.client, email)
+
+        async def obtain(guest: Session) -> Issued:
+            return await self._emporix.login(guest.tokens.access, email, password)
+
+        return await self._signed_on(visit, obtain, email)
+
+    async def social_login(
+        self, visit: Visit, *, code: str, redirect_uri: str, verifier: Secret | None
+    ) -> Session:
+        """Finish single sign-on with an identity provider's code; raises as `login` does."""
+
+        async def obtain(guest: Session) -> Issued:
+            return await self._emporix.social_login(
+                guest.tokens.access,
+                guest.upstream_session_id,
+                code=code,
+                redirect_uri=redirect_uri,
+                verifier=verifier,
+            )
+
+        return await self._signed_on(visit, obtain)
+
+    async def exchange(self, visit: Visit, token: Secret, config: str | None) -> Session:
+        """Log in with an identity provider's token; raises as `login` does."""
+
+        async def obtain(guest: Session) -> Issued:
+            return await self._emporix.exchange(guest.tokens.access, token, config)
+
+        return await self._signed_on(visit, obtain)
+
+    async def opt_in(self, visit: Visit, token: Secret) -> Session:
+        """Activate a double-opt-in account and log it in; raises as `login` does."""
+
+        async def obtain(guest: Session) -> Issued:
+            return await self._emporix.opt_in(guest.tokens.access, token)
+
+        return await self._signed_on(visit, obtain)
+
+    async def _signed_on(self, visit: Visit, obtain: Obtain, email: str | None = None) -> Session:
+        try:
+            return await self._tasks.finish(self._promote(visit, obtain, email))
+        except Refused as refused:
+            if refused.status == 403:
+                raise Forbidden("this account may not log in") from None
+            raise InvalidCredentials from None
+
+    async def _with_guest(self, visit: Visit, ask: Callable[[Secret], Awaitable[T]]) -> T:
+        """Ask something with a guest's token, and once more with a renewed one where the bearer was refused."""
+        session = await self._manager.guest(visit)
+        try:
+            return await ask(session.tokens.access)
+        except Refused as refused:
+            if not refused.bearer:
+                raise
+        renewed = await self._manager.fresh(visit, force=True) or session
+        return await ask(renewed.tokens.access)
+
+    async def _promote(self, visit: Visit, obtain: Obtain, email: str | None) -> Session:
+        """Make a customer of a guest, under the guest's lock; a customer that stood before is ended first."""
+        if visit.held is not None and visit.held.session.kind is SessionKind.CUSTOMER:
+            await self._manager.end(visit.held.ticket, visit, ROTATED)
+        for last in (False, True):
+            await self._manager.guest(visit)
+            assert visit.held is not None
+            ticket = visit.held.ticket
+            async with self._locks.hold(ticket):
+                found = await self._store.load(ticket, slide=False)
+                if not isinstance(found, Session):
+                    raise gone(found)
+                try:
+                    issued = await obtain(found)
+                except Refused as refused:
+                    if last or not refused.bearer:
+                        raise
+                else:
+                    return await self._rotate(
+                        visit, Held(ticket, found), issued, email or await self._email(issued)
+                    )
+            await self._manager.fresh(visit, force=True)
+        raise AssertionError("unreachable")
+
+    async def _email(self, issued: Issued) -> str | None:
+        """Ask whose tokens these are, for sign-ons that do not begin with an address."""
+        with suppress(Refused, *TRANSIENT):
+            return (await self._emporix.validate(issued.tokens.access)).email
+        return None
+
+    async def _rotate(self, visit: Visit, old: Held, issued: Issued, email: str | None) -> Session:
+        """Give the customer a new id and retire the guest's, which stays readable as the guest for 30 seconds."""
+        now = self._clock()
+        session = Session(
+            kind=SessionKind.CUSTOMER,
+            carrier=old.session.carrier,
+            tokens=issued.tokens,
+            upstream_session_id=issued.session_id or old.session.upstream_session_id,
+            created_at=now,
+            expires_at=now + self._customers.absolute,
+            idle_seconds=self._customers.idle,
+            last_seen_at=now,
+            version=old.session.version + 1,
+            email=email,
+            initial_password=issued.initial_password,
+            context=old.session.context,
+            user_agent=visit.user_agent,
+        )
+        ticket = self._guests.ticket()
+        try:
+            session = await self._store.create(ticket, session)
+            done = await self._store.retire(
+                old.ticket, ROTATED, generation=old.session.generation, keep_record=True
+            )
+        except StoreUnavailable:
+            await self._renewer.revoke(session)
+            raise
+        if not done:
+            # A logout came in between: what it ended must not come back as a customer.
+            await self._store.delete(ticket)
+            await self._renewer.revoke(session)
+            raise NoSession
+        SESSIONS.labels(session.kind, "begun").inc()
+        visit.update(Held(ticket, session))
+        return session
+
+
+def _signup_refusal(refused: Refused) -> BffError:
+    """Say what upstream had against a sign-up, in names of fields and never in values."""
+    if refused.status == 409:
+        return AccountExists()
+    if refused.status == 403:
+        return Forbidden()
+    if refused.status == 401:
+        return UpstreamUnavailable(log_detail="upstream refuses a guest's renewed token")
+    fields = ", ".join(refused.fields)
+    return InvalidRequest(
+        f"Emporix refused these fields: {fields}" if fields else "Emporix refused the sign-up"
+    )
