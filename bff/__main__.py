@@ -1,0 +1,169 @@
+"""The command line: `bff serve | demo | sandbox | check | keys`."""
+
+import argparse
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import secrets
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TextIO
+
+from bff import __version__
+from bff.embedded import EmbeddedRedis, EmbeddedRedisError
+from bff.proxy.route_file import RouteTableError, load_route_table
+from bff.server import ProxyServer, configured, listening, supervise
+from bff.settings import ConfigurationError, Settings, load_settings
+from bff.telemetry import configure_logging
+
+_MISTAKE = 2
+_FAILED = 3
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code: 0, 2 for a wrong configuration, 3 for a failed start."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except ConfigurationError as error:
+        for mistake in error.mistakes:
+            print(mistake, file=sys.stderr)
+        return _MISTAKE
+    except (EmbeddedRedisError, OSError) as error:
+        print(f"bff: {error}", file=sys.stderr)
+        return _FAILED
+    except KeyboardInterrupt:
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bff", description="Backend-for-frontend auth proxy for Emporix.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    serve = commands.add_parser("serve", help="run the proxy")
+    serve.add_argument("--host", default="127.0.0.1")
+    serve.add_argument("--port", type=_port, default=8080)
+    serve.add_argument("--workers", type=_count, default=1)
+    serve.set_defaults(run=_serve)
+    demo = commands.add_parser("demo", help="run everything on this machine, nothing configured")
+    demo.add_argument("--port", type=_port, default=8080)
+    demo.set_defaults(run=_demo)
+    sandbox = commands.add_parser("sandbox", help="run the sandbox upstream alone")
+    sandbox.add_argument("--port", type=_port, default=8090)
+    sandbox.add_argument("--control", action="store_true", help="open the control plane for knobs and faults")
+    sandbox.set_defaults(run=_sandbox)
+    check = commands.add_parser("check", help="read the configuration and say every mistake")
+    check.set_defaults(run=_check)
+    keys = commands.add_parser("keys", help="keys for BFF_KEYS").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    keys.add_parser("new", help="print a fresh kid:key").set_defaults(run=_new_key)
+    return parser
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    configure_logging()
+    settings = _configuration(os.environ)
+    with _redis(settings) as environ, listening(arguments.host, arguments.port) as listener:
+        os.environ |= environ
+        os.environ.pop("BFF_REDIS_URL_FILE", None) if environ else None
+        config = configured(
+            "bff.app:from_environment",
+            factory=True,
+            workers=arguments.workers,
+            drain_seconds=settings.drain_seconds,
+            admin=(arguments.host, settings.admin_port) if settings.admin_port else None,
+        )
+        if arguments.workers > 1:
+            with tempfile.TemporaryDirectory(prefix="bff-metrics-") as folder:
+                os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+                supervise(config, listener)
+            return 0
+        server = ProxyServer(config)
+        server.run(sockets=[listener])
+    return 0 if server.started else _FAILED
+
+
+def _check(_arguments: argparse.Namespace) -> int:
+    _configuration(os.environ)
+    print("The configuration is complete.")
+    return 0
+
+
+def _configuration(environ: Mapping[str, str]) -> Settings:
+    """Load the settings and what they name; every mistake at once."""
+    settings = load_settings(environ)
+    if settings.routes_file is not None:
+        try:
+            load_route_table(settings.tenant, settings.routes_file.read_text(encoding="utf-8"))
+        except RouteTableError as error:
+            raise ConfigurationError(tuple(f"BFF_ROUTES_FILE: {m}" for m in error.mistakes)) from None
+        except (OSError, UnicodeDecodeError):
+            raise ConfigurationError(("BFF_ROUTES_FILE: expected UTF-8 text",)) from None
+    return settings
+
+
+def _new_key(_arguments: argparse.Namespace) -> int:
+    key = base64.urlsafe_b64encode(secrets.token_bytes(32)).rstrip(b"=").decode()
+    print(f"k{secrets.token_hex(4)}:{key}")
+    return 0
+
+
+@contextlib.contextmanager
+def _redis(settings: Settings) -> Iterator[dict[str, str]]:
+    """Run the embedded Redis if that is what is configured; yield what the workers' environment needs of it."""
+    directory = settings.embedded_directory
+    if directory is None:
+        yield {}
+        return
+    with EmbeddedRedis.start(directory) as redis:
+        if redis.warning:
+            print(f"WARNING: {redis.warning}", file=sys.stderr)
+        yield {"BFF_REDIS_URL": redis.url}
+
+
+def _sandbox(arguments: argparse.Namespace) -> int:
+    from bff.sandbox.app import create_sandbox  # noqa: PLC0415 - nothing else needs the sandbox
+
+    configure_logging()
+    with listening("127.0.0.1", arguments.port) as listener:
+        app = create_sandbox(control=arguments.control, log=_line(sys.stdout))
+        print(
+            f"The sandbox upstream answers on http://127.0.0.1:{listener.getsockname()[1]}", file=sys.stderr
+        )
+        ProxyServer(configured(app)).run(sockets=[listener])
+    return 0
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from bff.sandbox.demo import run_demo  # noqa: PLC0415 - nothing else needs the sandbox
+
+    return asyncio.run(run_demo(arguments.port))
+
+
+def _line(stream: TextIO) -> Callable[[dict[str, Any]], None]:
+    def log(record: dict[str, Any]) -> None:
+        print(json.dumps(record), file=stream, flush=True)
+
+    return log
+
+
+def _port(text: str) -> int:
+    return _bounded(text, 0, 65_535)
+
+
+def _count(text: str) -> int:
+    return _bounded(text, 1, 1024)
+
+
+def _bounded(text: str, least: int, most: int) -> int:
+    if not text.isdecimal() or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"expected a number from {least} to {most}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
