@@ -1,4 +1,4 @@
-"""The command line: `bff serve | demo | sandbox | check | keys`."""
+"""The command line: `bff serve | demo | sandbox | check | keys | sessions`."""
 
 import argparse
 import asyncio
@@ -10,11 +10,15 @@ import secrets
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TextIO
 
 from bff import __version__
 from bff.embedded import EmbeddedRedis, EmbeddedRedisError
+from bff.errors import BffError
+from bff.operator import end_sessions, list_sessions
 from bff.proxy.route_file import RouteTableError, load_route_table
+from bff.secret import Secret
 from bff.server import ProxyServer, configured, listening, supervise
 from bff.settings import ConfigurationError, Settings, load_settings
 from bff.telemetry import configure_logging
@@ -61,7 +65,40 @@ def _parser() -> argparse.ArgumentParser:
         required=True, metavar="COMMAND"
     )
     keys.add_parser("new", help="print a fresh kid:key").set_defaults(run=_new_key)
+    sessions = commands.add_parser("sessions", help="list or end customers' sessions")
+    actions = sessions.add_subparsers(required=True, metavar="COMMAND")
+    listing = actions.add_parser("list", help="list a customer's sessions")
+    listing.add_argument("--customer", required=True, metavar="MAIL")
+    listing.set_defaults(run=_list_sessions)
+    ending = actions.add_parser("end", help="end a customer's sessions, or everybody's")
+    whose = ending.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--customer", metavar="MAIL")
+    whose.add_argument("--all", action="store_true")
+    ending.set_defaults(run=_end_sessions)
     return parser
+
+
+def _list_sessions(arguments: argparse.Namespace) -> int:
+    with _operating() as settings:
+        return asyncio.run(list_sessions(settings, arguments.customer))
+
+
+def _end_sessions(arguments: argparse.Namespace) -> int:
+    with _operating() as settings:
+        return asyncio.run(end_sessions(settings, None if arguments.all else arguments.customer))
+
+
+@contextlib.contextmanager
+def _operating() -> Iterator[Settings]:
+    """Give the settings with a Redis that answers; an embedded one that is not running runs for the while."""
+    settings = _configuration(os.environ)
+    with _redis(settings) as environ:
+        if environ:
+            settings = replace(settings, redis_url=Secret(environ["BFF_REDIS_URL"]))
+        try:
+            yield settings
+        except BffError as error:
+            raise OSError(error.title) from None
 
 
 def _serve(arguments: argparse.Namespace) -> int:

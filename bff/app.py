@@ -19,11 +19,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bff.crypto import KeyRing
 from bff.emporix.auth import EmporixAuth
+from bff.emporix.carts import EmporixCarts
 from bff.emporix.client import EmporixClient
 from bff.endpoints.api import ApiEndpoint
 from bff.endpoints.auth import AuthEndpoints
 from bff.endpoints.door import Door
 from bff.endpoints.ops import health_routes, metrics_route
+from bff.endpoints.return_to import ReturnTo
+from bff.endpoints.sso import SsoEndpoints
 from bff.errors import BffError, InvalidRequest, MethodNotAllowed, NotFound
 from bff.middleware.cors import Cors
 from bff.middleware.request_context import RequestContext
@@ -34,11 +37,14 @@ from bff.proxy.route_file import load_route_table
 from bff.proxy.routes import RouteTable
 from bff.proxy.upstream import HttpxUpstream
 from bff.server import DRAINING
+from bff.sessions.carts import CartMerger
 from bff.sessions.connection import TIMEOUT_SECONDS, connect
 from bff.sessions.credentials import Credentials
 from bff.sessions.guests import Guests, SharedGuest
+from bff.sessions.index import SessionIndex
 from bff.sessions.limits import Limits
 from bff.sessions.locks import Locks
+from bff.sessions.login_state import LoginStates, Provider
 from bff.sessions.manager import SessionManager
 from bff.sessions.models import Lifetimes
 from bff.sessions.renewal import Renewer
@@ -82,10 +88,11 @@ class Proxy:
         self._emporix = EmporixClient(settings.upstream_url)
         self._upstream = HttpxUpstream(settings.upstream_url)
         self._tasks = Tasks()
-        ring = KeyRing([(spec.kid, spec.key) for spec in settings.keys], settings.tenant, random_bytes)
+        ring = _ring(settings, random_bytes)
         self.store = SessionStore(
             self._redis, ring.record_sealer(), settings.tenant, clock=clock, random_bytes=random_bytes
         )
+        self.index = _index(settings, self._redis, self.store, ring, clock)
         manager, sign_on = self._sessions(settings, ring, clock, random_bytes)
         credentials = Credentials(
             ring,
@@ -100,10 +107,23 @@ class Proxy:
             allowed_origins=settings.allowed_origins,
             clock=clock,
         )
+        sso = SsoEndpoints(
+            sign_on,
+            door,
+            LoginStates(
+                ring, cookie_name=settings.cookie_name, secure=settings.secure, random_bytes=random_bytes
+            ),
+            {
+                name: Provider(one.authorize_url, one.client_id, one.scope, one.config)
+                for name, one in settings.sso.items()
+            },
+            ReturnTo(settings.public_origin, settings.allowed_origins),
+            public_origin=settings.public_origin,
+        )
         self._api = ApiEndpoint(door, manager, _route_table(settings), self._forwarder(settings, clock))
         self._health = health_routes(self.store, draining)
         self._own = Starlette(
-            routes=[*AuthEndpoints(manager, sign_on, door).routes(), *self._health],
+            routes=[*AuthEndpoints(manager, sign_on, door).routes(), *sso.routes(), *self._health],
             lifespan=self._lifespan,
             exception_handlers={BffError: _told, HTTPException: _told},
         )
@@ -182,9 +202,23 @@ class Proxy:
             login=(settings.login_rate.count, settings.login_rate.seconds),
             guest=(settings.guest_rate.count, settings.guest_rate.seconds),
         )
-        manager = SessionManager(store, emporix, guests, shared, renewer, locks, tasks, limits, clock=clock)
+        manager = SessionManager(
+            store, emporix, guests, shared, renewer, locks, tasks, limits, self.index, clock=clock
+        )
+        carts = CartMerger(EmporixCarts(self._emporix, tenant=settings.tenant), site_code=settings.site_code)
         sign_on = SignOn(
-            manager, store, emporix, guests, renewer, locks, tasks, limits, customers=customer, clock=clock
+            manager,
+            store,
+            emporix,
+            guests,
+            renewer,
+            locks,
+            tasks,
+            limits,
+            self.index,
+            carts,
+            customers=customer,
+            clock=clock,
         )
         return manager, sign_on
 
@@ -198,10 +232,36 @@ class Proxy:
         )
 
 
+@asynccontextmanager
+async def session_index(settings: Settings) -> AsyncIterator[tuple[SessionStore, SessionIndex]]:
+    """Open the sessions for an operator's command, and close the connection after it."""
+    redis = connect(settings.redis_url)
+    ring = _ring(settings, secrets.token_bytes)
+    clock = time.time  # noqa: TID251 - the commands' wall clock
+    store = SessionStore(
+        redis, ring.record_sealer(), settings.tenant, clock=clock, random_bytes=secrets.token_bytes
+    )
+    try:
+        yield store, _index(settings, redis, store, ring, clock)
+    finally:
+        await redis.aclose()
+
+
 def from_environment() -> Proxy:
     """Build the proxy of a worker process."""
     configure_logging()
     return Proxy(load_settings(os.environ), draining=DRAINING)
+
+
+def _ring(settings: Settings, random_bytes: Callable[[int], bytes]) -> KeyRing:
+    return KeyRing([(spec.kid, spec.key) for spec in settings.keys], settings.tenant, random_bytes)
+
+
+def _index(
+    settings: Settings, redis: AnyRedis, store: SessionStore, ring: KeyRing, clock: Clock
+) -> SessionIndex:
+    lifetime = settings.customer_max_seconds
+    return SessionIndex(redis, store, ring, settings.tenant, lifetime=lifetime, clock=clock)
 
 
 def _route_table(settings: Settings) -> RouteTable:

@@ -32,6 +32,9 @@ RENEWALS: Final = Counter(
     "bff_renewals", "Renewals by kind of session and outcome", ["kind", "outcome"], registry=REGISTRY
 )
 SESSIONS: Final = Counter("bff_sessions", "Sessions begun and ended", ["kind", "event"], registry=REGISTRY)
+CART_MERGES: Final = Counter(
+    "bff_cart_merges", "Guest carts at login by what came of them", ["outcome"], registry=REGISTRY
+)
 LIMITS_OPEN: Final = Counter(
     "bff_limits_open", "Rate limits that let through because their store did not answer", registry=REGISTRY
 )
@@ -40,8 +43,7 @@ request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 _FIELDS: Final = frozenset(
     {
-        "account", "area", "client", "code", "detail", "durationMs", "frames", "host", "kind", "method", "outcome",
-        "port", "reason", "route", "session", "signal", "status", "upstreamStatus", "version",
+        "code", "durationMs", "ended", "method", "outcome", "reason", "route", "status",
     }
 )  # fmt: skip
 # Whose message texts are known to hold no secret; of any other logger only the place is told.

@@ -1,5 +1,6 @@
 """`/api`: the proxied Emporix API as plain ASGI. Knock, match, enter, forward."""
 
+import logging
 from typing import Final
 
 from starlette.types import Receive, Scope, Send
@@ -13,8 +14,11 @@ from bff.proxy.routes import Route, RouteTable, TokenKind
 from bff.sessions.manager import SessionManager
 from bff.sessions.models import Grant, SessionKind, session_grant
 from bff.sessions.visits import Visit
+from bff.telemetry import event
 
 PREFIX: Final = b"/api"
+PASSWORD_CHANGE: Final = "POST /customer/{tenant}/password/change"  # noqa: S105 - a route
+_log = logging.getLogger(__name__)
 
 
 class ApiEndpoint:
@@ -87,8 +91,19 @@ class _Authority:
             raise NoSession
         return session_grant(session)
 
-    def answer_headers(self) -> list[Header]:
+    async def answered(self, status: int) -> list[Header]:
+        if self._call.route.name == PASSWORD_CHANGE and 200 <= status < 300:
+            await self._end_others()
         return answer_headers(self._door, self._visit)
+
+    async def _end_others(self) -> None:
+        """Whoever knew the old password may be logged in elsewhere (ASVS 7.4.3)."""
+        try:
+            ended = await self._manager.end_others(self._visit)
+        except BffError as error:
+            event(_log, "others_not_ended", level=logging.ERROR, code=error.code)
+        else:
+            event(_log, "others_ended", reason="password change", ended=ended)
 
 
 def answer_headers(door: Door, visit: Visit) -> list[Header]:

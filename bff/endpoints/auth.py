@@ -1,16 +1,15 @@
 """`/auth`: the session's own endpoints. Each handler parses, calls the manager, and renders."""
 
-import json
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from bff.endpoints.bodies import json_object, optional_text, text
-from bff.endpoints.door import Door, told
-from bff.endpoints.views import session_view, validation_view
+from bff.endpoints.door import Door
+from bff.endpoints.handling import Handling, Reply
+from bff.endpoints.views import own_session_view, session_view, validation_view
 from bff.errors import BffError, InvalidRequest
 from bff.problems import problem_response
 from bff.secret import Secret
@@ -19,9 +18,8 @@ from bff.sessions.models import GuestContext
 from bff.sessions.signon import SignOn
 from bff.sessions.visits import Visit
 
-Reply = tuple[int, dict[str, Any] | None]
-Handler = Callable[[Request, Visit], Awaitable[Reply]]
-
+# Upstream's gateway takes addresses of 10 KB; the rest of this one is some hundred bytes.
+_LONGEST_TOKEN: Final = 9_500
 _CONTEXT: Final = ("siteCode", "currency", "language", "targetLocation")
 
 
@@ -38,18 +36,25 @@ class AuthEndpoints:
         self._manager = manager
         self._sign_on = sign_on
         self._door = door
+        self._handling = Handling(door)
 
     def routes(self) -> list[Route]:
         """Return the routes; each of them goes through the door."""
+        route = self._handling.route
         return [
-            self._route("GET", "/auth/session", self.session, exact=True),
-            self._route("POST", "/auth/anonymous", self.anonymous),
-            self._route("POST", "/auth/signup", self.signup),
-            self._route("POST", "/auth/login", self.login),
+            route("GET", "/auth/session", self.session, exact=True),
+            route("POST", "/auth/anonymous", self.anonymous),
+            route("POST", "/auth/signup", self.signup),
+            route("POST", "/auth/login", self.login),
             Route("/auth/logout", self.logout, methods=["POST"]),
-            self._route("POST", "/auth/refresh", self.refresh),
-            self._route("PUT", "/auth/legal-entity", self.legal_entity),
-            self._route("GET", "/auth/validate", self.validate),
+            route("POST", "/auth/refresh", self.refresh),
+            route("PUT", "/auth/legal-entity", self.legal_entity),
+            route("GET", "/auth/validate", self.validate),
+            route("POST", "/auth/exchange", self.exchange),
+            route("POST", "/auth/opt-in", self.opt_in),
+            route("GET", "/auth/sessions", self.sessions),
+            route("DELETE", "/auth/sessions", self.end_others),
+            route("DELETE", "/auth/sessions/{ref}", self.end_one),
         ]
 
     async def session(self, _request: Request, visit: Visit) -> Reply:
@@ -85,7 +90,7 @@ class AuthEndpoints:
             await self._manager.logout(presented, visit)
         except BffError as error:
             return problem_response(error)
-        return self._rendered((204, None), visit)
+        return self._handling.rendered((204, None), visit)
 
     async def refresh(self, _request: Request, visit: Visit) -> Reply:
         """Renew the tokens now."""
@@ -105,41 +110,33 @@ class AuthEndpoints:
         assert visit.session is not None
         return 200, validation_view(visit.session, found)
 
-    def _route(self, method: str, path: str, handler: Handler, *, exact: bool = False) -> Route:
-        async def endpoint(request: Request) -> Response:
-            visit: Visit | None = None
-            try:
-                presented = self._door.knock(request.scope)
-                slide = _slide(request) if exact else True
-                visit = await self._door.enter(request.scope, presented, slide=slide, exact=exact)
-                return self._rendered(await handler(request, visit), visit)
-            except BffError as error:
-                return self._refused(error, visit)
-
-        return Route(path, endpoint, methods=[method])
-
-    def _rendered(self, reply: Reply, visit: Visit) -> Response:
-        status, body = reply
-        response = Response(status_code=status)
-        if body is not None:
-            body = told(body, self._door.new_session_id(visit))
-            response = Response(
-                json.dumps(body, separators=(",", ":")), status, media_type="application/json"
+    async def exchange(self, request: Request, visit: Visit) -> Reply:
+        """Log in with an identity provider's token."""
+        body = await json_object(request)
+        token, config = text(body, "token", most=_LONGEST_TOKEN), optional_text(body, "config")
+        if len(token) + len(config or "") > _LONGEST_TOKEN:
+            raise InvalidRequest(
+                "Emporix takes tokens in its address, which ends at 10 KB: this one is too long"
             )
-        response.headers["cache-control"] = "no-store"
-        response.raw_headers.extend(self._door.leave(visit))
-        return response
+        session = await self._sign_on.exchange(visit, Secret(token), config)
+        return 200, session_view(session)
 
-    def _refused(self, error: BffError, visit: Visit | None) -> Response:
-        if visit is None:
-            return problem_response(error)
-        response = problem_response(error, told({}, self._door.new_session_id(visit)))
-        response.raw_headers.extend(self._door.leave(visit))
-        return response
+    async def opt_in(self, request: Request, visit: Visit) -> Reply:
+        """Activate a double-opt-in account and log it in."""
+        body = await json_object(request)
+        return 200, session_view(await self._sign_on.opt_in(visit, Secret(text(body, "token"))))
 
+    async def sessions(self, _request: Request, visit: Visit) -> Reply:
+        """List the customer's own sessions."""
+        held, entries = await self._manager.own_sessions(visit)
+        return 200, [own_session_view(entry, held) for entry in entries]
 
-def _slide(request: Request) -> bool:
-    value = request.query_params.get("slide", "true")
-    if value not in {"true", "false"}:
-        raise InvalidRequest("'slide' is true or false")
-    return value == "true"
+    async def end_one(self, request: Request, visit: Visit) -> Reply:
+        """End one of the customer's own sessions, this one too if it is named."""
+        await self._manager.end_own(visit, request.path_params["ref"])
+        return 204, None
+
+    async def end_others(self, _request: Request, visit: Visit) -> Reply:
+        """End all of the customer's sessions but this one."""
+        await self._manager.end_others(visit)
+        return 204, None

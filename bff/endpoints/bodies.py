@@ -35,19 +35,19 @@ async def json_object(request: Request, *, optional: bool = False) -> dict[str, 
     return body
 
 
-def text(body: Mapping[str, Any], name: str) -> str:
+def text(body: Mapping[str, Any], name: str, *, most: int = _LONGEST_TEXT) -> str:
     """Return a member that must be a string with something in it.
 
     Raises:
-        InvalidRequest: it is missing, of another type, empty, or has more than 1,024 characters.
+        InvalidRequest: it is missing, of another type, empty, or has more than `most` characters.
     """
-    value = optional_text(body, name)
+    value = optional_text(body, name, most=most)
     if value is None:
         raise InvalidRequest(f"'{name}' is missing")
     return value
 
 
-def optional_text(body: Mapping[str, Any], name: str) -> str | None:
+def optional_text(body: Mapping[str, Any], name: str, *, most: int = _LONGEST_TEXT) -> str | None:
     """Return a member that may be missing or null, and is a string otherwise.
 
     Raises:
@@ -56,8 +56,8 @@ def optional_text(body: Mapping[str, Any], name: str) -> str | None:
     value = body.get(name)
     if value is None:
         return None
-    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_TEXT or not _encodable(value):
-        raise InvalidRequest(f"'{name}' must be a string of 1 to {_LONGEST_TEXT} characters")
+    if not isinstance(value, str) or not 0 < len(value) <= most or not _encodable(value):
+        raise InvalidRequest(f"'{name}' must be a string of 1 to {most} characters")
     return value
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from starlette.types import Scope
 
-from bff.errors import CsrfFailed, NoSession
+from bff.errors import CsrfFailed, InvalidRequest, NoSession
 from bff.secret import Secret
 from bff.sessions.credentials import Credentials, Presented
 from bff.sessions.manager import SessionManager
@@ -61,10 +61,27 @@ class Door:
             self._prove(headers)
         return presented
 
+    def navigates(self, scope: Scope) -> Presented:
+        """Read the cookie of a top-level navigation, which cannot carry the proof; what does not open is ignored.
+
+        Raises:
+            InvalidRequest, OriginNotAllowed: an app's carrier, which has no business here.
+        """
+        presented = self._credentials.read(scope["headers"])
+        if presented.carrier is Carrier.HEADER:
+            raise InvalidRequest("apps run the redirect themselves and bring the code")
+        return Presented(Carrier.COOKIE, presented.ticket)
+
     async def enter(
-        self, scope: Scope, presented: Presented, *, slide: bool = True, exact: bool = False
+        self,
+        scope: Scope,
+        presented: Presented,
+        *,
+        slide: bool = True,
+        exact: bool = False,
+        safe: bool | None = None,
     ) -> Visit:
-        """Find the session of a request that has knocked.
+        """Find the session of a request that has knocked; `safe` says otherwise than its method.
 
         Raises:
             NoSession: what was carried does not open, or the session has ended.
@@ -78,7 +95,7 @@ class Door:
             presented,
             client=scope.get("bff.client", ""),
             user_agent=_user_agent(scope["headers"]),
-            safe=scope["method"] in _SAFE,
+            safe=scope["method"] in _SAFE if safe is None else safe,
             slide=slide,
             exact=exact,
         )

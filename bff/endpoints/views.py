@@ -4,7 +4,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bff.emporix.answers import Validation
-from bff.sessions.models import Session, SessionKind
+from bff.sessions.index import OwnSession
+from bff.sessions.models import Session, SessionKind, Ticket
+from bff.sessions.store import name_of
 
 NONE_VIEW: dict[str, Any] = {
     "kind": "none",
@@ -42,6 +44,18 @@ def validation_view(session: Session, found: Validation) -> dict[str, Any]:
     if found.legal_entity_id is not None:
         view["legalEntityId"] = found.legal_entity_id
     return view
+
+
+def own_session_view(entry: OwnSession, current: Ticket) -> dict[str, Any]:
+    """Render one of a customer's sessions for its owner; `ref` opens nothing."""
+    return {
+        "ref": entry.ref,
+        "current": entry.name == name_of(current),
+        "createdAt": _rfc3339(entry.created_at),
+        "lastSeenAt": _rfc3339(entry.last_seen_at),
+        "carrier": entry.carrier.value,
+        "userAgent": entry.user_agent,
+    }
 
 
 def _rfc3339(seconds: float) -> str:

@@ -34,7 +34,9 @@ class Authority(Protocol):
         """Return another grant for one whose token upstream refused."""
         ...
 
-    def answer_headers(self) -> list[Header]: ...
+    async def answered(self, status: int) -> list[Header]:
+        """Do what this status means for the session, and return what the answer says of it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,8 @@ class Forwarder:
         except ClientLeft:
             return 499
         try:
-            await self._respond(call, answer, authority.answer_headers(), body, send)
+            extra = await authority.answered(answer.status)
+            await self._respond(call, answer, extra, body, send)
         finally:
             await answer.aclose()
         return answer.status

@@ -143,18 +143,20 @@ class SharedGuest:
     async def _renewed(self) -> Session:
         """Renew what is stored or begin anew; runs under the lock."""
         found = await self._store.load(self._ticket, slide=False)
-        if isinstance(found, Session):
-            if found.tokens.renewable(self._clock()) and (kept := await self._refreshed(found)) is not None:
-                return kept
+        if isinstance(found, Session) and (kept := await self._refreshed(found)) is not None:
+            return kept
+        if found is not None:
             await self._store.delete(self._ticket)
         issued = await anonymous_login(self._emporix, self._context)
         session = guest_session(issued, Carrier.HEADER, self._lifetimes, self._clock())
         return await self._store.create(self._ticket, session)
 
     async def _refreshed(self, session: Session) -> Session | None:
-        assert session.tokens.refresh is not None
+        refresh = session.tokens.refresh
+        if refresh is None or not session.tokens.renewable(self._clock()):
+            return None
         try:
-            issued = await self._emporix.anonymous_refresh(session.tokens.refresh)
+            issued = await self._emporix.anonymous_refresh(refresh)
         except Refused:
             return None
         tokens = issued.tokens.following(session.tokens)

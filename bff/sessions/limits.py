@@ -44,6 +44,10 @@ class Limits:
         await self._hit(self._login, "account", name)
         await self._hit(self._login, "address", client)
 
+    async def sign_on(self, client: str) -> None:
+        """Count one try to log in with something that names no account."""
+        await self._hit(self._login, "address", client)
+
     async def guest(self, client: str) -> None:
         """Count one new guest."""
         await self._hit(self._guest, "address", client)

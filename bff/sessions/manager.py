@@ -20,6 +20,7 @@ from bff.errors import (
     Forbidden,
     LoginRequired,
     NoSession,
+    NotFound,
     ReauthenticationRequired,
     SessionExpired,
     SessionRotated,
@@ -27,10 +28,11 @@ from bff.errors import (
 from bff.secret import Secret
 from bff.sessions.credentials import Presented
 from bff.sessions.guests import Guests, Held, SharedGuest
+from bff.sessions.index import OwnSession, SessionIndex
 from bff.sessions.locks import Locks
 from bff.sessions.models import Grant, GuestContext, Session, SessionKind, Ticket
 from bff.sessions.renewal import ENDED, ROTATED, EndedHere, Renewer, gone
-from bff.sessions.store import SessionStore, Tombstone
+from bff.sessions.store import SessionStore, Tombstone, name_of
 from bff.sessions.tasks import Tasks
 from bff.sessions.visits import RateLimits, Visit
 from bff.telemetry import SESSIONS
@@ -50,6 +52,7 @@ class SessionManager:
         locks: one worker per session over all replicas.
         tasks: runs what a leaving client must not cancel.
         limits: counts guests.
+        index: knows a customer's other sessions.
         clock: seconds since the epoch.
     """
 
@@ -63,6 +66,7 @@ class SessionManager:
         locks: Locks,
         tasks: Tasks,
         limits: RateLimits,
+        index: SessionIndex,
         *,
         clock: Callable[[], float],
     ) -> None:
@@ -74,6 +78,7 @@ class SessionManager:
         self._locks = locks
         self._tasks = tasks
         self._limits = limits
+        self._index = index
         self._clock = clock
 
     async def visit(
@@ -242,6 +247,48 @@ class SessionManager:
             session = await self._renewer.save(ticket, switched)
         visit.update(Held(ticket, session))
         return session
+
+    async def own_sessions(self, visit: Visit) -> tuple[Ticket, list[OwnSession]]:
+        """Return the customer's own sessions, newest first, and which ticket is this visit's.
+
+        Raises:
+            LoginRequired: nobody is logged in.
+        """
+        held = self._customers_own(visit)
+        return held.ticket, await self._index.own(held.ticket, held.session)
+
+    async def end_own(self, visit: Visit, ref: str) -> None:
+        """End one of the customer's own sessions; its own one as a logout does.
+
+        Raises:
+            LoginRequired: nobody is logged in.
+            NotFound: the customer has no session of this ref.
+        """
+        held = self._customers_own(visit)
+        entries = await self._index.own(held.ticket, held.session)
+        entry = next((entry for entry in entries if entry.ref == ref), None)
+        if entry is None:
+            raise NotFound
+        if entry.name == name_of(held.ticket):
+            await self._tasks.finish(self.end(held.ticket, visit))
+        else:
+            await self._index.end(entry, ENDED)
+
+    async def end_others(self, visit: Visit) -> int:
+        """End all of the customer's sessions but this one, and return how many that were.
+
+        Their tokens cannot be revoked upstream: only their own visitors' secrets open them.
+
+        Raises:
+            LoginRequired: nobody is logged in.
+        """
+        held = self._customers_own(visit)
+        return await self._index.end_others(held.ticket, held.session, ENDED)
+
+    def _customers_own(self, visit: Visit) -> Held:
+        if visit.held is None or visit.held.session.kind is not SessionKind.CUSTOMER:
+            raise LoginRequired
+        return visit.held
 
     async def end(self, ticket: Ticket, visit: Visit, reason: str = ENDED) -> None:
         """End a session here, then upstream; the visit's answer clears the carrier if this call ended it.

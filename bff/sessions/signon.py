@@ -4,6 +4,7 @@ All but the first promote a guest under its lock: upstream is asked with that gu
 Emporix session and its cart along, and the customer gets a new id.
 """
 
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -21,8 +22,11 @@ from bff.errors import (
     UpstreamUnavailable,
 )
 from bff.secret import Secret
+from bff.sessions.carts import CartMerger
 from bff.sessions.guests import Guests, Held
+from bff.sessions.index import SessionIndex
 from bff.sessions.locks import Locks
+from bff.sessions.login_state import LIFETIME_SECONDS
 from bff.sessions.manager import SessionManager
 from bff.sessions.models import Lifetimes, Session, SessionKind
 from bff.sessions.renewal import ROTATED, TRANSIENT, Renewer, gone
@@ -47,6 +51,8 @@ class SignOn:
         locks: one worker per session over all replicas.
         tasks: runs what a leaving client must not cancel.
         limits: counts logins.
+        index: notes the customer's new session.
+        carts: merges the guest's cart.
         customers: how long a customer may idle and last.
         clock: seconds since the epoch.
     """
@@ -61,6 +67,8 @@ class SignOn:
         locks: Locks,
         tasks: Tasks,
         limits: RateLimits,
+        index: SessionIndex,
+        carts: CartMerger,
         *,
         customers: Lifetimes,
         clock: Callable[[], float],
@@ -73,6 +81,8 @@ class SignOn:
         self._locks = locks
         self._tasks = tasks
         self._limits = limits
+        self._index = index
+        self._carts = carts
         self._customers = customers
         self._clock = clock
 
@@ -120,6 +130,10 @@ class SignOn:
 
         return await self._signed_on(visit, obtain)
 
+    async def claim(self, state: str) -> bool:
+        """Say whether a sign-on's state is used for the first time."""
+        return await self._store.claim(hashlib.sha256(state.encode()).digest(), LIFETIME_SECONDS)
+
     async def exchange(self, visit: Visit, token: Secret, config: str | None) -> Session:
         """Log in with an identity provider's token; raises as `login` does."""
 
@@ -137,6 +151,8 @@ class SignOn:
         return await self._signed_on(visit, obtain)
 
     async def _signed_on(self, visit: Visit, obtain: Obtain, email: str | None = None) -> Session:
+        if email is None:
+            await self._limits.sign_on(visit.client)
         try:
             return await self._tasks.finish(self._promote(visit, obtain, email))
         except Refused as refused:
@@ -219,6 +235,9 @@ class SignOn:
             raise NoSession
         SESSIONS.labels(session.kind, "begun").inc()
         visit.update(Held(ticket, session))
+        with suppress(StoreUnavailable):  # the index adds what it misses when it is next asked
+            await self._index.add(ticket, session)
+        await self._carts.merge(old.session, session)
         return session
 
 

@@ -1,4 +1,4 @@
-"""The session store: the only file that speaks Redis' commands.
+"""The session store: with the index beside it, the only file that speaks Redis' commands.
 
 A session is one Redis hash, named by a hash of its id, so that every script touches one cluster slot:
 
@@ -38,6 +38,8 @@ DEADLINE_SECONDS: Final = 1.5
 
 # Last-seen times are written at most this often while a session is in steady use.
 _TOUCH_MILLISECONDS: Final = 1000
+
+_SCAN_SECONDS: Final = 60.0
 
 _LOAD: Final = """
 local r = redis.call('HMGET', KEYS[1], 'g', 'v', 's', 't', 'i', 'x')
@@ -147,7 +149,7 @@ class SessionStore:
 
     async def ping(self) -> None:
         """Ask whether Redis answers."""
-        async with _answering():
+        async with answering():
             await self._redis.ping()
 
     async def load(
@@ -161,7 +163,7 @@ class SessionStore:
             exact: write the new last-seen time even when the last one is but a moment old.
         """
         pause = -1 if not slide else 0 if exact else _TOUCH_MILLISECONDS
-        name = _name(ticket)
+        name = name_of(ticket)
         answer = await self._run(self._load, name, _milliseconds(self._clock()), pause)
         if answer is None:
             return None
@@ -175,7 +177,7 @@ class SessionStore:
 
     async def create(self, ticket: Ticket, session: Session) -> Session:
         """Write a new session and return it with its first generation."""
-        name = _name(ticket)
+        name = name_of(ticket)
         ends = min(session.idle_seconds, session.expires_at - self._clock())
         done = await self._run(
             self._create,
@@ -193,7 +195,7 @@ class SessionStore:
 
     async def replace(self, ticket: Ticket, session: Session) -> Session | None:
         """Write over the generation that `session` was read at; None where somebody else was first."""
-        name = _name(ticket)
+        name = name_of(ticket)
         blob = self._seal(ticket, name, session)
         generation = await self._run(
             self._replace, name, self._random_bytes(8), str(session.generation), blob
@@ -211,9 +213,15 @@ class SessionStore:
             generation: end it only if nobody wrote since; None ends it whatever happened.
             keep_record: let the visitor's safe requests still be served as who they were.
         """
+        return await self.retire_name(name_of(ticket), reason, generation=generation, keep_record=keep_record)
+
+    async def retire_name(
+        self, name: bytes, reason: str, *, generation: int | None = None, keep_record: bool = False
+    ) -> bool:
+        """End a session that is known by its record's name only; otherwise as `retire`."""
         done = await self._run(
             self._retire,
-            _name(ticket),
+            name,
             self._random_bytes(8),
             "" if generation is None else str(generation),
             reason,
@@ -222,29 +230,48 @@ class SessionStore:
         )
         return bool(done)
 
+    async def last_seen(self, name: bytes) -> float | None:
+        """Return when a live session was last seen, or None where there is none of that name."""
+        async with answering():
+            fields: Any = self._redis.hmget(self._key(name), ["s", "t"])
+            seen, reason = await fields
+        return None if seen is None or reason is not None else int(seen) / 1000
+
+    async def names(self) -> list[bytes]:
+        """Return the names of all sessions of this tenant; for operators, it looks at every key."""
+        async with answering(_SCAN_SECONDS):
+            keys = self._redis.scan_iter(match=f"{self._prefix}{{*}}", count=1000)
+            return [bytes.fromhex(key.decode()[len(self._prefix) + 1 : -1]) async for key in keys]
+
     async def delete(self, ticket: Ticket) -> None:
         """Remove a session without a trace: only for one whose id no visitor has got."""
-        async with _answering():
-            await self._redis.delete(self._key(_name(ticket)))
+        async with answering():
+            await self._redis.delete(self._key(name_of(ticket)))
+
+    async def claim(self, name: bytes, seconds: float) -> bool:
+        """Take a name once in `seconds`; False where it was taken already."""
+        async with answering():
+            key = self._key(name, ":claim")
+            return bool(await self._redis.set(key, b"1", nx=True, px=_milliseconds(seconds)))
 
     async def try_lock(self, ticket: Ticket, seconds: float) -> bytes | None:
         """Take the session's lock for at most `seconds`; return its owner mark, or None where it is taken."""
         owner = self._random_bytes(16)
-        done = await self._run(self._lock, _name(ticket), owner, _milliseconds(seconds), suffix=":lock")
+        done = await self._run(self._lock, name_of(ticket), owner, _milliseconds(seconds), suffix=":lock")
         return owner if done else None
 
     async def unlock(self, ticket: Ticket, owner: bytes) -> None:
         """Give the lock back if it is still this owner's."""
-        await self._run(self._unlock, _name(ticket), owner, suffix=":lock")
+        await self._run(self._unlock, name_of(ticket), owner, suffix=":lock")
 
     async def inspect(self, most: int = 100) -> list[dict[str, Any]]:
         """Return what anybody with access to Redis would see of up to `most` keys, for people to look at."""
         rows: list[dict[str, Any]] = []
-        async with _answering():
+        async with answering():
             async for key in self._redis.scan_iter(match=f"{self._prefix}*", count=100):
-                lock = key.endswith(b":lock")
-                value: Any = await (self._redis.get(key) if lock else self._redis.hget(key, "v")) or b""
-                row = {"key": key.decode(), "type": "lock" if lock else "session", "bytes": len(value)}
+                session = key.endswith(b"}") and b":of:" not in key
+                value: Any = await self._redis.hget(key, "v") or b"" if session else b""
+                row = {"key": key.decode(), "type": "session" if session else "other", "bytes": len(value)}
                 row["ttlSeconds"] = await self._redis.ttl(key)
                 rows.append(row | {"preview": base64.b64encode(value[:48]).decode()})
                 if len(rows) == most:
@@ -257,7 +284,7 @@ class SessionStore:
     async def _run(
         self, script: Callable[..., Awaitable[Any]], name: bytes, *args: Any, suffix: str = ""
     ) -> Any:
-        async with _answering():
+        async with answering():
             return await script(keys=[self._key(name, suffix)], args=list(args))
 
     def _seal(self, ticket: Ticket, name: bytes, session: Session) -> bytes:
@@ -274,7 +301,8 @@ class SessionStore:
             return None
 
 
-def _name(ticket: Ticket) -> bytes:
+def name_of(ticket: Ticket) -> bytes:
+    """Return the name of a ticket's record, from which nobody gets back to the id."""
     return hashlib.sha256(ticket.id).digest()
 
 
@@ -283,10 +311,10 @@ def _milliseconds(seconds: float) -> int:
 
 
 @asynccontextmanager
-async def _answering() -> AsyncIterator[None]:
+async def answering(seconds: float = DEADLINE_SECONDS) -> AsyncIterator[None]:
     """Turn every way in which Redis can fail to answer into one outcome, within one deadline."""
     try:
-        async with asyncio.timeout(DEADLINE_SECONDS):
+        async with asyncio.timeout(seconds):
             yield
     except (RedisError, OSError, TimeoutError) as exc:
         # The exception's own text may hold an address with a password in it: only its kind is kept.

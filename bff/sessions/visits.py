@@ -14,6 +14,8 @@ class RateLimits(Protocol):
 
     async def login(self, client: str, account: str) -> None: ...
 
+    async def sign_on(self, client: str) -> None: ...
+
 
 @dataclass(slots=True)
 class Visit:

@@ -1,0 +1,193 @@
+"""Single sign-on: `/auth/sso/NAME` out to the identity provider, `…/callback` back in, `…/code` for apps.
+
+The first two are top-level navigations and exempt from the X-CSRF header: the first changes nothing but a cookie of its
+own, the second needs a state that this browser began (RFC 6749 §10.12) and is used once.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from bff.endpoints.bodies import json_object, optional_text, text
+from bff.endpoints.door import Door
+from bff.endpoints.handling import Handling, Reply
+from bff.endpoints.return_to import ReturnTo, with_error
+from bff.endpoints.views import session_view
+from bff.errors import (
+    BffError,
+    CsrfFailed,
+    InvalidRequest,
+    NoSession,
+    NotFound,
+    SessionExpired,
+    SessionRotated,
+)
+from bff.problems import problem_response
+from bff.secret import Secret
+from bff.sessions.credentials import Presented
+from bff.sessions.login_state import LoginState, LoginStates, Provider
+from bff.sessions.models import Carrier
+from bff.sessions.signon import SignOn
+from bff.sessions.visits import Visit
+
+_LONGEST_CODE: Final = 4096
+STATE_INVALID: Final = "login_state_invalid"
+PROVIDER_ERROR: Final = "provider_error"
+ACCESS_DENIED: Final = "access_denied"
+
+
+class SsoEndpoints:
+    """The handlers of single sign-on.
+
+    Args:
+        sign_on: makes customers of guests.
+        door: lets requests in.
+        states: the attempts that are under way.
+        providers: the identity providers by name.
+        return_to: where browsers may be sent.
+        public_origin: where the provider sends them back to.
+    """
+
+    def __init__(
+        self,
+        sign_on: SignOn,
+        door: Door,
+        states: LoginStates,
+        providers: Mapping[str, Provider],
+        return_to: ReturnTo,
+        *,
+        public_origin: str,
+    ) -> None:
+        self._sign_on = sign_on
+        self._door = door
+        self._handling = Handling(door)
+        self._states = states
+        self._providers = providers
+        self._return_to = return_to
+        self._public_origin = public_origin
+
+    def routes(self) -> list[Route]:
+        """Return the routes of single sign-on."""
+        return [
+            Route("/auth/sso/{name}", self.start, methods=["GET"]),
+            Route("/auth/sso/{name}/callback", self.callback, methods=["GET"]),
+            self._handling.route("POST", "/auth/sso/{name}/code", self.code),
+        ]
+
+    async def start(self, request: Request) -> Response:
+        """Send the browser to the identity provider with state and PKCE."""
+        try:
+            name = request.path_params["name"]
+            provider = self._provider(name)
+            if request.headers.get("sec-fetch-mode", "navigate") != "navigate":
+                raise CsrfFailed("a sign-on begins with a navigation")
+            target = self._return_to.accepted(_once(request, "return_to") or "/")
+            presented = self._door.navigates(request.scope)
+            attempt = self._states.begin(name, provider.config, target, presented.ticket)
+        except BffError as error:
+            return problem_response(error)
+        response = _redirect(_authorize(provider, attempt, self._redirect_uri(name)))
+        response.raw_headers.extend(self._states.cookies(attempt, request.scope["headers"]))
+        return response
+
+    async def callback(self, request: Request) -> Response:
+        """Finish a sign-on; whatever goes wrong is a redirect with a code."""
+        name = request.path_params["name"]
+        try:
+            self._provider(name)
+            state = _once(request, "state") or ""
+            code, refusal = _once(request, "code"), _once(request, "error")
+            presented = self._door.navigates(request.scope)
+        except BffError as error:
+            return problem_response(error)
+        attempt = self._states.find(name, state, request.scope["headers"])
+        if attempt is None:
+            return _redirect(with_error("/", STATE_INVALID))
+        response = await self._finished(request, attempt, presented, code or "", refusal)
+        response.raw_headers.append(self._states.forget(state))
+        return response
+
+    async def code(self, request: Request, visit: Visit) -> Reply:
+        """Finish a sign-on that an app ran itself."""
+        self._provider(request.path_params["name"])
+        body = await json_object(request)
+        code, redirect_uri = text(body, "code", most=_LONGEST_CODE), text(body, "redirectUri")
+        verifier = optional_text(body, "codeVerifier")
+        session = await self._sign_on.social_login(
+            visit,
+            code=code,
+            redirect_uri=redirect_uri,
+            verifier=None if verifier is None else Secret(verifier),
+        )
+        return 200, session_view(session)
+
+    async def _finished(
+        self, request: Request, attempt: LoginState, presented: Presented, code: str, refusal: str | None
+    ) -> Response:
+        visit: Visit | None = None
+        try:
+            if not await self._sign_on.claim(attempt.state):
+                return _redirect(with_error(attempt.return_to, STATE_INVALID))
+            if refusal is not None or not 0 < len(code) <= _LONGEST_CODE:
+                failure = ACCESS_DENIED if refusal == ACCESS_DENIED else PROVIDER_ERROR
+                return _redirect(with_error(attempt.return_to, failure))
+            visit = await self._visit(request, attempt, presented)
+            await self._sign_on.social_login(
+                visit, code=code, redirect_uri=self._redirect_uri(attempt.provider), verifier=attempt.verifier
+            )
+            response = _redirect(attempt.return_to)
+        except BffError as error:
+            response = _redirect(with_error(attempt.return_to, error.code))
+        if visit is not None:
+            response.raw_headers.extend(self._door.leave(visit))
+        return response
+
+    async def _visit(self, request: Request, attempt: LoginState, presented: Presented) -> Visit:
+        """Go on with the session that the browser carries, or with the guest that began; or with a new one."""
+        ticket = presented.ticket or attempt.ticket
+        try:
+            return await self._door.enter(request.scope, Presented(Carrier.COOKIE, ticket), safe=False)
+        except (NoSession, SessionExpired, SessionRotated):
+            return await self._door.enter(request.scope, Presented(Carrier.COOKIE), safe=False)
+
+    def _provider(self, name: str) -> Provider:
+        provider = self._providers.get(name)
+        if provider is None:
+            raise NotFound("there is no identity provider of this name")
+        return provider
+
+    def _redirect_uri(self, name: str) -> str:
+        return f"{self._public_origin}/auth/sso/{name}/callback"
+
+
+def _authorize(provider: Provider, attempt: LoginState, redirect_uri: str) -> str:
+    query = {
+        "response_type": "code",
+        "client_id": provider.client_id,
+        "redirect_uri": redirect_uri,
+        "state": attempt.state,
+        "code_challenge": attempt.challenge,
+        "code_challenge_method": "S256",
+    }
+    if provider.scope is not None:
+        query["scope"] = provider.scope
+    joint = "&" if "?" in provider.authorize_url else "?"
+    return provider.authorize_url + joint + urlencode(query)
+
+
+def _once(request: Request, name: str) -> str | None:
+    values = request.query_params.getlist(name)
+    if len(values) > 1:
+        raise InvalidRequest(f"'{name}' is given twice")
+    return values[0] if values else None
+
+
+def _redirect(target: str) -> Response:
+    response = RedirectResponse(target, 302)
+    response.headers["location"] = target
+    response.headers["cache-control"] = "no-store"
+    return response

@@ -1,0 +1,128 @@
+"""Customer accounts: sign-up, activation by mail, passwords."""
+
+from typing import Any, Final
+
+from starlette.responses import JSONResponse, Response
+
+from bff.sandbox import answers, auth, tokens
+from bff.sandbox.records import Customer, MailToken
+from bff.sandbox.routing import Call, Entry, mapping
+from bff.sandbox.world import World
+
+_MAIL_LIFE: Final = 86400
+
+
+def signup(call: Call) -> Response:
+    """Create an account and no tokens; `signup` may name separate login credentials."""
+    body, world = call.fields(), call.world
+    own, details = mapping(body.get("signup")), mapping(body.get("customerDetails"))
+    _check_signup(body, own, details)
+    email, password = own.get("email") or body["email"], own.get("password") or body["password"]
+    if world.customer_by_email(email) is not None:
+        raise answers.customer(409, "conflict_resource", "An account with this e-mail exists in the tenant.")
+    customer = world.add_customer(email, password, {**details, "contactEmail": body["email"]})
+    customer.active = not (world.knobs.signup_inactive or world.knobs.opt_in)
+    if isinstance(body.get("customerAddress"), dict):
+        customer.addresses[tokens.object_id()] = body["customerAddress"]
+    if world.knobs.opt_in:
+        _send(world, customer, "opt-in")
+    return JSONResponse({"id": customer.number}, 201)
+
+
+def opt_in(call: Call) -> Response:
+    """Activate the account and log it in; the documented answer names no session."""
+    customer = _by_mail(call.world, call.path["token"], "opt-in")
+    customer.active = True
+    answer = auth.log_in(call, customer)
+    del answer["session_id"]
+    return JSONResponse(answer)
+
+
+def resend_opt_in(call: Call) -> Response:
+    """Send the activation mail again; `refresh_token` in the path is the upstream's own misnomer."""
+    customer = call.world.customer_by_email(str(call.fields().get("email", "")))
+    if customer is not None and not customer.active:
+        _send(call.world, customer, "opt-in")
+    return Response(status_code=202)
+
+
+def change_password(call: Call) -> Response:
+    """Change the password; whether tokens die with it is undocumented: knob `password_change_revokes`."""
+    body, customer = call.fields(), call.customer
+    if body.get("currentPassword") != customer.password:
+        raise answers.bad_request("The current password is wrong.", currentPassword="does not match")
+    _set_password(customer, body.get("newPassword"), "newPassword")
+    if call.world.knobs.password_change_revokes:
+        for token in call.world.tokens_of(customer=customer.number):
+            token.revoked = True
+    return Response(status_code=204)
+
+
+def reset_password(call: Call) -> Response:
+    """Mail a 64-character token; says 204 to an unknown address too."""
+    customer = call.world.customer_by_email(str(call.fields().get("email", "")))
+    if customer is not None:
+        _send(call.world, customer, "password-reset")
+    return Response(status_code=204)
+
+
+def update_password(call: Call) -> Response:
+    body = call.fields()
+    customer = _by_mail(call.world, str(body.get("token", "")), "password-reset", keep=True)
+    _set_password(customer, body.get("password"), "password")
+    del call.world.mail_tokens[body["token"]]
+    return Response(status_code=204)
+
+
+def _check_signup(body: dict[str, Any], own: dict[str, Any], details: dict[str, Any]) -> None:
+    wrong = {name: "must not be empty" for name in ("email", "password") if not _text(body.get(name))}
+    if own and len(_text(own.get("password"))) < 6:
+        wrong["signup.password"] = "needs at least 6 characters"
+    if own and not _text(own.get("email")):
+        wrong["signup.email"] = "must not be empty"
+    if details.get("contactEmail", body.get("email")) != body.get("email"):
+        wrong["customerDetails.contactEmail"] = "must equal email"
+    if len(_text(details.get("preferredCurrency", "EUR"))) != 3:
+        wrong["customerDetails.preferredCurrency"] = "has 3 letters"
+    if mapping(details.get("b2b")).get("companyRegistrationId"):
+        missing = [name for name in ("firstName", "lastName", "company") if not details.get(name)]
+        wrong |= {f"customerDetails.{name}": "must not be empty" for name in missing}
+    if wrong:
+        raise answers.bad_request("The sign-up is not valid.", **wrong)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _set_password(customer: Customer, password: object, name: str) -> None:
+    if not isinstance(password, str) or len(password) < 6:
+        raise answers.bad_request("The password is not valid.", **{name: "needs at least 6 characters"})
+    customer.password = password
+    customer.initial_password = False
+
+
+def _send(world: World, customer: Customer, purpose: Any) -> None:
+    token = tokens.opaque(64)
+    world.mail_tokens[token] = MailToken(purpose, customer.number, world.now() + _MAIL_LIFE)
+    subject = "Activate your account" if purpose == "opt-in" else "Choose a new password"
+    world.mail(customer.email, subject, purpose, token)
+
+
+def _by_mail(world: World, token: str, purpose: str, *, keep: bool = False) -> Customer:
+    known = world.mail_tokens.get(token)
+    if known is None or known.purpose != purpose or known.expires_at <= world.now():
+        raise answers.bad_request("The token is not valid.", token="unknown, used or expired")
+    if not keep:
+        del world.mail_tokens[token]
+    return world.customers[known.customer]
+
+
+ROUTES: Final = (
+    Entry("POST", "/customer/{tenant}/signup", "anonymous", signup),
+    Entry("GET", "/customer/{tenant}/signup/optin/{token}", "anonymous", opt_in),
+    Entry("POST", "/customer/{tenant}/signup/optin/refresh_token", "anonymous", resend_opt_in),
+    Entry("POST", "/customer/{tenant}/password/change", "customer", change_password),
+    Entry("POST", "/customer/{tenant}/password/reset", "anonymous", reset_password),
+    Entry("POST", "/customer/{tenant}/password/reset/update", "anonymous", update_password),
+)

@@ -1,0 +1,203 @@
+"""The token endpoints: anonymous login and refresh, login, logout, refresh, validation.
+
+Spelling differs from endpoint to endpoint and is kept as documented: anonymous answers and validation say
+`sessionId`, login, refresh and exchange say `session_id`, social login says neither.
+"""
+
+from typing import Any, Final
+
+from starlette.responses import JSONResponse, Response
+
+from bff.sandbox import answers, issuer
+from bff.sandbox.records import Customer, RefreshToken
+from bff.sandbox.routing import Bearer, Call, Entry
+from bff.sandbox.world import World
+
+SCOPES: Final = (
+    "approval.approval_read_own approval.approval_manage_own customer.customer_read_own "
+    "customer.customer_manage_own customer.customerprofile_view customer.customerprofile_edit "
+    "customermanagement.legalentity_read_own order.history_view order.order_readascustomer "
+    "order.order_updateascustomer quote.quote_read_own quote.quote_manage_own "
+    "returns.returns_read_own returns.returns_manage_own coupon.coupon_redeem"
+)
+_SEEDS: Final = ("currency", "siteCode", "language", "targetLocation")
+_CAMEL: Final = {
+    "access_token": "accessToken",
+    "saas_token": "saasToken",
+    "expires_in": "expiresIn",
+    "refresh_token": "refreshToken",
+    "refresh_token_expires_in": "refreshTokenExpiresIn",
+}
+
+
+def anonymous_login(call: Call) -> Response:
+    """GET with a side effect and no bearer; takes `tenant`, or `hybris-tenant` as old storefronts do."""
+    _known_client(call)
+    session = issuer.open_session(call.world, _seeds(call))
+    return JSONResponse(_anonymous(call.world, issuer.grant_anonymous(call.world, session)))
+
+
+def anonymous_refresh(call: Call) -> Response:
+    """Keeps the session; with the deprecated `anonymous_token` alone the answer has no refresh fields."""
+    _known_client(call)
+    world = call.world
+    value = call.query.get("refresh_token") or _by_access_token(call)
+    if not value:
+        raise answers.bad_request("refresh_token is missing.", refresh_token="must not be empty")
+    used = issuer.usable_refresh(world, value, "anonymous")
+    session = world.sessions[used.session_id]
+    _update_context(world, used, _seeds(call))
+    answer = _anonymous(world, issuer.grant_anonymous(world, session, used))
+    if "refresh_token" not in call.query:
+        del answer["refresh_token"], answer["refresh_token_expires_in"]
+    return JSONResponse(answer)
+
+
+def login(call: Call) -> Response:
+    """Trade credentials and the guest's own bearer for customer tokens on the guest's session."""
+    body, world = call.fields(), call.world
+    email, password = body.get("email"), body.get("password")
+    if not isinstance(email, str) or not email:
+        raise answers.bad_request("The login is not valid.", email="must not be empty")
+    if not isinstance(password, str) or len(password) < 6:
+        raise answers.bad_request("The login is not valid.", password="needs at least 6 characters")
+    customer = world.customer_by_email(email)
+    if customer is None or customer.password != password:
+        raise answers.customer(401, "unauthorized", "Invalid credentials.")
+    if not customer.active:
+        raise answers.customer(401, "unauthorized", "The account is not active.")
+    return JSONResponse(log_in(call, customer))
+
+
+def log_in(call: Call, customer: Customer) -> dict[str, Any]:
+    """Move the caller's session to the customer and return the login's answer."""
+    knobs = call.world.knobs
+    life, refresh_life = knobs.customer_expires_in, knobs.customer_refresh_expires_in
+    grant = issuer.grant_customer(call.world, call.session, customer, life, refresh_life)
+    return spelled(call.world, grant) | {"initialPassword": customer.initial_password}
+
+
+def logout(call: Call) -> Response:
+    """A GET that wants the token twice, as bearer and as the query's `accessToken`."""
+    presented = call.query.get("accessToken")
+    if not presented:
+        raise answers.bad_request("accessToken is missing.", accessToken="must not be empty")
+    if presented != call.token.value:
+        raise answers.invalid_token()
+    call.token.revoked = True
+    if call.world.knobs.logout_kills_refresh:
+        for token in call.world.tokens_of(call.session.id, call.customer.number):
+            token.revoked = True
+    session = call.session
+    session.ended, session.customer, session.legal_entity, session.context = True, None, None, None
+    return Response(status_code=204)
+
+
+def refresh(call: Call) -> Response:
+    """Renew a customer's tokens, or switch the legal entity; gives no saas token back.
+
+    The sources disagree on whose access token is the bearer; the `refresh_bearer` knob decides.
+    """
+    world, value = call.world, call.query.get("refreshToken")
+    _refresh_bearer(call.bearer, world.knobs.refresh_bearer)
+    if not value:
+        raise answers.bad_request("refreshToken is missing.", refreshToken="must not be empty")
+    used = issuer.usable_refresh(world, value, "customer")
+    entity = call.query.get("legalEntityId") or None
+    if entity is not None and entity not in world.customers[used.customer or ""].legal_entities:
+        raise answers.forbidden()
+    return JSONResponse(spelled(world, issuer.renew_customer(world, used, entity)))
+
+
+def validate(call: Call) -> Response:
+    """Say how long the bearer still lives; `legalEntityId` appears once a legal entity is active."""
+    token = call.token
+    if token.kind != "customer":
+        raise answers.invalid_token()
+    entity = {"legalEntityId": token.legal_entity} if token.legal_entity else {}
+    answer = {
+        "token_type": "Bearer",
+        "expires_in": int(token.expires_at - call.world.now()),
+        "scope": scope_of(call.world),
+        "sessionId": token.session_id,
+        "email": call.customer.email,
+    }
+    return JSONResponse(answer | entity)
+
+
+def spelled(world: World, grant: issuer.Grant) -> dict[str, Any]:
+    """Return a customer's tokens as login and refresh spell them, in the names that the knobs leave on."""
+    tokens = {
+        "access_token": grant.access.value,
+        "expires_in": remaining(world, grant.access.expires_at),
+        "refresh_token": grant.refresh.value,
+        "refresh_token_expires_in": remaining(world, grant.refresh.expires_at),
+    } | ({"saas_token": grant.saas.value} if grant.saas else {})
+    snake = tokens if world.knobs.snake_names else {}
+    camel = {_CAMEL[name]: value for name, value in tokens.items()} if world.knobs.camel_names else {}
+    return {**snake, **camel, "token_type": "Bearer", "session_id": grant.session.id}
+
+
+def remaining(world: World, ends: float) -> int:
+    return max(0, round(ends - world.now()))
+
+
+def scope_of(world: World) -> str:
+    return f"{SCOPES} tenant={world.knobs.tenant}"
+
+
+def _anonymous(world: World, grant: issuer.Grant) -> dict[str, Any]:
+    return {
+        "token_type": "Bearer",
+        "access_token": grant.access.value,
+        "expires_in": remaining(world, grant.access.expires_at),
+        "refresh_token": grant.refresh.value,
+        "refresh_token_expires_in": remaining(world, grant.refresh.expires_at),
+        "sessionId": grant.session.id,
+        "scope": f"tenant={world.knobs.tenant}",
+    }
+
+
+def _known_client(call: Call) -> None:
+    tenant = call.query.get("tenant") or call.query.get("hybris-tenant")
+    if tenant != call.world.knobs.tenant:
+        raise answers.bad_tenant()
+    if call.query.get("client_id") != call.world.knobs.client_id:
+        raise answers.invalid_api_key()
+
+
+def _seeds(call: Call) -> dict[str, str]:
+    return {name: call.query[name] for name in _SEEDS if call.query.get(name)}
+
+
+def _by_access_token(call: Call) -> str | None:
+    value = call.query.get("anonymous_token")
+    if not value or not call.world.knobs.anonymous_token_variant:
+        return None
+    return next((one.value for one in call.world.refresh.values() if one.access == value), None)
+
+
+def _update_context(world: World, used: RefreshToken, seeds: dict[str, str]) -> None:
+    session = world.sessions[used.session_id]
+    session.seeds |= seeds
+    if session.context is not None and seeds:
+        context = session.context
+        context.currency = seeds.get("currency", context.currency)
+        context.site_code = seeds.get("siteCode", context.site_code)
+        context.target_location = seeds.get("targetLocation", context.target_location)
+        context.version += 1
+
+
+def _refresh_bearer(bearer: Bearer, wanted: str) -> None:
+    if wanted not in {"both", bearer.kind}:
+        raise answers.invalid_token()
+
+
+ROUTES: Final = (
+    Entry("GET", "/customerlogin/auth/anonymous/login", "none", anonymous_login),
+    Entry("GET", "/customerlogin/auth/anonymous/refresh", "none", anonymous_refresh),
+    Entry("POST", "/customer/{tenant}/login", "anonymous", login),
+    Entry("GET", "/customer/{tenant}/logout", "customer", logout),
+    Entry("GET", "/customer/{tenant}/refreshauthtoken", "any", refresh),
+    Entry("GET", "/customer/{tenant}/validateauthtoken", "any", validate),
+)

@@ -1,0 +1,160 @@
+"""A cart as such: whose it is, how it is found and how it is shown."""
+
+from typing import Any
+
+from starlette.responses import JSONResponse, Response
+
+from bff.sandbox import answers, issuer, tokens
+from bff.sandbox.catalogue import PRODUCTS
+from bff.sandbox.context import stamp
+from bff.sandbox.records import Cart
+from bff.sandbox.routing import Call
+
+
+def readable(call: Call) -> Cart:
+    """Return the cart of the path if the caller may read it: ids of guests' carts open them to customers."""
+    cart = call.world.carts.get(call.path["cartId"])
+    if cart is None or cart.status == "CLOSED":
+        raise answers.cart(404, "Not Found", "The cart was not found")
+    guests = cart.customer is None and call.token.kind == "customer" and not cart.session_validated
+    if not (guests or _mine(call, cart)):
+        raise answers.cart(403, "Forbidden", "The cart belongs to someone else")
+    if cart.session_validated:
+        own_session_header(call)
+    return cart
+
+
+def owned(call: Call) -> Cart:
+    """Return the cart of the path if it is the caller's own."""
+    cart = readable(call)
+    if not _mine(call, cart):
+        raise answers.cart(403, "Forbidden", "The cart belongs to someone else")
+    return cart
+
+
+def guest_cart(call: Call, key: str) -> Cart:
+    cart = call.world.carts.get(key)
+    if cart is None or cart.status == "CLOSED" or cart.customer is not None:
+        raise answers.cart(404, "Not Found", "A cart to be merged was not found")
+    return cart
+
+
+def find(call: Call, site: str, kind: str | None, entity: str | None) -> Cart | None:
+    return _among(call.world.carts_of(owner_of(call)), site, kind, entity)
+
+
+def find_by_session(call: Call, site: str, kind: str | None, entity: str | None) -> Cart | None:
+    return _among(call.world.carts_of(call.query["sessionId"]), site, kind, entity)
+
+
+def open_cart(
+    call: Call, site: str, kind: str | None, entity: str | None, *, currency: str, session_validated: bool
+) -> Cart:
+    now, token = call.world.now(), call.token
+    cart = Cart(
+        tokens.object_id(), site, currency, token.session_id, token.customer, kind, entity,
+        session_validated, created_at=now, modified_at=now,
+    )  # fmt: skip
+    call.world.keep_cart(cart)
+    issuer.ensure_context(call.world, call.session)
+    return cart
+
+
+def owner_of(call: Call) -> str:
+    return call.token.customer or call.token.session_id
+
+
+def entity_of(call: Call, entity: Any) -> str | None:
+    if entity is None:
+        return None
+    if call.token.customer is None or entity not in call.customer.legal_entities:
+        raise answers.cart(403, "Forbidden", "The legal entity is not the caller's")
+    return str(entity)
+
+
+def own_session_header(call: Call) -> None:
+    presented = call.headers.get("session-id")
+    if presented is None:
+        raise answers.cart(400, "Bad Request", "The session-id header is missing")
+    if presented != call.token.session_id:
+        raise answers.cart(403, "Forbidden", "The session id does not match the token")
+
+
+def put(cart: Cart, product_id: str, quantity: int) -> str:
+    """Add a product, to the line that has it already where there is one, and return the line's id."""
+    for key, item in cart.items.items():
+        if item["productId"] == product_id:
+            item["quantity"] += quantity
+            return key
+    key = tokens.object_id()
+    cart.items[key] = {"productId": product_id, "quantity": quantity}
+    return key
+
+
+def touched(call: Call, cart: Cart) -> Response:
+    """Count a change and return its 204."""
+    cart.version += 1
+    cart.modified_at = call.world.now()
+    return Response(status_code=204, headers={"Version": str(cart.version)})
+
+
+def shown(call: Call, cart: Cart) -> Response:
+    return JSONResponse(document(call, cart), headers={"Version": str(cart.version)})
+
+
+def document(call: Call, cart: Cart) -> dict[str, Any]:
+    """Return the cart as the API shows it."""
+    items = [line(call, cart, key) for key in cart.items]
+    total = round(sum(item["totalPrice"]["amount"] for item in items), 2)
+    owner = {"customerId": cart.customer} if cart.customer else {"sessionId": cart.session_id}
+    keyed = {"type": cart.type, "legalEntityId": cart.legal_entity, "channel": cart.channel}
+    return {
+        "id": cart.id,
+        "yrn": yrn(call, cart),
+        "siteCode": cart.site_code,
+        "currency": cart.currency,
+        "status": cart.status,
+        **owner,
+        **{name: value for name, value in keyed.items() if value is not None},
+        "sessionValidated": cart.session_validated,
+        "items": items,
+        "itemsCount": len(items),
+        "addresses": cart.addresses,
+        "subTotalPrice": {"amount": total, "currency": cart.currency},
+        "totalPrice": {"amount": total, "currency": cart.currency},
+        "metadata": {
+            "version": cart.version,
+            "createdAt": stamp(cart.created_at),
+            "modifiedAt": stamp(cart.modified_at),
+        },
+    }
+
+
+def line(call: Call, cart: Cart, key: str) -> dict[str, Any]:
+    """Return one line of the cart as the API shows it."""
+    item = cart.items[key]
+    amount = PRODUCTS[item["productId"]].price(cart.currency)
+    total = round(amount * item["quantity"], 2)
+    return {
+        "id": key,
+        "itemYrn": f"urn:yaas:saasag:caasproduct:product:{call.world.knobs.tenant};{item['productId']}",
+        "product": {"id": item["productId"], "name": PRODUCTS[item["productId"]].name["en"]},
+        "quantity": item["quantity"],
+        "price": {"originalAmount": amount, "effectiveAmount": amount, "currency": cart.currency},
+        "totalPrice": {"amount": total, "currency": cart.currency},
+    }
+
+
+def yrn(call: Call, cart: Cart) -> str:
+    return f"urn:yaas:hybris:cart:cart:{call.world.knobs.tenant};{cart.id}"
+
+
+def _among(open_carts: list[Cart], site: str, kind: str | None, entity: str | None) -> Cart | None:
+    wanted = (site, kind, entity)
+    return next((one for one in open_carts if (one.site_code, one.type, one.legal_entity) == wanted), None)
+
+
+def _mine(call: Call, cart: Cart) -> bool:
+    if cart.status == "CLOSED" or cart.customer != call.token.customer:
+        return False
+    return cart.customer is not None or cart.session_id == call.token.session_id

@@ -1,0 +1,154 @@
+"""Handing out tokens: the rules of rotation, refresh windows and sessions."""
+
+from dataclasses import dataclass
+
+from bff.sandbox import answers, tokens
+from bff.sandbox.records import AccessToken, Context, Customer, Kind, RefreshToken, SaasToken, Session
+from bff.sandbox.world import World
+
+
+@dataclass(slots=True, frozen=True)
+class Grant:
+    """What one token call hands out, before it is spelled the way its endpoint does."""
+
+    session: Session
+    access: AccessToken
+    refresh: RefreshToken
+    saas: SaasToken | None = None
+
+
+def open_session(world: World, seeds: dict[str, str]) -> Session:
+    session = Session(tokens.session_id(), seeds)
+    world.sessions[session.id] = session
+    world.session_ids.add(session.id)
+    if world.knobs.context_created_at == "login":
+        ensure_context(world, session)
+    return session
+
+
+def ensure_context(world: World, session: Session) -> Context:
+    """Return the session's context, made from the login's seeds where there is none yet."""
+    if session.context is None:
+        seeds, now = session.seeds, world.now()
+        session.context = Context(
+            site_code=seeds.get("siteCode", "main"),
+            currency=seeds.get("currency", "EUR"),
+            language=seeds.get("language", "en"),
+            target_location=seeds.get("targetLocation", "DE"),
+            created_at=now,
+            modified_at=now,
+        )
+    return session.context
+
+
+def grant_anonymous(world: World, session: Session, used: RefreshToken | None = None) -> Grant:
+    """Issue a guest's tokens; the refresh token changes each time, only strict rotation retires the old."""
+    knobs = world.knobs
+    ends = _window_end(world, used, knobs.anonymous_refresh_expires_in, knobs.anonymous_refresh_expires_in)
+    access = _access(world, session, "anonymous", None, knobs.anonymous_expires_in)
+    refresh = _refresh(world, access, ends)
+    _retire(world, used, strict=knobs.anonymous_rotation == "strict")
+    return Grant(session, access, refresh)
+
+
+def grant_customer(world: World, session: Session, customer: Customer, life: int, refresh_life: int) -> Grant:
+    """Turn the session into the customer's and issue all three tokens (login, SSO, exchange, opt-in)."""
+    if not world.knobs.anonymous_valid_after_login:
+        for token in world.tokens_of(session.id):
+            token.revoked = True
+    session.customer, session.legal_entity, session.ended = customer.number, None, False
+    _seed_from_profile(world, session, customer)
+    access = _access(world, session, "customer", customer.number, life)
+    refresh = _refresh(world, access, world.now() + refresh_life)
+    return Grant(session, access, refresh, _saas(world, session, customer))
+
+
+def renew_customer(world: World, used: RefreshToken, legal_entity: str | None) -> Grant:
+    """Renew a customer's tokens; never a saas token, and without an entity the result is unscoped."""
+    knobs, session = world.knobs, world.sessions[used.session_id]
+    ends = _window_end(world, used, knobs.customer_refresh_expires_in, knobs.refreshed_refresh_expires_in)
+    session.legal_entity = legal_entity
+    if session.context is not None:
+        session.context.attributes.pop("legalEntityId", None)
+        session.context.attributes |= {"legalEntityId": legal_entity} if legal_entity else {}
+    access = _access(world, session, "customer", used.customer, knobs.refreshed_expires_in)
+    refresh = _refresh(world, access, ends)
+    _retire(world, used, strict=knobs.customer_rotation == "strict")
+    return Grant(session, access, refresh)
+
+
+def usable_refresh(world: World, value: str, kind: Kind) -> RefreshToken:
+    """Return the refresh token if it may be used now.
+
+    Raises:
+        SandboxError: in the shape that the `refresh_refusal` knob names; the upstream documents none.
+    """
+    token, knobs = world.refresh.get(value), world.knobs
+    rotation = knobs.customer_rotation if kind == "customer" else knobs.anonymous_rotation
+    if token is None or token.kind != kind or not world.alive(token) or (token.used and rotation == "strict"):
+        raise _refused_refresh(world)
+    return token
+
+
+def _refused_refresh(world: World) -> answers.SandboxError:
+    match world.knobs.refresh_refusal:
+        case "unauthorized":
+            return answers.invalid_token()
+        case "apigee":
+            return answers.SandboxError(401, dict(answers.APIGEE_REFRESH))
+        case _:
+            return answers.bad_request("The refresh token is not valid.")
+
+
+def _window_end(world: World, used: RefreshToken | None, first: int, renewed: int) -> float:
+    if used is None:
+        return world.now() + first
+    return used.expires_at if world.knobs.refresh_window == "fixed" else world.now() + renewed
+
+
+def _retire(world: World, used: RefreshToken | None, *, strict: bool) -> None:
+    if used is None:
+        return
+    used.used = True
+    used.revoked = used.revoked or strict
+    old = world.access.get(used.access)
+    if old is not None and not world.knobs.old_access_valid_after_refresh:
+        old.revoked = True
+
+
+def _seed_from_profile(world: World, session: Session, customer: Customer) -> None:
+    wanted = {"currency": "preferredCurrency", "siteCode": "preferredSite"}
+    session.seeds |= {
+        seed: customer.details[name] for seed, name in wanted.items() if name in customer.details
+    }
+    if session.context is None:
+        return
+    session.context.currency = customer.details.get("preferredCurrency", session.context.currency)
+    session.context.site_code = customer.details.get("preferredSite", session.context.site_code)
+    session.context.version += 1
+    session.context.modified_at = world.now()
+
+
+def _access(world: World, session: Session, kind: Kind, customer: str | None, life: int) -> AccessToken:
+    entity = session.legal_entity if kind == "customer" else None
+    token = AccessToken(tokens.opaque(28), kind, session.id, customer, entity, world.now() + life)
+    world.access[token.value] = token
+    world.remember(token)
+    return token
+
+
+def _refresh(world: World, access: AccessToken, ends: float) -> RefreshToken:
+    value = tokens.opaque(32)
+    token = RefreshToken(value, access.kind, access.session_id, access.customer, access.value, ends)
+    world.refresh[value] = token
+    world.remember(token)
+    return token
+
+
+def _saas(world: World, session: Session, customer: Customer) -> SaasToken:
+    now, life = int(world.now()), world.knobs.saas_expires_in
+    claims = {"sub": customer.number, "exp": now + life, "iat": now, "typ": "saas", "jti": tokens.object_id()}
+    token = SaasToken(tokens.sign_jwt(claims, world.saas_key), session.id, customer.number, now + life)
+    world.saas[token.value] = token
+    world.remember(token)
+    return token

@@ -1,0 +1,133 @@
+"""The lines of a cart."""
+
+import re
+from typing import Any, Final
+
+from starlette.responses import JSONResponse, Response
+
+from bff.sandbox import answers
+from bff.sandbox.baskets import line, owned, put, readable, touched
+from bff.sandbox.catalogue import PRODUCTS
+from bff.sandbox.records import Cart
+from bff.sandbox.routing import Call, Entry, mapping
+
+BATCH_CAP: Final = 50
+_BASE: Final = "/cart/{tenant}/carts/{cartId}"
+_YRN_TAIL: Final = re.compile(r"[^;]*;([\w-]+)")
+
+
+def items(call: Call) -> Response:
+    cart = readable(call)
+    return JSONResponse([line(call, cart, key) for key in cart.items])
+
+
+def add(call: Call) -> Response:
+    """Add a product, named by `itemYrn` or `product.id`."""
+    cart = owned(call)
+    key = _add(cart, call.json())
+    touched(call, cart)
+    where = f"/cart/{call.world.knobs.tenant}/carts/{cart.id}/items/{key}"
+    return JSONResponse({"itemId": key}, 201, {"Location": where, "Version": str(cart.version)})
+
+
+def clear(call: Call) -> Response:
+    cart = owned(call)
+    cart.items.clear()
+    return touched(call, cart)
+
+
+def item(call: Call) -> Response:
+    cart = readable(call)
+    return JSONResponse(line(call, cart, _key(call, cart)))
+
+
+def change(call: Call) -> Response:
+    """Set a line's quantity; 0 takes it out."""
+    cart = owned(call)
+    key, quantity = _key(call, cart), _quantity(call.fields(), least=0)
+    if quantity:
+        cart.items[key]["quantity"] = quantity
+    else:
+        del cart.items[key]
+    return touched(call, cart)
+
+
+def drop(call: Call) -> Response:
+    cart = owned(call)
+    del cart.items[_key(call, cart)]
+    return touched(call, cart)
+
+
+def batch(call: Call) -> Response:
+    """Add up to 50 lines; each has a status of its own."""
+    cart, wanted = owned(call), _batch(call)
+    results = [_one(cart, index, body) for index, body in enumerate(wanted)]
+    touched(call, cart)
+    return JSONResponse(results, 207)
+
+
+def change_batch(call: Call) -> Response:
+    """Change up to 50 lines, each named by `id` or `itemId`."""
+    cart, wanted = owned(call), _batch(call)
+    results = []
+    for index, body in enumerate(wanted):
+        key = str(body.get("id") or body.get("itemId"))
+        known = key in cart.items
+        if known:
+            cart.items[key]["quantity"] = _quantity(body, least=1)
+        results.append({"index": index, "id": key, "status": 200 if known else 404})
+    touched(call, cart)
+    return JSONResponse(results, 207)
+
+
+def _one(cart: Cart, index: int, body: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return {"index": index, "id": _add(cart, body), "status": 201}
+    except answers.SandboxError as refusal:
+        return {"index": index, "status": refusal.status, "message": refusal.body["message"]}
+
+
+def _batch(call: Call) -> list[dict[str, Any]]:
+    body = call.json()
+    wanted = body.get("items") if isinstance(body, dict) else body
+    if not isinstance(wanted, list) or not all(isinstance(one, dict) for one in wanted):
+        raise answers.cart(400, "Bad Request", "A list of items is needed")
+    if len(wanted) > BATCH_CAP:
+        raise answers.cart(400, "Bad Request", f"At most {BATCH_CAP} items at once")
+    return wanted
+
+
+def _add(cart: Cart, body: Any) -> str:
+    if not isinstance(body, dict):
+        raise answers.cart(400, "Bad Request", "An item is needed")
+    tail = _YRN_TAIL.fullmatch(str(body.get("itemYrn", "")))
+    product = tail[1] if tail else mapping(body.get("product")).get("id")
+    if not isinstance(product, str) or product not in PRODUCTS:
+        raise answers.cart(400, "Bad Request", "The product is not known")
+    return put(cart, product, _quantity(body, least=1))
+
+
+def _quantity(body: dict[str, Any], *, least: int) -> int:
+    quantity = body.get("quantity", 1)
+    if type(quantity) is not int or not least <= quantity <= 10_000:
+        raise answers.cart(400, "Bad Request", "quantity is not valid")
+    return quantity
+
+
+def _key(call: Call, cart: Cart) -> str:
+    key = call.path["itemId"]
+    if key not in cart.items:
+        raise answers.cart(404, "Not Found", "The item was not found")
+    return key
+
+
+ROUTES: Final = (
+    Entry("GET", f"{_BASE}/items", "any", items),
+    Entry("POST", f"{_BASE}/items", "any", add),
+    Entry("DELETE", f"{_BASE}/items", "any", clear),
+    Entry("GET", f"{_BASE}/items/{{itemId}}", "any", item),
+    Entry("PUT", f"{_BASE}/items/{{itemId}}", "any", change),
+    Entry("DELETE", f"{_BASE}/items/{{itemId}}", "any", drop),
+    Entry("POST", f"{_BASE}/itemsBatch", "any", batch),
+    Entry("PUT", f"{_BASE}/itemsBatch", "any", change_batch),
+)

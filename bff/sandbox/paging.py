@@ -1,0 +1,43 @@
+"""Pages of a list, and the languages of a document."""
+
+import re
+from typing import Any, Final
+
+from starlette.responses import JSONResponse, Response
+
+from bff.sandbox import answers
+from bff.sandbox.routing import Call
+
+_LANGUAGE: Final = re.compile(r"(\*|[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*)(\s*;\s*q=[01](\.\d{0,3})?)?")
+_PAGE_CAP: Final = 200
+
+
+def page(call: Call, rows: list[Any]) -> Response:
+    """Answer with one page; the count comes only where the request's `X-Total-Count` asks for it."""
+    number = _number(call, "pageNumber", 1)
+    size = min(_number(call, "pageSize", 60), _PAGE_CAP)
+    asked = call.headers.get("x-total-count", "").lower() == "true"
+    headers = {"X-Total-Count": str(len(rows))} if asked else {}
+    return JSONResponse(rows[(number - 1) * size : number * size], headers=headers)
+
+
+def language(call: Call) -> str | None:
+    """Return the language to answer in, or None for all of them at once.
+
+    No `Accept-Language` gives the whole locale map, an unknown one the default, a malformed one 400.
+    """
+    accepted = call.headers.get("accept-language")
+    if accepted is None or accepted.strip() == "*":
+        return None
+    tags = [part.strip() for part in accepted.split(",")]
+    if not all(_LANGUAGE.fullmatch(tag) for tag in tags):
+        raise answers.price(400, "Bad Request", "Language header validation failed")
+    known = (tag[:2].lower() for tag in tags if tag[:2].lower() in {"en", "de"})
+    return next(known, "en")
+
+
+def _number(call: Call, name: str, default: int) -> int:
+    text = call.query.get(name, str(default))
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise answers.price(400, "Bad Request", f"{name} must be a positive number")
+    return int(text)

@@ -1,0 +1,135 @@
+"""The plain records that a world is made of."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Kind = Literal["anonymous", "customer"]
+
+
+@dataclass(slots=True)
+class Context:
+    """The session context document: what prices, language and cart go by."""
+
+    site_code: str
+    currency: str
+    language: str
+    target_location: str
+    created_at: float
+    modified_at: float
+    version: int = 1
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Session:
+    """One Emporix session: begins with an anonymous login, becomes a customer's at login."""
+
+    id: str
+    seeds: dict[str, str]
+    customer: str | None = None
+    legal_entity: str | None = None
+    ended: bool = False
+    context: Context | None = None
+
+
+@dataclass(slots=True)
+class AccessToken:
+    value: str
+    kind: Kind
+    session_id: str
+    customer: str | None
+    legal_entity: str | None
+    expires_at: float
+    revoked: bool = False
+
+
+@dataclass(slots=True)
+class RefreshToken:
+    value: str
+    kind: Kind
+    session_id: str
+    customer: str | None
+    access: str
+    expires_at: float
+    used: bool = False
+    revoked: bool = False
+
+
+@dataclass(slots=True)
+class SaasToken:
+    value: str
+    session_id: str
+    customer: str
+    expires_at: float
+    revoked: bool = False
+
+
+AnyToken = AccessToken | RefreshToken | SaasToken
+
+
+@dataclass(slots=True)
+class Customer:
+    number: str
+    email: str
+    password: str
+    details: dict[str, Any] = field(default_factory=dict)
+    legal_entities: list[str] = field(default_factory=list)
+    addresses: dict[str, dict[str, Any]] = field(default_factory=dict)
+    active: bool = True
+    initial_password: bool = False
+    version: int = 1
+
+
+@dataclass(slots=True)
+class LegalEntity:
+    id: str
+    name: str
+
+
+@dataclass(slots=True)
+class Cart:
+    """A cart of a guest (`customer` is None: the session owns it) or of a customer."""
+
+    id: str
+    site_code: str
+    currency: str
+    session_id: str
+    customer: str | None
+    type: str | None
+    legal_entity: str | None
+    session_validated: bool
+    created_at: float
+    modified_at: float
+    status: Literal["OPEN", "CLOSED"] = "OPEN"
+    version: int = 1
+    channel: dict[str, Any] | None = None
+    addresses: list[dict[str, Any]] = field(default_factory=list)
+    items: dict[str, dict[str, Any]] = field(default_factory=dict)
+    order_id: str | None = None
+
+
+@dataclass(slots=True)
+class Order:
+    id: str
+    customer: str | None
+    legal_entity: str | None
+    body: dict[str, Any]
+
+
+@dataclass(slots=True)
+class LoginCode:
+    """A one-use authorization code of the sandbox's identity provider."""
+
+    email: str
+    redirect_uri: str
+    challenge: str | None
+    expires_at: float
+
+
+@dataclass(slots=True)
+class MailToken:
+    """What an activation or password mail carries."""
+
+    purpose: Literal["opt-in", "password-reset"]
+    customer: str
+    expires_at: float

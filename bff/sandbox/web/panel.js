@@ -1,0 +1,119 @@
+// "Under the counter": what script can find in this browser beside what Redis keeps, looked at anew after each call.
+
+import { bus, call } from "./api.js";
+import { duration, el, facts, find, onClick } from "./dom.js";
+import * as session from "./session.js";
+
+const CALLS_KEPT = 20;
+const SETTLE_MS = 150;
+
+const calls = [];
+let known = new Map(); // Redis key → start of its value at the last look
+let timer = 0;
+let first = true;
+
+function browserNow() {
+  const cookies = document.cookie === "" ? [] : document.cookie.split(";");
+  return { cookies: cookies.length, local: localStorage.length, tab: sessionStorage.length };
+}
+
+function entries(count) {
+  return count === 1 ? "1 entry" : `${count} entries`;
+}
+
+function until(date) {
+  if (date === null) return "–";
+  const seconds = (Date.parse(date) - Date.now()) / 1000;
+  return seconds <= 0 ? "now" : `in ${duration(seconds)}`;
+}
+
+function drawBrowser() {
+  const { cookies, local, tab } = browserNow();
+  const view = session.current();
+  const visible = cookies === 0 ? "none" : `${cookies}`;
+  facts(find("browser-facts"), [
+    ["document.cookie", view.kind === "none" ? visible : `${visible}: the sealed one is HttpOnly`],
+    ["localStorage", entries(local)],
+    ["sessionStorage", entries(tab)],
+    ["Emporix tokens", "none, ever"],
+  ]);
+  facts(find("session-facts"), [
+    ["kind", el("span", { class: `kind ${view.kind}` }, view.kind)],
+    ["customer", view.customer?.email ?? "–"],
+    ["legalEntityId", view.legalEntityId ?? "–"],
+    ["version", view.version ?? "–"],
+    ["idle end", until(view.idleExpiresAt)],
+    ["last end", until(view.expiresAt)],
+  ]);
+}
+
+function drawRedis(rows) {
+  const fresh = new Map(rows.map((one) => [one.key, one.preview]));
+  const state = (one) => (first || known.get(one.key) === one.preview ? null : known.has(one.key) ? "changed" : "new");
+  find("redis-rows").replaceChildren(...rows.map((one) =>
+    el("tr", { class: state(one) },
+      el("th", { scope: "row" }, el("code", { title: one.key }, one.key)),
+      el("td", {}, one.type),
+      el("td", {}, duration(one.ttlSeconds)),
+      el("td", {}, String(one.bytes)),
+      el("td", {}, el("code", { title: one.preview }, one.preview), state(one) === null ? null : el("span", { class: "mark" }, state(one))))));
+  const gone = first ? 0 : [...known.keys()].filter((key) => !fresh.has(key)).length;
+  const note = rows.length === 0 ? "Nothing at all." : rows.length === 1 ? "1 key." : `${rows.length} keys.`;
+  find("redis-note").textContent = gone === 0 ? note : `${note} ${gone} gone since the last look.`;
+  known = fresh;
+  first = false;
+}
+
+/** Long ids are cut, so that what was called stays in sight. */
+function short(path) {
+  const [way, query] = path.split("?");
+  const cut = way.replace(/[^/]{17,}/g, (part) => (/\d/.test(part) ? `${part.slice(0, 6)}…` : part));
+  return query === undefined ? cut : `${cut}?…`;
+}
+
+function drawCalls() {
+  find("call-rows").replaceChildren(...calls.map((one) =>
+    el("tr", {},
+      el("th", { scope: "row" }, el("code", { title: `${one.method} ${one.path}` }, el("b", {}, one.method), ` ${short(one.path)}`)),
+      el("td", { class: one.status >= 200 && one.status < 400 ? "fine-status" : "bad-status" }, one.status === 0 ? "no answer" : String(one.status)),
+      el("td", {}, one.version ?? "–"))));
+}
+
+function drawSummary(redisKeys) {
+  const { cookies, local, tab } = browserNow();
+  const readable = cookies + local + tab;
+  const { kind } = session.current();
+  const visitor = { none: "no session", anonymous: "guest", customer: "customer" }[kind] ?? kind;
+  const redis = redisKeys === null ? "Redis not seen" : `${redisKeys} ${redisKeys === 1 ? "key" : "keys"} in Redis`;
+  find("counter-summary").textContent = `${visitor} · ${readable} readable here · ${redis}`;
+}
+
+export async function refresh() {
+  const [, rows] = await Promise.allSettled([session.look(), call("GET", "/demo/redis", undefined, { quiet: true })]);
+  drawBrowser();
+  if (rows.status === "fulfilled") drawRedis(rows.value);
+  else find("redis-note").textContent = `Redis cannot be looked at: ${rows.reason.message}`;
+  drawSummary(rows.status === "fulfilled" ? rows.value.length : null);
+}
+
+function setOpen(open) {
+  find("counter-toggle").setAttribute("aria-expanded", String(open));
+  find("counter-body").hidden = !open;
+  document.documentElement.toggleAttribute("data-counter-open", open);
+}
+
+export function wire() {
+  bus.addEventListener("answered", ({ detail }) => {
+    if (detail.quiet) return;
+    calls.unshift(detail);
+    calls.length = Math.min(calls.length, CALLS_KEPT);
+    drawCalls();
+    clearTimeout(timer);
+    timer = setTimeout(refresh, SETTLE_MS);
+  });
+  bus.addEventListener("view", drawBrowser);
+  find("counter-toggle").addEventListener("click", () => setOpen(find("counter-body").hidden));
+  onClick("counter-refresh", refresh);
+  setOpen(matchMedia("(min-width: 62rem) and (min-height: 44rem)").matches);
+  drawBrowser();
+}
