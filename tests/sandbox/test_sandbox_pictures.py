@@ -1,0 +1,38 @@
+"""The pictures: one for each product, well formed, the same each time, and deaf to their callers' text."""
+
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from bff.sandbox.catalogue import CATEGORIES, PRODUCTS
+from bff.sandbox.pictures import picture
+
+
+@pytest.mark.parametrize("product_id", [*PRODUCTS, "unknown"])
+def test_every_product_has_a_drawing(product_id: str) -> None:
+    text = picture(product_id)
+    assert ET.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"  # noqa: S314  (our own text)
+    assert text == picture(product_id)
+    assert "<text" not in text
+    assert "<script" not in text
+
+
+def test_no_two_are_alike() -> None:
+    assert len({picture(key) for key in PRODUCTS}) == len(PRODUCTS) == 16
+
+
+def test_a_caller_cannot_write_into_it() -> None:
+    assert "onload" not in picture('"><svg onload=1>')
+
+
+def test_every_product_is_in_a_category() -> None:
+    assert {one.category for one in PRODUCTS.values()} == set(CATEGORIES)
+
+
+@pytest.mark.anyio
+async def test_pictures_are_served_without_a_bearer(shop: Any) -> None:
+    answer = await shop.ask("GET", "/media/acmeshop/cloudbank.svg")
+    assert answer.headers["content-type"].startswith("image/svg+xml")
+    assert answer.text == picture("cloudbank")
+    assert (await shop.ask("GET", "/media/acmeshop/none.svg")).status_code == 404
