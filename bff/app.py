@@ -24,6 +24,7 @@ from bff.emporix.client import EmporixClient
 from bff.endpoints.api import ApiEndpoint
 from bff.endpoints.auth import AuthEndpoints
 from bff.endpoints.door import Door
+from bff.endpoints.drop_in import DropIn
 from bff.endpoints.ops import health_routes, metrics_route
 from bff.endpoints.return_to import ReturnTo
 from bff.endpoints.sso import SsoEndpoints
@@ -37,6 +38,7 @@ from bff.proxy.route_file import load_route_table
 from bff.proxy.routes import RouteTable
 from bff.proxy.upstream import HttpxUpstream
 from bff.server import DRAINING
+from bff.sessions.aliases import Aliases
 from bff.sessions.carts import CartMerger
 from bff.sessions.connection import TIMEOUT_SECONDS, connect
 from bff.sessions.credentials import Credentials
@@ -105,8 +107,10 @@ class Proxy:
             credentials,
             public_origin=settings.public_origin,
             allowed_origins=settings.allowed_origins,
+            drop_in=settings.drop_in,
             clock=clock,
         )
+        aliases = Aliases(ring.digest("session alias")) if settings.drop_in else None
         sso = SsoEndpoints(
             sign_on,
             door,
@@ -120,7 +124,14 @@ class Proxy:
             ReturnTo(settings.public_origin, settings.allowed_origins),
             public_origin=settings.public_origin,
         )
-        self._api = ApiEndpoint(door, manager, _route_table(settings), self._forwarder(settings, clock))
+        drop_in = (
+            None
+            if aliases is None
+            else DropIn(manager, sign_on, door, aliases, tenant=settings.tenant, clock=clock)
+        )
+        self._api = ApiEndpoint(
+            door, manager, _route_table(settings), self._forwarder(settings, aliases, clock), drop_in
+        )
         self._health = health_routes(self.store, draining)
         self._own = Starlette(
             routes=[*AuthEndpoints(manager, sign_on, door).routes(), *sso.routes(), *self._health],
@@ -222,13 +233,14 @@ class Proxy:
         )
         return manager, sign_on
 
-    def _forwarder(self, settings: Settings, clock: Clock) -> Forwarder:
+    def _forwarder(self, settings: Settings, aliases: Aliases | None, clock: Clock) -> Forwarder:
         return Forwarder(
             self._upstream,
             upstream_origin=settings.upstream_url,
             tenant=settings.tenant,
             max_body_bytes=settings.max_body_bytes,
             clock=clock,
+            resolve=None if aliases is None else aliases.resolved,
         )
 
 

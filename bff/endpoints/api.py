@@ -6,6 +6,7 @@ from typing import Final
 from starlette.types import Receive, Scope, Send
 
 from bff.endpoints.door import Door, Header
+from bff.endpoints.drop_in import DropIn
 from bff.errors import BffError, NoSession
 from bff.problems import problem_response
 from bff.proxy.forwarder import Call, Forwarder
@@ -29,9 +30,18 @@ class ApiEndpoint:
         manager: the sessions.
         routes: what a visitor can reach, and with whose token.
         forwarder: sends it on.
+        drop_in: answers upstream's own auth paths, where that is switched on.
     """
 
-    def __init__(self, door: Door, manager: SessionManager, routes: RouteTable, forwarder: Forwarder) -> None:
+    def __init__(
+        self,
+        door: Door,
+        manager: SessionManager,
+        routes: RouteTable,
+        forwarder: Forwarder,
+        drop_in: DropIn | None,
+    ) -> None:
+        self._drop_in = drop_in
         self._door = door
         self._manager = manager
         self._routes = routes
@@ -40,6 +50,9 @@ class ApiEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         visit: Visit | None = None
         try:
+            if self._drop_in is not None and (handler := self._drop_in.handler(scope)) is not None:
+                await self._drop_in(handler, scope, receive, send)
+                return
             presented = self._door.knock(scope)
             call = self._call(scope)
             visit = await self._door.enter(scope, presented)
@@ -48,7 +61,7 @@ class ApiEndpoint:
         except BffError as error:
             response = problem_response(error)
             if visit is not None:
-                response.raw_headers.extend(answer_headers(self._door, visit))
+                response.raw_headers.extend(self._door.said(visit))
             await response(scope, receive, send)
 
     def _call(self, scope: Scope) -> Call:
@@ -94,7 +107,7 @@ class _Authority:
     async def answered(self, status: int) -> list[Header]:
         if self._call.route.name == PASSWORD_CHANGE and 200 <= status < 300:
             await self._end_others()
-        return answer_headers(self._door, self._visit)
+        return self._door.said(self._visit)
 
     async def _end_others(self) -> None:
         """Whoever knew the old password may be logged in elsewhere (ASVS 7.4.3)."""
@@ -104,16 +117,6 @@ class _Authority:
             event(_log, "others_not_ended", level=logging.ERROR, code=error.code)
         else:
             event(_log, "others_ended", reason="password change", ended=ended)
-
-
-def answer_headers(door: Door, visit: Visit) -> list[Header]:
-    """Return what every answer under `/api` says of the session."""
-    version = 0 if visit.session is None else visit.session.version
-    headers = [(b"x-session-version", str(version).encode("ascii")), *door.leave(visit)]
-    # The body is upstream's: an app whose guest was replaced learns its new id from a header field.
-    if (session_id := door.new_session_id(visit)) is not None:
-        headers.append((b"x-session-id", session_id.reveal().encode("ascii")))
-    return headers
 
 
 def _shared(route: Route, visit: Visit) -> bool:

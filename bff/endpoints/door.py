@@ -30,6 +30,7 @@ class Door:
         credentials: what visitors carry.
         public_origin: where browsers reach the proxy.
         allowed_origins: further origins that may call it.
+        drop_in: a client-sent `Authorization`, which no foreign page can set either, proves as much as `X-CSRF`.
         clock: seconds since the epoch.
     """
 
@@ -40,16 +41,20 @@ class Door:
         *,
         public_origin: str,
         allowed_origins: Iterable[str],
+        drop_in: bool,
         clock: Callable[[], float],
     ) -> None:
         self._manager = manager
         self._credentials = credentials
         self._public_origin = public_origin.encode("ascii")
         self._allowed = frozenset(origin.encode("ascii") for origin in allowed_origins)
+        self._proofs = frozenset({b"x-csrf", b"authorization"} if drop_in else {b"x-csrf"})
         self._clock = clock
 
-    def knock(self, scope: Scope) -> Presented:
+    def knock(self, scope: Scope, *, bare: bool = False) -> Presented:
         """Read what a request carries; touches neither store nor upstream.
+
+        A `bare` request is one that stock clients send without any proof: where it comes from decides alone.
 
         Raises:
             CsrfFailed: a browser's request without the proof that the storefront sent it.
@@ -58,7 +63,7 @@ class Door:
         headers: list[Header] = scope["headers"]
         presented = self._credentials.read(headers)
         if presented.carrier is Carrier.COOKIE:
-            self._prove(headers)
+            self._prove(headers, bare=bare)
         return presented
 
     def navigates(self, scope: Scope) -> Presented:
@@ -117,14 +122,26 @@ class Door:
             return None
         return Secret(self._credentials.seal(Carrier.HEADER, visit.issued.ticket))
 
-    def _prove(self, headers: list[Header]) -> None:
+    def said(self, visit: Visit) -> list[Header]:
+        """Return what every answer under `/api` says of the session."""
+        version = 0 if visit.session is None else visit.session.version
+        headers = [(b"x-session-version", str(version).encode("ascii")), *self.leave(visit)]
+        # The body is upstream's: an app whose guest was replaced learns its new id from a header field.
+        if (session_id := self.new_session_id(visit)) is not None:
+            headers.append((b"x-session-id", session_id.reveal().encode("ascii")))
+        return headers
+
+    def _prove(self, headers: list[Header], *, bare: bool) -> None:
         """Refuse what a page of somebody else's could have sent (RFC 10017 §6.1.3.3, Fetch Metadata)."""
-        fields: dict[bytes, list[bytes]] = {b"x-csrf": [], b"origin": [], b"sec-fetch-site": []}
+        fields: dict[bytes, list[bytes]] = {b"origin": [], b"sec-fetch-site": []}
+        proven = bare
         for name, value in headers:
             if name in fields:
                 fields[name].append(value)
+            elif name in self._proofs:
+                proven = True
         origins, sites = fields[b"origin"], fields[b"sec-fetch-site"]
-        if not fields[b"x-csrf"]:
+        if not proven:
             raise CsrfFailed("the X-CSRF header is missing")
         if len(origins) > 1 or len(sites) > 1:
             raise CsrfFailed("the request names its origin twice")

@@ -18,6 +18,7 @@ from bff.proxy.headers import request_headers, response_headers
 from bff.proxy.paths import UpstreamPath, replace_owner
 from bff.proxy.routes import Route
 from bff.proxy.upstream import Header, UpstreamAnswer, UpstreamClient
+from bff.secret import Secret
 from bff.sessions.models import Grant
 from bff.telemetry import event, request_id
 
@@ -59,6 +60,7 @@ class Forwarder:
         tenant: sent along as upstream wants it.
         max_body_bytes: the most that a request may bring.
         clock: seconds since the epoch.
+        resolve: puts the real session id where a drop-in client sends an alias; None leaves every byte as it is.
     """
 
     def __init__(
@@ -69,7 +71,9 @@ class Forwarder:
         tenant: str,
         max_body_bytes: int,
         clock: Callable[[], float],
+        resolve: Callable[[bytes, Secret], bytes] | None = None,
     ) -> None:
+        self._resolve = resolve
         self._upstream = upstream
         self._upstream_origin = upstream_origin
         self._tenant: Header = (b"emporix-tenant", tenant.encode("ascii"))
@@ -116,6 +120,11 @@ class Forwarder:
             query = replace_owner(query, session_id=session_id, customer_id=grant.customer_id)
         headers = request_headers(call.headers, own=self._own_headers(call.route, grant))
         content = await body.content()
+        if self._resolve is not None and grant.session_id is not None:
+            query = self._resolve(query, grant.session_id)
+            if isinstance(content, bytes):
+                content = self._resolve(content, grant.session_id)
+                headers = [field for field in headers if field[0] != b"content-length"]
         return await self._upstream.open(
             call.method, target + b"?" + query if query else target, headers, content
         )

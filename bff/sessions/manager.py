@@ -176,6 +176,11 @@ class SessionManager:
         if presented.ticket is not None:
             await self._tasks.finish(self.end(presented.ticket, visit))
 
+    async def end_now(self, visit: Visit) -> None:
+        """End the visit's own session, as a logout does."""
+        if visit.held is not None:
+            await self._tasks.finish(self.end(visit.held.ticket, visit))
+
     async def refresh(self, visit: Visit) -> Session:
         """Renew the tokens now.
 
@@ -270,7 +275,7 @@ class SessionManager:
         if entry is None:
             raise NotFound
         if entry.name == name_of(held.ticket):
-            await self._tasks.finish(self.end(held.ticket, visit))
+            await self.end_now(visit)
         else:
             await self._index.end(entry, ENDED)
 
