@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+QUIETLY := --quiet --disable-pip-version-check --no-warn-script-location
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format bench lock clean
@@ -12,9 +13,12 @@ help: ## list the commands
 
 $(READY): requirements.lock requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: set PYTHON=")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@# A Python without ensurepip (Debian's) makes a venv without pip; its own pip then installs into it.
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || $(PYTHON) -m venv --without-pip --clear $(VENV)
+	@pip="$(BIN)/python -m pip"; $$pip --version >/dev/null 2>&1 || pip="$(PYTHON) -m pip --python $(BIN)/python"; \
+	set -ex; \
+	$$pip install $(QUIETLY) --require-hashes -r requirements-dev.lock; \
+	$$pip install $(QUIETLY) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: $(READY) ## run everything on this machine: sandbox upstream, Redis, proxy, storefront

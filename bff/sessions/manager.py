@@ -144,6 +144,8 @@ class SessionManager:
         """Return the visit's session with a good token, beginning a guest where there is none."""
         session = await self.fresh(visit)
         if session is None:
+            # A store that does not answer must not cost upstream a session that nobody can keep.
+            await self._store.ping()
             await self._limits.guest(visit.client)
             start = self._guests.start(context or GuestContext(), visit.carrier, visit.user_agent)
             held = await self._tasks.finish(start)

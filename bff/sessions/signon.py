@@ -107,6 +107,7 @@ class SignOn:
         Raises:
             InvalidCredentials: upstream refused them; the guest and its cart stay as they were.
         """
+        await self._store.ping()  # before the limits, which let through where the store is silent
         await self._limits.login(visit.client, email)
 
         async def obtain(guest: Session) -> Issued:
@@ -152,6 +153,7 @@ class SignOn:
 
     async def _signed_on(self, visit: Visit, obtain: Obtain, email: str | None = None) -> Session:
         if email is None:
+            await self._store.ping()
             await self._limits.sign_on(visit.client)
         try:
             return await self._tasks.finish(self._promote(visit, obtain, email))
