@@ -140,6 +140,7 @@ class Proxy:
         )
         self._own.router.redirect_slashes = False
         self._fallback = fallback or self._own
+        self._most = settings.max_body_bytes
         self._stack: ASGIApp = RequestContext(
             SecurityHeaders(
                 Cors(self._dispatch, origins=(settings.public_origin, *settings.allowed_origins)),
@@ -161,7 +162,10 @@ class Proxy:
             await self._own(scope, receive, send)
         elif scope["path"].startswith("/api/"):
             await self._api(scope, receive, send)
-        elif scope["path"].startswith("/auth/") or scope["path"] in {"/livez", "/readyz"}:
+        elif scope["path"].startswith("/auth/"):
+            scope["bff.most"] = self._most
+            await self._own(scope, receive, send)
+        elif scope["path"] in {"/livez", "/readyz"}:
             await self._own(scope, receive, send)
         else:
             await self._fallback(scope, receive, send)

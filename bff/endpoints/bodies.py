@@ -17,7 +17,7 @@ async def json_object(request: Request, *, optional: bool = False) -> dict[str, 
 
     Raises:
         UnsupportedMediaType: the body is not called JSON.
-        BodyTooLarge: it has more than 64 KiB.
+        BodyTooLarge: it has more than 64 KiB, or than the largest body that is configured.
         InvalidRequest: it is no JSON object, or names a member twice (RFC 8259 §4 leaves open which counts).
     """
     raw = await _bytes(request)
@@ -63,10 +63,11 @@ def optional_text(body: Mapping[str, Any], name: str, *, most: int = _LONGEST_TE
 
 async def _bytes(request: Request) -> bytes:
     raw = bytearray()
+    most = min(_LARGEST_BODY, request.scope.get("bff.most", _LARGEST_BODY))
     try:
         async for chunk in request.stream():
             raw += chunk
-            if len(raw) > _LARGEST_BODY:
+            if len(raw) > most:
                 raise BodyTooLarge
     except ClientDisconnect:
         raise InvalidRequest("the body broke off") from None

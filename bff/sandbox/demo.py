@@ -66,7 +66,12 @@ def _application(origin: str, sandbox: str, redis_url: str) -> Proxy:
         return await proxy.store.inspect()
 
     storefront = create_storefront(
-        tenant=TENANT, site=SITE, demo_email=DEMO_EMAIL, demo_password=DEMO_PASSWORD, peek=peek
+        tenant=TENANT,
+        site=SITE,
+        demo_email=DEMO_EMAIL,
+        demo_password=DEMO_PASSWORD,
+        peek=peek,
+        sso=tuple(settings.sso),
     )
     proxy = Proxy(settings, draining=DRAINING, fallback=storefront)
     return proxy

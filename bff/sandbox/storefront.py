@@ -4,7 +4,7 @@ It is served on the proxy's own origin and speaks to nothing but `/auth` and `/a
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from importlib.resources import files
 from typing import Any, Final
 
@@ -68,6 +68,7 @@ def create_storefront(
     demo_email: str,
     demo_password: str,
     peek: Callable[[], Awaitable[list[dict[str, Any]]]],
+    sso: Sequence[str] = (),
 ) -> Starlette:
     """Return the storefront as an application to be put beside the proxy's.
 
@@ -77,6 +78,7 @@ def create_storefront(
         demo_email: what the login form offers to fill in.
         demo_password: the same.
         peek: what Redis holds now: `key`, `type`, `ttlSeconds`, `bytes` and `preview` of each record.
+        sso: the identity providers that the login form offers.
     """
     assets = _read_assets()
     demo = {"email": demo_email, "password": demo_password}
@@ -91,7 +93,7 @@ def create_storefront(
         return _file(request, name, assets[name])
 
     async def config(_: Request) -> Response:
-        return JSONResponse({"tenant": tenant, "site": site, "demo": demo})
+        return JSONResponse({"tenant": tenant, "site": site, "demo": demo, "sso": list(sso)})
 
     async def redis(_: Request) -> Response:
         try:

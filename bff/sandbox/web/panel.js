@@ -47,19 +47,48 @@ function drawBrowser() {
   ]);
 }
 
-function drawRedis(rows) {
+/** What a key is. Values of what is no session are not looked into; what is left of one that ended has none. */
+function kindOf({ key, type, preview }) {
+  if (type !== "other") return preview === "" ? "ended session" : type;
+  if (key.endsWith(":lock")) return "lock";
+  if (key.endsWith(":claim")) return "used sign-on";
+  return key.includes(":of:") ? "index of sessions" : "other";
+}
+
+function rank({ type, preview }) {
+  return type === "other" ? 2 : Number(preview === "");
+}
+
+function sessionsFirst(one, other) {
+  return rank(one) - rank(other) || (one.key < other.key ? -1 : 1);
+}
+
+function tally(rows) {
+  if (rows.length === 0) return "Nothing at all.";
+  const [sessions, ended, others] = [0, 1, 2].map((wanted) => rows.filter((one) => rank(one) === wanted).length);
+  const said = [`${sessions} ${sessions === 1 ? "session" : "sessions"}`];
+  if (ended > 0) said.push(`${ended} ended`);
+  if (others > 0) said.push(`${others} other ${others === 1 ? "key" : "keys"}`);
+  return `${said.join(", ")}.`;
+}
+
+function redisRow(one, state) {
+  const preview = one.preview === "" ? "–" : el("code", { title: one.preview }, one.preview);
+  return el("tr", { class: state },
+    el("th", { scope: "row" }, el("code", { title: one.key }, one.key)),
+    el("td", {}, kindOf(one)),
+    el("td", {}, duration(one.ttlSeconds)),
+    el("td", {}, one.preview === "" ? "–" : String(one.bytes)),
+    el("td", {}, preview, state === null ? null : el("span", { class: "mark" }, state)));
+}
+
+function drawRedis(found) {
+  const rows = found.filter((one) => one.ttlSeconds !== -2).sort(sessionsFirst); // -2: ended while it was looked at
   const fresh = new Map(rows.map((one) => [one.key, one.preview]));
   const state = (one) => (first || known.get(one.key) === one.preview ? null : known.has(one.key) ? "changed" : "new");
-  find("redis-rows").replaceChildren(...rows.map((one) =>
-    el("tr", { class: state(one) },
-      el("th", { scope: "row" }, el("code", { title: one.key }, one.key)),
-      el("td", {}, one.type),
-      el("td", {}, duration(one.ttlSeconds)),
-      el("td", {}, String(one.bytes)),
-      el("td", {}, el("code", { title: one.preview }, one.preview), state(one) === null ? null : el("span", { class: "mark" }, state(one))))));
+  find("redis-rows").replaceChildren(...rows.map((one) => redisRow(one, state(one))));
   const gone = first ? 0 : [...known.keys()].filter((key) => !fresh.has(key)).length;
-  const note = rows.length === 0 ? "Nothing at all." : rows.length === 1 ? "1 key." : `${rows.length} keys.`;
-  find("redis-note").textContent = gone === 0 ? note : `${note} ${gone} gone since the last look.`;
+  find("redis-note").textContent = gone === 0 ? tally(rows) : `${tally(rows)} ${gone} gone since the last look.`;
   known = fresh;
   first = false;
 }

@@ -7,6 +7,7 @@ import * as catalogue from "./catalogue.js";
 import { find, openDialog, say, sayError, wireDialogs } from "./dom.js";
 import * as panel from "./panel.js";
 import * as session from "./session.js";
+import * as signOn from "./sign-on.js";
 
 const LOST = {
   session_expired: "Your session has ended. You go on as a guest.",
@@ -39,12 +40,14 @@ function react({ code }) {
 async function start() {
   wireDialogs();
   panel.wire();
+  signOn.tellRefusal();
   bus.addEventListener("session", ({ detail }) => follow(detail));
   bus.addEventListener("session-lost", ({ detail }) => say(LOST[detail.code], "bad"));
   bus.addEventListener("refused", ({ detail }) => react(detail));
   const config = await call("GET", "/demo/config.json", undefined, { quiet: true });
   session.useSite(config.site);
   account.wire(config);
+  signOn.wire(config.sso);
   cart.wire(config, account.profileNow);
   catalogue.wire(cart.add);
   await Promise.allSettled([session.look({ slide: true }), catalogue.load(config)]);
