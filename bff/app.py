@@ -28,7 +28,7 @@ from bff.endpoints.drop_in import DropIn
 from bff.endpoints.ops import health_routes, metrics_route
 from bff.endpoints.return_to import ReturnTo
 from bff.endpoints.sso import SsoEndpoints
-from bff.errors import BffError, InvalidRequest, MethodNotAllowed, NotFound
+from bff.errors import BffError, InternalError, InvalidRequest, MethodNotAllowed, NotFound
 from bff.middleware.cors import Cors
 from bff.middleware.request_context import RequestContext
 from bff.middleware.security_headers import SecurityHeaders
@@ -102,7 +102,7 @@ class Proxy:
             secure=settings.secure,
             same_site=settings.cookie_samesite,
         )
-        door = Door(
+        self._door = door = Door(
             manager,
             credentials,
             public_origin=settings.public_origin,
@@ -136,7 +136,7 @@ class Proxy:
         self._own = Starlette(
             routes=[*AuthEndpoints(manager, sign_on, door).routes(), *sso.routes(), *self._health],
             lifespan=self._lifespan,
-            exception_handlers={BffError: _told, HTTPException: _told},
+            exception_handlers={HTTPException: self._unrouted, Exception: _unexpected},
         )
         self._own.router.redirect_slashes = False
         self._fallback = fallback or self._own
@@ -185,6 +185,16 @@ class Proxy:
             await self._emporix.aclose()
             await self._upstream.aclose()
             await self._redis.aclose()
+
+    async def _unrouted(self, request: Request, exc: Exception) -> Response:
+        """Answer what no route takes; below `/auth` the caller must have proven itself all the same."""
+        path = request.scope["path"]
+        if path.startswith("/auth/") and not path.startswith("/auth/sso/"):
+            try:
+                self._door.knock(request.scope)
+            except BffError as error:
+                return problem_response(error)
+        return await _told(request, exc)
 
     def _sessions(
         self, settings: Settings, ring: KeyRing, clock: Clock, random_bytes: Callable[[int], bytes]
@@ -302,10 +312,13 @@ def _counters(settings: Settings, redis: AnyRedis) -> Storage:
     )
 
 
+async def _unexpected(_request: Request, _exc: Exception) -> Response:
+    """Render what nobody foresaw; the router raises it again, and the outermost layer logs it."""
+    return problem_response(InternalError())
+
+
 async def _told(_request: Request, exc: Exception) -> Response:
     """Render what the router raises in the one shape that errors have here."""
-    if isinstance(exc, BffError):
-        return problem_response(exc)
     assert isinstance(exc, HTTPException)
     allow = tuple((name, value) for name, value in (exc.headers or {}).items() if name.lower() == "allow")
     kinds: dict[int, BffError] = {404: NotFound(), 405: MethodNotAllowed(headers=allow)}

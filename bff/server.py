@@ -34,14 +34,17 @@ DRAINING: Final = Draining()
 
 
 class StrictTarget(HttpToolsProtocol):
-    """Lets a `#` of a request target reach the application, which refuses it.
+    """Lets a `#` of a request target reach the application in its path, where it is refused.
 
     The parser would cut the target there in silence, and what is matched would not be what was sent
     (RFC 9112 §3.2 knows no fragment in a target).
     """
 
     def on_headers_complete(self) -> None:
-        self.url = self.url.replace(b"#", b"%23")
+        path, mark, query = self.url.partition(b"?")
+        if b"#" in query:
+            path += b"#"
+        self.url = path.replace(b"#", b"%23") + mark + query.partition(b"#")[0]
         super().on_headers_complete()
 
 

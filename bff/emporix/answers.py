@@ -147,8 +147,9 @@ def _refusal(status: int, body: Mapping[str, Any]) -> Refused:
     if isinstance(fault, Mapping):
         detail = fault.get("detail")
         code = str(detail.get("errorcode", "")) if isinstance(detail, Mapping) else ""
-        text = f"{code} {fault.get('faultstring', '')}".lower()
-        return Refused(status, bearer=status == 401 and "apikey" not in text)
+        text = f"{code} {fault.get('faultstring') or ''}".lower()
+        # "Invalid access token", "Access Token expired", their codes; not "Invalid ApiKey", not a wrong password.
+        return Refused(status, bearer=status == 401 and ("token" in text or not text.strip()))
     details = body.get("details")
     names = [d.get("field") for d in details if isinstance(d, Mapping)] if isinstance(details, list) else []
     fields = tuple(n for n in names if isinstance(n, str) and n.replace(".", "").isalnum() and len(n) <= 64)

@@ -31,6 +31,11 @@ def no_cookies() -> CookieJar:
     return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
 
 
+def broke_off(exc: Exception) -> bool:
+    """Say whether a protocol error is only a connection that ended early: the library has one class for both."""
+    return "disconnected" in str(exc) or "closed connection" in str(exc)
+
+
 class EmporixClient:
     """Sends token calls and reads the answers whole.
 
@@ -95,10 +100,14 @@ class EmporixClient:
                     return await self._send(request)
                 except httpx2.ConnectError:
                     return await self._send(request)
+        except (httpx2.ConnectTimeout, httpx2.PoolTimeout) as exc:
+            raise UpstreamUnavailable(log_detail=type(exc).__name__) from None
         except (TimeoutError, httpx2.TimeoutException) as exc:
             raise UpstreamTimeout(log_detail=type(exc).__name__) from None
-        except httpx2.DecodingError:
-            raise BadUpstreamAnswer(log_detail="undecodable body") from None
+        except (httpx2.DecodingError, httpx2.ProtocolError) as exc:
+            if broke_off(exc):
+                raise UpstreamUnavailable(log_detail=type(exc).__name__) from None
+            raise BadUpstreamAnswer(log_detail=type(exc).__name__) from None
         except httpx2.TransportError as exc:
             raise UpstreamUnavailable(log_detail=type(exc).__name__) from None
 

@@ -1,6 +1,7 @@
 """`/auth`: the session's own endpoints. Each handler parses, calls the manager, and renders."""
 
 from typing import Final
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -88,6 +89,7 @@ class AuthEndpoints:
             presented = self._door.knock(request.scope)
             visit = Visit(presented.carrier, "", None)
             await self._manager.logout(presented, visit)
+            visit.cleared = visit.cleared or presented.broken
         except BffError as error:
             return problem_response(error)
         return self._handling.rendered((204, None), visit)
@@ -114,7 +116,7 @@ class AuthEndpoints:
         """Log in with an identity provider's token."""
         body = await json_object(request)
         token, config = text(body, "token", most=_LONGEST_TOKEN), optional_text(body, "config")
-        if len(token) + len(config or "") > _LONGEST_TOKEN:
+        if len(quote(token, safe="")) + len(quote(config or "", safe="")) > _LONGEST_TOKEN:
             raise InvalidRequest(
                 "Emporix takes tokens in its address, which ends at 10 KB: this one is too long"
             )

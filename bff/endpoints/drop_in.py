@@ -9,6 +9,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -187,7 +188,7 @@ class DropIn:
     async def exchange(self, ask: _Ask) -> Reply:
         """Trade an identity provider's token."""
         token = ask.query("subjectAccessToken")
-        if token is None or len(token) > _LONGEST_TOKEN:
+        if token is None or len(quote(token, safe="")) > _LONGEST_TOKEN:
             raise InvalidRequest("subjectAccessToken is missing or too long")
         session = await self._sign_on.exchange(ask.visit, Secret(token), ask.query("config"))
         return 200, self._tokens(session, saas=True) | {"subject_access_token": PLACEHOLDER}

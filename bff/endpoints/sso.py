@@ -83,8 +83,8 @@ class SsoEndpoints:
         try:
             name = request.path_params["name"]
             provider = self._provider(name)
-            if request.headers.get("sec-fetch-mode", "navigate") != "navigate":
-                raise CsrfFailed("a sign-on begins with a navigation")
+            if request.headers.get("sec-fetch-dest", "document") != "document":
+                raise CsrfFailed("a sign-on begins with a top-level navigation")
             target = self._return_to.accepted(_once(request, "return_to") or "/")
             presented = self._door.navigates(request.scope)
             attempt = self._states.begin(name, provider.config, target, presented.ticket)

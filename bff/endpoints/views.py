@@ -23,7 +23,7 @@ NONE_VIEW: dict[str, Any] = {
 def session_view(session: Session | None) -> dict[str, Any]:
     """Render a session; nothing in it opens anything."""
     if session is None:
-        return NONE_VIEW
+        return dict(NONE_VIEW)
     return {
         "kind": session.kind.value,
         "customer": {"email": session.email} if session.kind is SessionKind.CUSTOMER else None,

@@ -63,7 +63,7 @@ def _sentinel(url: str) -> Redis:
     addresses = []
     for host in hosts.split(","):
         name, _, port = host.rpartition(":")
-        addresses.append((name or port, int(port) if name else 26379))
+        addresses.append(((name or port).strip("[]"), int(port) if name else 26379))
     sentinel = Sentinel(addresses, sentinel_kwargs=_timeouts())  # type: ignore[no-untyped-call]
     client: Redis = sentinel.master_for(
         service,

@@ -19,6 +19,7 @@ from bff.sessions.models import (
     Session,
     SessionKind,
     Ticket,
+    next_version,
 )
 from bff.sessions.store import SessionStore
 from bff.sessions.tasks import Tasks
@@ -64,14 +65,14 @@ class Guests:
         return Ticket(self._random_bytes(ID_BYTES), self._random_bytes(SECRET_BYTES))
 
     async def start(
-        self, context: GuestContext, carrier: Carrier, user_agent: str | None, *, version: int = 1
+        self, context: GuestContext, carrier: Carrier, user_agent: str | None, *, older_version: int = 0
     ) -> Held:
         """Ask upstream for an anonymous session and keep it under a new ticket."""
         issued = await anonymous_login(self._emporix, context)
         now = self._clock()
         session = guest_session(issued, carrier, self._lifetimes, now, context=context)
         ticket = self.ticket()
-        session = replace(session, user_agent=user_agent, version=version)
+        session = replace(session, user_agent=user_agent, version=next_version(now, older_version))
         held = Held(ticket, await self._store.create(ticket, session))
         SESSIONS.labels(session.kind, "begun").inc()
         return held

@@ -29,6 +29,7 @@ class OwnSession:
     last_seen_at: float
     carrier: Carrier
     user_agent: str | None
+    number: str | None
 
 
 class SessionIndex:
@@ -64,48 +65,43 @@ class SessionIndex:
 
     async def add(self, ticket: Ticket, session: Session) -> None:
         """Note a customer's session; a long index is cleaned up on the way."""
-        owner = owner_of(session)
-        if owner is None:
-            return
         name = name_of(ticket)
         note = {
             "name": name.hex(),
             "created": session.created_at,
             "carrier": session.carrier.value,
             "agent": session.user_agent,
+            "number": session.customer_id,
         }
-        key = self._keys(owner)[0]
-        async with answering():
-            await self._redis.hset(key, self._ref(name), self._sealer.seal(json.dumps(note).encode()))
-            await self._redis.expire(key, self._lifetime)
-            many = await self._redis.hlen(key) > _MANY
-        if many:
-            await self.of(owner)
+        for owner in owners_of(session):
+            key = self._keys(owner)[0]
+            async with answering():
+                await self._redis.hset(key, self._ref(name), self._sealer.seal(json.dumps(note).encode()))
+                await self._redis.expire(key, self._lifetime)
+                many = await self._redis.hlen(key) > _MANY
+            if many:
+                await self._entries(owner)
 
     async def own(self, ticket: Ticket, session: Session) -> list[OwnSession]:
         """Return a customer's sessions, newest first, this one among them."""
-        owner = owner_of(session)
-        if owner is None:
-            return []
-        found = await self.of(owner)
+        found = await self.of(*owners_of(session))
         if all(entry.name != name_of(ticket) for entry in found):
             await self.add(ticket, session)
-            found = await self.of(owner)
+            found = await self.of(*owners_of(session))
         return found
 
-    async def of(self, owner: Secret) -> list[OwnSession]:
-        """Return the sessions of whoever has this address, newest first; what is no more is dropped."""
+    async def of(self, *owners: Secret) -> list[OwnSession]:
+        """Return the sessions of whoever these are, newest first; what is no more is dropped.
+
+        A session whose address upstream did not tell is noted under the customer's number alone: it is found by
+        the number that the address's own sessions know.
+        """
         found: dict[str, OwnSession] = {}
-        for key in self._keys(owner):
-            async with answering():
-                notes = await self._redis.hgetall(key)
-            for ref, sealed in notes.items():
-                entry = await self._entry(ref.decode(), sealed.decode())
-                if entry is not None:
-                    found[entry.ref] = entry
-                    continue
-                async with answering():
-                    await self._redis.hdel(key, ref)
+        for owner in owners:
+            found |= await self._entries(owner)
+        numbers = {entry.number for entry in found.values() if entry.number is not None}
+        for number in numbers:
+            found |= await self._entries(_numbered(number))
         return sorted(found.values(), key=lambda entry: entry.created_at, reverse=True)
 
     async def end(self, entry: OwnSession, reason: str) -> bool:
@@ -117,6 +113,20 @@ class SessionIndex:
         others = [entry for entry in await self.own(ticket, session) if entry.name != name_of(ticket)]
         return sum([await self.end(entry, reason) for entry in others])
 
+    async def _entries(self, owner: Secret) -> dict[str, OwnSession]:
+        found: dict[str, OwnSession] = {}
+        for key in self._keys(owner):
+            async with answering():
+                notes = await self._redis.hgetall(key)
+            for ref, sealed in notes.items():
+                entry = await self._entry(ref.decode(), sealed.decode())
+                if entry is not None:
+                    found[entry.ref] = entry
+                    continue
+                async with answering():
+                    await self._redis.hdel(key, ref)
+        return found
+
     async def _entry(self, ref: str, sealed: str) -> OwnSession | None:
         try:
             note = json.loads(self._sealer.open(sealed))
@@ -126,7 +136,8 @@ class SessionIndex:
         seen = await self._store.last_seen(name)
         if seen is None:
             return None
-        return OwnSession(ref, name, note["created"], seen, Carrier(note["carrier"]), note["agent"])
+        carrier = Carrier(note["carrier"])
+        return OwnSession(ref, name, note["created"], seen, carrier, note["agent"], note["number"])
 
     def _keys(self, owner: Secret) -> list[str]:
         digests = self._owners.every(owner.reveal().encode())
@@ -136,15 +147,18 @@ class SessionIndex:
         return base64.urlsafe_b64encode(self._refs.newest(name)[:12]).decode("ascii")
 
 
-def owner_of(session: Session) -> Secret | None:
-    """Return whose session it is: the address, or the customer number where no address is known."""
+def owners_of(session: Session) -> tuple[Secret, ...]:
+    """Return what a customer's session is found by: the address and the customer number, as far as they are known."""
     if session.kind is not SessionKind.CUSTOMER:
-        return None
-    if session.email is not None:
-        return owner_named(session.email)
-    return None if session.customer_id is None else Secret(f"#{session.customer_id}")
+        return ()
+    named = () if session.email is None else (owner_named(session.email),)
+    return named if session.customer_id is None else (*named, _numbered(session.customer_id))
 
 
 def owner_named(email: str) -> Secret:
     """Return the owner that an address names, however it is spelled."""
     return Secret(email.strip().casefold())
+
+
+def _numbered(customer_number: str) -> Secret:
+    return Secret(f"#{customer_number}")

@@ -17,6 +17,7 @@ from typing import Final
 from bff.emporix.answers import Refused, Validation
 from bff.emporix.auth import EmporixAuth
 from bff.errors import (
+    BadUpstreamAnswer,
     Forbidden,
     LoginRequired,
     NoSession,
@@ -30,8 +31,8 @@ from bff.sessions.credentials import Presented
 from bff.sessions.guests import Guests, Held, SharedGuest
 from bff.sessions.index import OwnSession, SessionIndex
 from bff.sessions.locks import Locks
-from bff.sessions.models import Grant, GuestContext, Session, SessionKind, Ticket
-from bff.sessions.renewal import ENDED, ROTATED, EndedHere, Renewer, gone
+from bff.sessions.models import Grant, GuestContext, Session, SessionKind, Ticket, next_version
+from bff.sessions.renewal import ENDED, EXPIRED, ROTATED, EndedHere, Renewer, gone
 from bff.sessions.store import SessionStore, Tombstone, name_of
 from bff.sessions.tasks import Tasks
 from bff.sessions.visits import RateLimits, Visit
@@ -226,19 +227,33 @@ class SessionManager:
         session = await self.fresh(visit)
         if session is None:
             raise NoSession
+        found = await self._asked(session)
+        if found is None:
+            if not visit.frozen:
+                session = await self.fresh(visit, force=True) or session
+            found = await self._asked(session) or self._renewed_guest(session)
+        if found is None:
+            assert visit.held is not None
+            await self.end(visit.held.ticket, visit, EXPIRED)
+            raise SessionExpired
+        return found
+
+    async def _asked(self, session: Session) -> Validation | None:
+        """Ask upstream about a token; None where the gateway does not know it."""
         try:
             return await self._emporix.validate(session.tokens.access)
-        except Refused:
-            session = await self.fresh(visit, force=True)
-        assert session is not None
-        if session.kind is SessionKind.ANONYMOUS:
-            # Nobody says whether anonymous tokens validate upstream; one that was just renewed is valid.
-            remaining = int(session.tokens.access_expires_at - self._clock())
-            return Validation(remaining, None, None, None)
-        try:
-            return await self._emporix.validate(session.tokens.access)
-        except Refused:
-            raise SessionExpired from None
+        except Refused as refused:
+            if refused.status == 401:
+                return None
+            if session.kind is SessionKind.ANONYMOUS:
+                return self._renewed_guest(session)
+            raise BadUpstreamAnswer(log_detail=f"a validation answered {refused.status}") from None
+
+    def _renewed_guest(self, session: Session) -> Validation | None:
+        """Nobody says whether anonymous tokens validate upstream; one that the gateway knows or just made is valid."""
+        if session.kind is SessionKind.CUSTOMER:
+            return None
+        return Validation(int(session.tokens.access_expires_at - self._clock()), None, None, None)
 
     async def _switch(self, visit: Visit, legal_entity_id: str | None) -> Session:
         assert visit.held is not None
@@ -247,9 +262,13 @@ class SessionManager:
             found = await self._store.load(ticket, slide=False)
             if not isinstance(found, Session):
                 raise gone(found)
+            found = await self._renewer.settled(Held(ticket, found))
             tokens = await self._renewer.customer_tokens(found, legal_entity_id)
             switched = replace(
-                found, tokens=tokens, legal_entity_id=legal_entity_id, version=found.version + 1
+                found,
+                tokens=tokens,
+                legal_entity_id=legal_entity_id,
+                version=next_version(self._clock(), found.version),
             )
             session = await self._renewer.save(ticket, switched)
         visit.update(Held(ticket, session))

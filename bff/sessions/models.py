@@ -104,6 +104,14 @@ class GuestContext:
     target_location: str | None = None
 
 
+def next_version(now: float, older: int = 0) -> int:
+    """Return a version greater than `older` and than any that a session of this browser had before.
+
+    It begins with the time in milliseconds, so that it grows even where nothing is left to count from: at a logout.
+    """
+    return max(older + 1, int(now * 1000))
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """One visitor's session as the store keeps it.
@@ -251,7 +259,7 @@ def jwt_claims(token: Secret) -> dict[str, Any]:
     try:
         raw = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
         claims = json.loads(raw)
-    except (binascii.Error, ValueError):
+    except (binascii.Error, ValueError, RecursionError):
         return {}
     return claims if isinstance(claims, dict) else {}
 

@@ -33,6 +33,9 @@ from bff.telemetry import RENEWALS, SESSIONS
 
 TRANSIENT: Final = (UpstreamUnavailable, UpstreamTimeout, BadUpstreamAnswer, TooManyRequests)
 
+# A 404 or a 405 is what a gateway says while upstream is being deployed, not what it says of a token.
+_DEFINITE: Final = frozenset({400, 401, 403})
+
 # Reasons that tombstones carry.
 ROTATED: Final = "rotated"
 ENDED: Final = "ended"
@@ -124,10 +127,17 @@ class Renewer:
             NoSession, SessionRotated, SessionExpired: the session ended meanwhile; what came was revoked.
         """
         session = held.session
-        unsaved = self._unsaved.pop(held.ticket.id, None)
-        if unsaved is not None and unsaved.generation == session.generation:
-            return await self.save(held.ticket, unsaved)
+        settled = await self.settled(held)
+        if settled is not session:
+            return settled
         return await self.save(held.ticket, replace(session, tokens=await self._ask(session)))
+
+    async def settled(self, held: Held) -> Session:
+        """Store what an earlier renewal could not; return the session as it then is. The caller holds the lock."""
+        unsaved = self._unsaved.pop(held.ticket.id, None)
+        if unsaved is None or unsaved.generation != held.session.generation:
+            return held.session
+        return await self.save(held.ticket, unsaved)
 
     async def customer_tokens(self, session: Session, legal_entity_id: str | None) -> TokenSet:
         """Ask for a customer's new tokens: with the shared anonymous bearer first, the customer's own on a 401.
@@ -169,12 +179,13 @@ class Renewer:
         raise gone(found if isinstance(found, Tombstone) else None)
 
     async def _replace(self, ticket: Ticket, session: Session) -> Session | None:
+        mark = self._store.mark()
         for _ in range(_SAVE_TRIES - 1):
             with suppress(StoreUnavailable):
-                return await self._store.replace(ticket, session)
+                return await self._store.replace(ticket, session, mark=mark)
             await asyncio.sleep(_SAVE_PAUSE_SECONDS)
         try:
-            return await self._store.replace(ticket, session)
+            return await self._store.replace(ticket, session, mark=mark)
         except StoreUnavailable:
             if len(self._unsaved) < _MOST_UNSAVED:
                 self._unsaved[ticket.id] = session
@@ -205,29 +216,34 @@ class Renewer:
     async def _renewal(self, held: Held) -> Held:
         """The work of one renewal: lock, look again, ask, store."""
 
-        async def newer() -> Session | None:
-            found = await self._store.load(held.ticket, slide=False)
-            if not isinstance(found, Session):
-                raise gone(found)
-            done = found.generation != held.session.generation and not self._due(found)
-            return found if done else None
+        def renewed(found: Session) -> bool:
+            return found.generation != held.session.generation and not self._due(found)
 
-        async with self._locks.hold(held.ticket, unless=newer) as winners:
-            done = winners or await newer()
-            if done is not None:
-                RENEWALS.labels(done.kind, "shared").inc()
-                return Held(held.ticket, done)
-            current = await self._store.load(held.ticket, slide=False)
-            if not isinstance(current, Session):
-                raise gone(current)
-            return await self._counted(Held(held.ticket, current))
+        async def winners() -> Session | None:
+            found = await self._live(held.ticket)
+            return found if renewed(found) else None
+
+        async with self._locks.hold(held.ticket, unless=winners) as theirs:
+            current = theirs or await self._live(held.ticket)
+            if not renewed(current):
+                return await self._counted(Held(held.ticket, current))
+        RENEWALS.labels(current.kind, "shared").inc()
+        return Held(held.ticket, current)
+
+    async def _live(self, ticket: Ticket) -> Session:
+        found = await self._store.load(ticket, slide=False)
+        if not isinstance(found, Session):
+            raise gone(found)
+        return found
 
     async def _counted(self, held: Held) -> Held:
         outcome = "failed"
         try:
             renewed = Held(held.ticket, await self.renew_held(held))
             outcome = "renewed"
-        except Refused:
+        except Refused as refused:
+            if refused.status not in _DEFINITE:
+                raise BadUpstreamAnswer(log_detail=f"a renewal answered {refused.status}") from None
             outcome = "refused"
             renewed = await self._refused(held)
         finally:
@@ -243,7 +259,7 @@ class Renewer:
                 raise EndedHere
             raise SessionExpired
         fresh = await self._guests.start(
-            session.context, session.carrier, session.user_agent, version=session.version + 1
+            session.context, session.carrier, session.user_agent, older_version=session.version
         )
         if await self._store.retire(held.ticket, ROTATED, generation=session.generation):
             return fresh

@@ -28,7 +28,7 @@ from bff.sessions.index import SessionIndex
 from bff.sessions.locks import Locks
 from bff.sessions.login_state import LIFETIME_SECONDS
 from bff.sessions.manager import SessionManager
-from bff.sessions.models import Lifetimes, Session, SessionKind
+from bff.sessions.models import Lifetimes, Session, SessionKind, next_version
 from bff.sessions.renewal import ROTATED, TRANSIENT, Renewer, gone
 from bff.sessions.store import SessionStore
 from bff.sessions.tasks import Tasks
@@ -215,7 +215,7 @@ class SignOn:
             expires_at=now + self._customers.absolute,
             idle_seconds=self._customers.idle,
             last_seen_at=now,
-            version=old.session.version + 1,
+            version=next_version(now, old.session.version),
             email=email,
             initial_password=issued.initial_password,
             context=old.session.context,

@@ -182,7 +182,7 @@ class SessionStore:
         done = await self._run(
             self._create,
             name,
-            self._random_bytes(8),
+            self.mark(),
             self._seal(ticket, name, session),
             _milliseconds(session.last_seen_at),
             _milliseconds(session.idle_seconds),
@@ -193,13 +193,15 @@ class SessionStore:
             raise StoreUnavailable(log_detail="a new session's id was taken")
         return replace(session, generation=1)
 
-    async def replace(self, ticket: Ticket, session: Session) -> Session | None:
+    def mark(self) -> bytes:
+        """Return a mark for one write; whoever tries it again with the same mark recognises its own success."""
+        return self._random_bytes(8)
+
+    async def replace(self, ticket: Ticket, session: Session, *, mark: bytes | None = None) -> Session | None:
         """Write over the generation that `session` was read at; None where somebody else was first."""
         name = name_of(ticket)
         blob = self._seal(ticket, name, session)
-        generation = await self._run(
-            self._replace, name, self._random_bytes(8), str(session.generation), blob
-        )
+        generation = await self._run(self._replace, name, mark or self.mark(), str(session.generation), blob)
         return replace(session, generation=int(generation)) if generation else None
 
     async def retire(
@@ -222,7 +224,7 @@ class SessionStore:
         done = await self._run(
             self._retire,
             name,
-            self._random_bytes(8),
+            self.mark(),
             "" if generation is None else str(generation),
             reason,
             int(keep_record),

@@ -7,9 +7,9 @@ from importlib.resources import files
 from typing import Any, Final
 
 import pytest
-from redis.exceptions import ConnectionError as RedisConnectionError
 from starlette.testclient import TestClient
 
+from bff.errors import StoreUnavailable
 from bff.sandbox.catalogue import PRODUCTS
 from bff.sandbox.storefront import HEADERS, MEDIA_TYPES, create_storefront
 
@@ -124,7 +124,20 @@ def test_the_configuration_names_tenant_site_and_demo_customer() -> None:
         "tenant": "acmeshop",
         "site": "main",
         "demo": {"email": "ada@example.com", "password": "correct-horse"},
+        "sso": [],
     }
+
+
+def test_the_configuration_lists_the_identity_providers_that_are_offered() -> None:
+    app = create_storefront(
+        tenant="acmeshop",
+        site="main",
+        demo_email="a@b.c",
+        demo_password="x",
+        peek=_rows,
+        sso=("corp", "club"),
+    )
+    assert TestClient(app).get("/demo/config.json").json()["sso"] == ["corp", "club"]
 
 
 def test_what_redis_holds_is_shown_as_peeked_and_never_kept() -> None:
@@ -133,7 +146,7 @@ def test_what_redis_holds_is_shown_as_peeked_and_never_kept() -> None:
     assert answer.headers["cache-control"] == "no-store"
 
 
-@pytest.mark.parametrize("error", [RedisConnectionError("redis://:secret@host"), TimeoutError("slow")])
+@pytest.mark.parametrize("error", [StoreUnavailable(log_detail="redis://:secret@host"), TimeoutError("slow")])
 def test_a_silent_redis_is_a_503_without_details(error: Exception) -> None:
     async def fail() -> list[dict[str, Any]]:
         raise error

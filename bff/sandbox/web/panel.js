@@ -52,7 +52,7 @@ function kindOf({ key, type, preview }) {
   if (type !== "other") return preview === "" ? "ended session" : type;
   if (key.endsWith(":lock")) return "lock";
   if (key.endsWith(":claim")) return "used sign-on";
-  return key.includes(":of:") ? "index of sessions" : "other";
+  return key.includes(":of:") ? "index" : "other";
 }
 
 function rank({ type, preview }) {

@@ -1,0 +1,62 @@
+"""What all tests share: one Redis, one sandbox upstream and one proxy per test process, all of them real."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bff.embedded import EmbeddedRedis, locate_server
+from tests.live import LiveProxy, Sandbox, environment
+
+
+def pytest_report_header() -> str:
+    """Say which Redis the tests run on."""
+    given = os.environ.get("BFF_TEST_REDIS_URL")
+    if given:
+        return "redis: BFF_TEST_REDIS_URL"
+    server = locate_server()
+    return f"redis: {server.kind if server else 'fakeredis, for want of a server'}"
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Redis of the tests' own, on the server that `embedded:` would use, unless one is given."""
+    given = os.environ.get("BFF_TEST_REDIS_URL")
+    if given:
+        yield given
+        return
+    with EmbeddedRedis.start(Path(tmp_path_factory.mktemp("redis"))) as redis:
+        yield redis.url
+
+
+@pytest.fixture(scope="session")
+def sandbox_process() -> Iterator[Sandbox]:
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(sandbox_process: Sandbox) -> Iterator[Sandbox]:
+    """The sandbox upstream; its knobs and faults are put back after the test."""
+    knobs = sandbox_process.control("GET", "/knobs")
+    yield sandbox_process
+    sandbox_process.control("DELETE", "/faults")
+    sandbox_process.control("PATCH", "/knobs", knobs)
+
+
+@pytest.fixture(scope="session")
+def proxy_process(sandbox_process: Sandbox, redis_url: str) -> Iterator[LiveProxy]:
+    with LiveProxy(environment(sandbox_process, redis_url)) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def proxy(proxy_process: LiveProxy, sandbox: Sandbox) -> LiveProxy:
+    """A proxy in front of the sandbox, with default lifetimes."""
+    return proxy_process

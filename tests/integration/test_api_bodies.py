@@ -1,0 +1,225 @@
+"""Bodies have a limit, and stream both ways."""
+
+import hashlib
+import secrets
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.wire import (
+    ANONYMOUS_LOGIN,
+    CART_ECHO,
+    PATIENCE,
+    PRODUCT_ECHO,
+    Incoming,
+    Upstream,
+    Watch,
+    answer_on,
+    chunked,
+    dial,
+    eventually,
+    head,
+    reply,
+    send,
+)
+from tests.live import TENANT, LiveProxy, Sandbox, environment
+
+LIMIT = 100_000
+MEBIBYTE = 1 << 20
+PUT = f"PUT /api{CART_ECHO} HTTP/1.1"
+PRODUCTS = f"/api/product/{TENANT}/products"
+
+
+@pytest.fixture(scope="module")
+def narrow(sandbox_process: Sandbox, redis_url: str) -> Iterator[LiveProxy]:
+    with LiveProxy(environment(sandbox_process, redis_url, BFF_MAX_BODY_BYTES=str(LIMIT))) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Upstream]:
+    with Upstream() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def wired(upstream: Upstream, sandbox_process: Sandbox, redis_url: str) -> Iterator[LiveProxy]:
+    with LiveProxy(environment(sandbox_process, redis_url, BFF_UPSTREAM_URL=upstream.url)) as proxy:
+        yield proxy
+
+
+def test_an_announced_body_over_the_limit_is_refused_before_it_is_sent(
+    narrow: LiveProxy, sandbox: Sandbox
+) -> None:
+    watch = Watch(sandbox)
+    with dial(narrow) as connection:
+        connection.sendall(head(narrow, PUT, [f"Content-Length: {LIMIT + 1}"]))
+        answer = answer_on(connection)
+    assert (answer.status, answer.json()["code"]) == (413, "body_too_large")
+    assert answer.all("content-type") == ["application/problem+json"]
+    assert watch.of(CART_ECHO) == []
+
+
+@pytest.mark.parametrize("length", ["99999999999999999999", "9" * 18])
+def test_an_absurd_length_is_refused(narrow: LiveProxy, sandbox: Sandbox, length: str) -> None:
+    watch = Watch(sandbox)
+    with dial(narrow) as connection:
+        connection.sendall(head(narrow, PUT, [f"Content-Length: {length}"]))
+        assert answer_on(connection).status in {400, 413}
+    assert watch.of(CART_ECHO) == []
+
+
+def test_a_streamed_body_over_the_limit_is_refused_on_its_way(narrow: LiveProxy) -> None:
+    with dial(narrow) as connection:
+        connection.sendall(head(narrow, PUT, ["Transfer-Encoding: chunked"]))
+        connection.sendall(chunked(*[b"x" * 10_000] * 11, last=False))
+        answer = answer_on(connection)
+    assert (answer.status, answer.json()["code"]) == (413, "body_too_large")
+    assert send(narrow, "PUT", f"/api{CART_ECHO}", body=b"x").json()["bodyLength"] == 1
+
+
+def test_a_body_of_exactly_the_limit_passes(narrow: LiveProxy) -> None:
+    body = b"x" * LIMIT
+    assert send(narrow, "PUT", f"/api{CART_ECHO}", body=body).json()["bodyLength"] == LIMIT
+    with dial(narrow) as connection:
+        connection.sendall(head(narrow, PUT, ["Transfer-Encoding: chunked"]) + chunked(body))
+        assert answer_on(connection).json()["bodyLength"] == LIMIT
+
+
+@pytest.mark.parametrize("framing", ["Content-Length", "Transfer-Encoding"])
+@pytest.mark.parametrize("size", [64 * 1024, 64 * 1024 + 1, 8 * MEBIBYTE])
+def test_an_upload_arrives_whole(proxy: LiveProxy, framing: str, size: int) -> None:
+    body = secrets.token_bytes(size)
+    with dial(proxy) as connection:
+        if framing == "Content-Length":
+            connection.sendall(head(proxy, PUT, [f"Content-Length: {size}"]) + body)
+        else:
+            parts = [body[start : start + 50_000] for start in range(0, size, 50_000)]
+            connection.sendall(head(proxy, PUT, ["Transfer-Encoding: chunked"]) + chunked(*parts))
+        report = answer_on(connection).json()
+    assert (report["bodyLength"], report["bodySha256"]) == (size, hashlib.sha256(body).hexdigest())
+
+
+def test_a_download_arrives_whole(proxy: LiveProxy) -> None:
+    answer = send(proxy, "GET", f"/api{PRODUCT_ECHO}?bytes={8 * MEBIBYTE}")
+    assert answer.all("content-length") == [str(8 * MEBIBYTE)]
+    assert answer.body == b"x" * (8 * MEBIBYTE)
+
+
+def test_an_upload_reaches_upstream_before_its_end_is_sent(wired: LiveProxy, upstream: Upstream) -> None:
+    arrived, whole = threading.Event(), bytearray()
+
+    def script(connection: socket.socket, incoming: Incoming) -> None:
+        whole.extend(incoming.early)
+        while not whole.endswith(b"0\r\n\r\n"):
+            if b"first" in whole:
+                arrived.set()
+            whole.extend(connection.recv(65536))
+        connection.sendall(reply("200 OK", body=b"{}"))
+
+    upstream.script = script
+    with dial(wired) as connection:
+        start = head(wired, f"PUT /api/cart/{TENANT}/carts/1 HTTP/1.1", ["Transfer-Encoding: chunked"])
+        connection.sendall(start + chunked(b"first", last=False))
+        assert arrived.wait(PATIENCE)
+        connection.sendall(chunked(b"last"))
+        assert answer_on(connection).status == 200
+    assert whole.index(b"first") < whole.index(b"last")
+
+
+@pytest.mark.parametrize("announced", [True, False], ids=["with a length", "without one"])
+def test_a_download_reaches_the_client_before_its_end_is_made(
+    wired: LiveProxy, upstream: Upstream, *, announced: bool
+) -> None:
+    read = threading.Event()
+
+    def script(connection: socket.socket, _incoming: Incoming) -> None:
+        sized = ["Content-Length: 9"] if announced else []
+        connection.sendall(reply("200 OK", *sized, body=b"first", length=False))
+        assert read.wait(PATIENCE)
+        connection.sendall(b"last")
+
+    upstream.script = script
+    with wired.browser() as browser, browser.stream("GET", PRODUCTS) as answer:
+        chunks = answer.iter_raw()
+        assert next(chunks) == b"first"
+        read.set()
+        assert b"".join(chunks) == b"last"
+
+
+def test_a_dripping_answer_arrives_in_pieces(proxy: LiveProxy) -> None:
+    with proxy.browser() as browser:
+        path = f"/api{PRODUCT_ECHO}?stream=5&every=0.1"
+        with browser.stream("GET", path) as answer:
+            pieces = list(answer.iter_raw())
+    assert len(pieces) > 1
+    assert b"".join(pieces) == b"".join(b"%08d" % number * 128 for number in range(5))
+
+
+def test_a_client_that_leaves_a_download_frees_the_upstream_connection(
+    wired: LiveProxy, upstream: Upstream
+) -> None:
+    freed = threading.Event()
+
+    def script(connection: socket.socket, _incoming: Incoming) -> None:
+        connection.sendall(reply("200 OK", length=False))
+        try:
+            while True:
+                connection.sendall(b"x" * 65536)
+        except OSError as error:
+            if not isinstance(error, TimeoutError):
+                freed.set()
+
+    upstream.script = script
+    with dial(wired) as connection:
+        connection.sendall(head(wired, f"GET {PRODUCTS} HTTP/1.1"))
+        assert connection.recv(1024)
+    assert freed.wait(PATIENCE)
+
+
+def test_a_client_that_leaves_a_silent_download_frees_the_upstream_connection(
+    wired: LiveProxy, upstream: Upstream
+) -> None:
+    begun, freed = threading.Event(), threading.Event()
+
+    def script(connection: socket.socket, _incoming: Incoming) -> None:
+        connection.sendall(reply("200 OK", length=False, body=b"first"))
+        begun.set()
+        if connection.recv(1) == b"":
+            freed.set()
+
+    upstream.script = script
+    with dial(wired) as connection:
+        connection.sendall(head(wired, f"GET {PRODUCTS} HTTP/1.1"))
+        assert begun.wait(PATIENCE)
+        assert connection.recv(1024)
+    assert freed.wait(PATIENCE)
+
+
+def test_a_client_that_leaves_its_upload_frees_the_upstream_connection(
+    wired: LiveProxy, upstream: Upstream
+) -> None:
+    freed = threading.Event()
+
+    def script(connection: socket.socket, _incoming: Incoming) -> None:
+        while connection.recv(65536):
+            pass
+        freed.set()
+
+    upstream.script = script
+    upstream.seen.clear()
+    with dial(wired) as connection:
+        start = head(wired, f"PUT /api/cart/{TENANT}/carts/1 HTTP/1.1", ["Transfer-Encoding: chunked"])
+        connection.sendall(start + chunked(b"first", last=False))
+        eventually(lambda: bool(upstream.seen))
+    assert freed.wait(PATIENCE)
+
+
+def test_a_refused_body_begins_no_guest(narrow: LiveProxy, sandbox: Sandbox) -> None:
+    watch = Watch(sandbox)
+    with dial(narrow) as connection:
+        connection.sendall(head(narrow, PUT, [f"Content-Length: {LIMIT + 1}"]))
+        assert answer_on(connection).all("set-cookie") == []
+    assert watch.of(ANONYMOUS_LOGIN) == []

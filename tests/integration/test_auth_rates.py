@@ -1,0 +1,138 @@
+"""Rates: how often one account, one address and one visitor may try."""
+
+import secrets
+import uuid
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+
+from tests.integration.visitors import calls, eventually, problem, seen, set_cookies
+from tests.live import ADA, LiveProxy, Sandbox, environment
+
+
+def _address() -> str:
+    """Return an address that no other test has been."""
+    raw = uuid.uuid4().hex
+    return "2001:db8:" + ":".join(raw[at : at + 4] for at in range(0, 24, 4))
+
+
+@pytest.fixture(scope="module")
+def strict_process(sandbox_process: Sandbox, redis_url: str) -> Iterator[LiveProxy]:
+    settings = environment(
+        sandbox_process,
+        redis_url,
+        BFF_LOGIN_RATE="3/600",
+        BFF_GUEST_RATE="4/600",
+        BFF_TRUSTED_PROXIES="127.0.0.0/8, 10.0.0.0/8",
+    )
+    with LiveProxy(settings) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def strict(strict_process: LiveProxy, sandbox: Sandbox) -> LiveProxy:
+    """A proxy that lets through few logins and guests, and believes its peer about addresses."""
+    return strict_process
+
+
+def _login(proxy: LiveProxy, email: str, forwarded: str) -> httpx2.Response:
+    account = {"email": email, "password": "a-guess-at-it"}
+    with proxy.browser(**{"X-Forwarded-For": forwarded}) as browser:
+        return browser.post("/auth/login", json=account)
+
+
+def test_guesses_at_one_account_are_counted_over_all_addresses(strict: LiveProxy, sandbox: Sandbox) -> None:
+    email = f"{uuid.uuid4().hex}@example.com"
+    for _ in range(3):
+        problem(_login(strict, email, _address()), 401, "invalid_credentials")
+    before = seen(sandbox)
+    for spelling in (email, email.upper(), f" {email} "):
+        answer = _login(strict, spelling, _address())
+        problem(answer, 429, "too_many_requests")
+        assert 1 <= int(answer.headers["retry-after"]) <= 600
+        assert not set_cookies(answer)
+    assert calls(sandbox, before) == []
+    problem(_login(strict, f"{uuid.uuid4().hex}@example.com", _address()), 401, "invalid_credentials")
+
+
+def test_guesses_from_one_address_are_counted_over_all_accounts(strict: LiveProxy, sandbox: Sandbox) -> None:
+    address = _address()
+    for _ in range(3):
+        email = f"{uuid.uuid4().hex}@example.com"
+        problem(_login(strict, email, address), 401, "invalid_credentials")
+    before = seen(sandbox)
+    answer = _login(strict, f"{uuid.uuid4().hex}@example.com", address)
+    problem(answer, 429, "too_many_requests")
+    assert int(answer.headers["retry-after"]) >= 1
+    assert calls(sandbox, before) == []
+
+
+def test_guests_of_one_address_are_counted(strict: LiveProxy, sandbox: Sandbox) -> None:
+    address = _address()
+    with strict.browser(**{"X-Forwarded-For": address}) as browser:
+        kept = ""
+        for _ in range(4):
+            assert browser.post("/auth/anonymous").status_code == 201
+            assert browser.post("/auth/anonymous").status_code == 200
+            kept = browser.cookies["bff"]
+            browser.cookies.clear()
+        before = seen(sandbox)
+        for path in ("/auth/anonymous", "/auth/signup"):
+            answer = browser.post(path, json=ADA)
+            problem(answer, 429, "too_many_requests")
+            assert int(answer.headers["retry-after"]) >= 1
+            assert not set_cookies(answer)
+        assert calls(sandbox, before) == []
+        browser.cookies.set("bff", kept)
+        assert browser.post("/auth/anonymous").status_code == 200
+    with strict.browser(**{"X-Forwarded-For": _address()}) as browser:
+        assert browser.post("/auth/anonymous").status_code == 201
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "{made_up}, {caller}",
+        "{caller}, 10.1.2.3",
+        "{made_up}, {caller}, 10.9.9.9, 127.0.0.1",
+        "nonsense, {caller}",
+    ],
+)
+def test_the_right_most_address_that_is_not_a_trusted_proxy_counts(strict: LiveProxy, spelling: str) -> None:
+    caller = _address()
+
+    def start() -> httpx2.Response:
+        forwarded = spelling.format(made_up=_address(), caller=caller)
+        with strict.browser(**{"X-Forwarded-For": forwarded}) as browser:
+            return browser.post("/auth/anonymous")
+
+    assert [start().status_code for _ in range(6)] == [201] * 4 + [429] * 2
+
+
+def test_an_untrusted_peer_is_not_believed_about_addresses(sandbox: Sandbox, redis_url: str) -> None:
+    settings = environment(
+        sandbox,
+        redis_url,
+        BFF_GUEST_RATE=f"2/{600 + secrets.randbelow(10_000)}",
+        BFF_TRUSTED_PROXIES="10.0.0.0/8",
+    )
+    with LiveProxy(settings) as proxy:
+
+        def start() -> int:
+            with proxy.browser(**{"X-Forwarded-For": _address()}) as browser:
+                return browser.post("/auth/anonymous").status_code
+
+        assert [start() for _ in range(4)] == [201, 201, 429, 429]
+
+
+def test_a_rate_lets_through_again_after_its_time(sandbox: Sandbox, redis_url: str) -> None:
+    with LiveProxy(environment(sandbox, redis_url, BFF_GUEST_RATE="1/2")) as proxy:
+
+        def start() -> int:
+            with proxy.browser() as browser:
+                return browser.post("/auth/anonymous").status_code
+
+        assert start() == 201
+        eventually(lambda: start() == 429)
+        eventually(lambda: start() == 201)

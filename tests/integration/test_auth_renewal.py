@@ -1,0 +1,259 @@
+"""Renewals: what refusals, outages and both clocks do to a session."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx2
+import pytest
+
+from tests.integration.visitors import (
+    ANONYMOUS_LOGIN,
+    ANONYMOUS_REFRESH,
+    CARTS,
+    CUSTOMER_REFRESH,
+    ME,
+    calls,
+    carrying,
+    cleared,
+    customer,
+    emporix_session,
+    fault,
+    guest,
+    issued,
+    knob,
+    problem,
+    seen,
+    set_cookies,
+)
+from tests.live import TENANT, LiveProxy, Sandbox
+
+_RENEWALS = {
+    "anonymous": "GET /customerlogin/auth/anonymous/refresh",
+    "customer": "GET /customer/{tenant}/refreshauthtoken",
+}
+_REFUSALS = ["bad_request", "unauthorized", "apigee"]
+_OUTAGES = ["error", "html", "throttled", "garbage", "empty", "no_access_token", "disconnect"]
+
+
+def test_refresh_renews_now_and_keeps_the_session(proxy: LiveProxy, sandbox: Sandbox) -> None:
+    with guest(proxy) as browser:
+        session, before = emporix_session(browser, sandbox), seen(sandbox)
+        answer = browser.post("/auth/refresh")
+        assert (answer.status_code, answer.json()["kind"]) == (200, "anonymous")
+        assert calls(sandbox, before) == [ANONYMOUS_REFRESH]
+        assert not set_cookies(answer)
+        assert emporix_session(browser, sandbox) == session
+    with customer(proxy) as browser:
+        session, before = emporix_session(browser, sandbox), seen(sandbox)
+        version = browser.get("/auth/session").json()["version"]
+        answer = browser.post("/auth/refresh")
+        assert (answer.status_code, answer.json()["kind"], answer.json()["version"]) == (
+            200,
+            "customer",
+            version,
+        )
+        assert CUSTOMER_REFRESH in calls(sandbox, before)
+        assert not set_cookies(answer)
+        assert emporix_session(browser, sandbox) == session
+
+
+def test_without_a_session_there_is_nothing_to_refresh_or_validate(
+    proxy: LiveProxy, sandbox: Sandbox
+) -> None:
+    before = seen(sandbox)
+    with proxy.browser() as browser:
+        for answer in (browser.post("/auth/refresh"), browser.get("/auth/validate")):
+            problem(answer, 401, "no_session")
+            assert not set_cookies(answer)
+    assert calls(sandbox, before) == []
+
+
+@pytest.mark.parametrize("refusal", _REFUSALS)
+def test_refused_renewal_ends_a_customer_session(proxy: LiveProxy, sandbox: Sandbox, refusal: str) -> None:
+    knob(sandbox, refreshRefusal=refusal)
+    with customer(proxy) as browser:
+        old, session = browser.cookies["bff"], emporix_session(browser, sandbox)
+        sandbox.control("POST", "/revoke", {"sessionId": session})
+        answer = browser.post("/auth/refresh")
+        problem(answer, 401, "session_expired")
+        assert cleared(answer)
+        assert browser.get("/auth/session").json()["kind"] == "none"
+        with carrying(proxy, old) as late:
+            for again in (late.get("/auth/session"), late.post("/auth/refresh"), late.get(ME)):
+                problem(again, 401, "session_expired")
+                assert not set_cookies(again)
+
+
+@pytest.mark.parametrize("how", ["revoke", "expire"])
+def test_a_refusal_on_the_api_clears_the_cookie_exactly_once(
+    proxy: LiveProxy, sandbox: Sandbox, how: str
+) -> None:
+    with customer(proxy) as browser:
+        cookie, session = browser.cookies["bff"], emporix_session(browser, sandbox)
+        sandbox.control("POST", f"/{how}", {"sessionId": session})
+
+    def look(_index: int) -> httpx2.Response:
+        with carrying(proxy, cookie) as client:
+            return client.get(ME)
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = [*pool.map(look, range(8)), look(8)]
+    for answer in answers:
+        problem(answer, 401, "session_expired")
+    assert sum(len(set_cookies(answer)) for answer in answers) == 1
+    assert sum(cleared(answer) for answer in answers) == 1
+
+
+@pytest.mark.parametrize("refusal", _REFUSALS)
+def test_a_refused_guest_is_replaced_by_a_new_one(proxy: LiveProxy, sandbox: Sandbox, refusal: str) -> None:
+    knob(sandbox, refreshRefusal=refusal)
+    with guest(proxy) as browser:
+        old, session = browser.cookies["bff"], emporix_session(browser, sandbox)
+        sandbox.control("POST", "/revoke", {"sessionId": session})
+        answer = browser.post("/auth/refresh")
+        assert (answer.status_code, answer.json()["kind"]) == (200, "anonymous")
+        assert issued(answer) != old
+        assert emporix_session(browser, sandbox) != session
+
+
+def test_a_guest_refused_on_the_api_is_served_as_the_new_one(proxy: LiveProxy, sandbox: Sandbox) -> None:
+    with guest(proxy) as browser:
+        session = emporix_session(browser, sandbox)
+        sandbox.control("POST", "/revoke", {"sessionId": session})
+        answer = browser.get(CARTS, params={"siteCode": "main", "create": "true"})
+        assert answer.status_code == 200
+        assert issued(answer)
+        assert answer.json()["sessionId"] != session
+        assert emporix_session(browser, sandbox) == answer.json()["sessionId"]
+
+
+def test_a_guest_refused_in_many_requests_is_replaced_once(proxy: LiveProxy, sandbox: Sandbox) -> None:
+    with guest(proxy) as browser:
+        cookie = browser.cookies["bff"]
+        sandbox.control("POST", "/revoke", {"sessionId": emporix_session(browser, sandbox)})
+    before = seen(sandbox)
+
+    def look(_index: int) -> httpx2.Response:
+        with carrying(proxy, cookie) as client:
+            return client.get(CARTS, params={"siteCode": "main", "create": "true"})
+
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(look, range(6)))
+    served = [answer for answer in answers if answer.status_code == 200]
+    assert served
+    for answer in answers:
+        if answer not in served:
+            problem(answer, 401, "session_rotated")
+            assert not set_cookies(answer)
+    assert len({answer.json()["sessionId"] for answer in served}) == 1
+    assert calls(sandbox, before).count(ANONYMOUS_LOGIN) == 1
+
+
+def test_an_access_token_that_upstream_forgot_is_renewed_and_the_call_repeated(
+    proxy: LiveProxy, sandbox: Sandbox
+) -> None:
+    with customer(proxy) as browser:
+        session = emporix_session(browser, sandbox)
+        sandbox.control("POST", "/revoke", {"sessionId": session, "access": True})
+        before = seen(sandbox)
+        answer = browser.get(ME)
+        assert (answer.status_code, answer.json()["firstName"]) == (200, "Ada")
+        assert not set_cookies(answer)
+        done = calls(sandbox, before)
+        assert (done.count(CUSTOMER_REFRESH), done.count("GET /customer/{tenant}/me")) == (1, 2)
+        assert emporix_session(browser, sandbox) == session
+
+
+@pytest.mark.parametrize("kind", ["anonymous", "customer"])
+def test_an_outage_at_a_forced_renewal_ends_nothing(proxy: LiveProxy, sandbox: Sandbox, kind: str) -> None:
+    knob(sandbox, customerRotation="tolerant")  # one of the outages loses an answer to a token that was used
+    with guest(proxy) if kind == "anonymous" else customer(proxy) as browser:
+        session = emporix_session(browser, sandbox)
+        for outage in _OUTAGES:
+            fault(sandbox, _RENEWALS[kind], outage, retryAfter=7)
+            answer = browser.post("/auth/refresh")
+            problem(answer, 503, "upstream_unavailable")
+            assert int(answer.headers["retry-after"]) >= 1
+            assert not set_cookies(answer)
+            sandbox.control("DELETE", "/faults")
+            assert browser.get("/auth/session").json()["kind"] == kind
+        assert browser.post("/auth/refresh").status_code == 200
+        assert emporix_session(browser, sandbox) == session
+
+
+def test_the_wait_that_upstream_asks_for_is_passed_on(proxy: LiveProxy, sandbox: Sandbox) -> None:
+    with guest(proxy) as browser:
+        fault(sandbox, _RENEWALS["anonymous"], "throttled", retryAfter=17)
+        assert browser.post("/auth/refresh").headers["retry-after"] == "17"
+
+
+@pytest.mark.parametrize("kind", ["anonymous", "customer"])
+def test_an_outage_with_an_ended_token_is_a_503_that_keeps_the_session(
+    proxy: LiveProxy, sandbox: Sandbox, kind: str
+) -> None:
+    knob(sandbox, anonymousExpiresIn=1, customerExpiresIn=1, customerRotation="tolerant")
+    with guest(proxy) if kind == "anonymous" else customer(proxy) as browser:
+        knob(sandbox, anonymousExpiresIn=3599)
+        time.sleep(1.2)
+        for outage in [*_OUTAGES, "stall"]:
+            fault(sandbox, _RENEWALS[kind], outage)
+            before = seen(sandbox)
+            answer = browser.get(CARTS, params={"siteCode": "main"})
+            problem(answer, 503, "upstream_unavailable")
+            assert int(answer.headers["retry-after"]) >= 1
+            assert not set_cookies(answer)
+            assert "GET /cart/{tenant}/carts" not in calls(sandbox, before)
+            sandbox.control("DELETE", "/faults")
+        answer = browser.get(CARTS, params={"siteCode": "main", "create": "true"})
+        assert answer.status_code == 200
+        assert not set_cookies(answer)
+        assert browser.get("/auth/session").json()["kind"] == kind
+
+
+@pytest.mark.parametrize("kind", ["anonymous", "customer"])
+def test_an_outage_with_a_token_that_is_still_good_goes_unnoticed(
+    proxy: LiveProxy, sandbox: Sandbox, kind: str
+) -> None:
+    knob(sandbox, anonymousExpiresIn=20, customerExpiresIn=20, customerRotation="tolerant")
+    with guest(proxy) if kind == "anonymous" else customer(proxy) as browser:
+        session, match = emporix_session(browser, sandbox), _RENEWALS[kind]
+        knob(sandbox, anonymousExpiresIn=3599)
+        time.sleep(10.5)  # a token is due for its second half at the latest
+        for outage in [*_OUTAGES, "stall"]:
+            fault(sandbox, match, outage)
+            before = seen(sandbox)
+            answer = browser.get(CARTS, params={"siteCode": "main", "create": "true"})
+            assert answer.status_code == 200
+            assert not set_cookies(answer)
+            done = [f"{one['method']} {one['path']}" for one in sandbox.log_since(before)]
+            assert match.replace("{tenant}", TENANT) in done
+            sandbox.control("DELETE", "/faults")
+        assert emporix_session(browser, sandbox) == session
+
+
+def test_a_refresh_token_about_to_end_renews_a_token_that_is_good(proxy: LiveProxy, sandbox: Sandbox) -> None:
+    knob(sandbox, customerRefreshExpiresIn=16)
+    with customer(proxy) as browser:
+        session, before = emporix_session(browser, sandbox), seen(sandbox)
+        time.sleep(8.5)
+        assert browser.get(ME).status_code == 200
+        assert CUSTOMER_REFRESH in calls(sandbox, before)
+        assert emporix_session(browser, sandbox) == session
+
+
+def test_a_customer_whose_refresh_token_has_ended_is_served_and_must_log_in_to_renew(
+    proxy: LiveProxy, sandbox: Sandbox
+) -> None:
+    knob(sandbox, customerRefreshExpiresIn=1)
+    with customer(proxy) as browser:
+        time.sleep(1.2)
+        assert browser.get(ME).status_code == 200
+        answer = browser.post("/auth/refresh")
+        problem(answer, 401, "reauthentication_required")
+        assert not set_cookies(answer)
+        problem(
+            browser.put("/auth/legal-entity", json={"legalEntityId": "LE-100"}),
+            401,
+            "reauthentication_required",
+        )
+        assert browser.get(ME).status_code == 200

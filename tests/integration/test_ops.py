@@ -1,0 +1,193 @@
+"""What operators rely on: health, metrics, the end of a process, and the command line."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx2
+import pytest
+
+from tests.integration.visitors import (
+    CUSTOMER_LOGIN,
+    arrived,
+    calls,
+    eventually,
+    fault,
+    issued,
+    problem,
+    seen,
+    set_cookies,
+)
+from tests.live import ADA, LiveProxy, Sandbox, environment, free_port, new_key
+
+_DRAIN = 6
+
+
+def _bff(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("BFF_")}
+    return subprocess.run(
+        [sys.executable, "-m", "bff", *arguments],
+        env=clean | settings,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def _get(url: str) -> httpx2.Response:
+    return httpx2.get(url, trust_env=False, timeout=10)
+
+
+def _told(url: str) -> tuple[int, str]:
+    """Return what a health address says; 0 where nobody listens yet."""
+    try:
+        answer = _get(url)
+    except httpx2.TransportError:
+        return 0, ""
+    return answer.status_code, answer.text
+
+
+def test_health_has_fixed_bodies_and_needs_no_proof(proxy: LiveProxy, sandbox: Sandbox) -> None:
+    before = seen(sandbox)
+    for path, body in (("/livez", "ok"), ("/readyz", "ready")):
+        answer = _get(proxy.url + path)
+        assert (answer.status_code, answer.text) == (200, body)
+        assert not set_cookies(answer)
+    assert calls(sandbox, before) == []
+    problem(_get(f"{proxy.url}/metrics"), 404, "not_found")
+
+
+def test_health_does_not_depend_on_upstream(sandbox: Sandbox, redis_url: str) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}"
+    with LiveProxy(environment(sandbox, redis_url, BFF_UPSTREAM_URL=nobody)) as proxy:
+        assert (_get(f"{proxy.url}/readyz").status_code, _get(f"{proxy.url}/livez").status_code) == (200, 200)
+        with proxy.browser() as browser:
+            problem(browser.post("/auth/anonymous"), 503, "upstream_unavailable")
+
+
+def test_a_store_that_is_not_there_makes_the_proxy_not_ready_but_alive(sandbox: Sandbox) -> None:
+    nobody = f"redis://127.0.0.1:{free_port()}/0"
+    with LiveProxy(environment(sandbox, nobody)) as proxy:
+        ready, live = _get(f"{proxy.url}/readyz"), _get(f"{proxy.url}/livez")
+        assert (ready.status_code, ready.text, live.status_code, live.text) == (503, "not ready", 200, "ok")
+        with proxy.browser() as browser:
+            answer = browser.post("/auth/anonymous")
+            problem(answer, 503, "store_unavailable")
+            assert int(answer.headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_admin_port_has_metrics_and_health_and_nothing_else(
+    sandbox: Sandbox, redis_url: str, workers: str
+) -> None:
+    port = free_port()
+    settings = environment(sandbox, redis_url, BFF_ADMIN_PORT=str(port))
+    with LiveProxy(settings, "--workers", workers) as proxy:
+        with proxy.browser() as browser:
+            assert browser.post("/auth/anonymous").status_code == 201
+            session = issued(browser.post("/auth/login", json=ADA))
+        admin = f"http://127.0.0.1:{port}"
+        eventually(lambda: _told(f"{admin}/livez") == (200, "ok"))
+        assert _told(f"{admin}/readyz") == (200, "ready")
+        answer = _get(f"{admin}/metrics")
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/plain")
+        samples = [line for line in answer.text.splitlines() if line and not line.startswith("#")]
+        assert samples
+        assert not [line for line in samples if not line.startswith("bff_")]
+        assert re.search(r'^bff_requests_total\{[^}]*"/auth/login"[^}]*\} [1-9]', answer.text, re.MULTILINE)
+        assert not [value for value in {*sandbox.secrets(), session, ADA["email"]} if value in answer.text]
+        for path in ("/auth/session", "/api/nothing", "/"):
+            assert _get(admin + path).status_code == 404
+        problem(_get(f"{proxy.url}/metrics"), 404, "not_found")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_sigterm_drains_and_ends_well(sandbox: Sandbox, redis_url: str, workers: str) -> None:
+    settings = environment(sandbox, redis_url, BFF_DRAIN_SECONDS=str(_DRAIN))
+    with LiveProxy(settings, "--workers", workers) as proxy:
+        assert _get(f"{proxy.url}/readyz").text == "ready"
+        proxy.kill(signal.SIGTERM)
+        eventually(lambda: _told(f"{proxy.url}/readyz") == (503, "not ready"))
+        with proxy.browser() as browser:
+            assert browser.post("/auth/anonymous").status_code == 201
+            assert browser.post("/auth/login", json=ADA).status_code == 200
+        assert _get(f"{proxy.url}/livez").text == "ok"
+        assert proxy.process.wait(60) == 0
+
+
+def test_a_request_that_runs_is_finished_before_the_end(sandbox: Sandbox, redis_url: str) -> None:
+    with (
+        LiveProxy(environment(sandbox, redis_url)) as proxy,
+        proxy.browser() as browser,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        fault(sandbox, "POST /customer/", "delay", delay=2, times=1)
+        before = seen(sandbox)
+        login = pool.submit(browser.post, "/auth/login", json=ADA)
+        arrived(sandbox, before, CUSTOMER_LOGIN)
+        proxy.kill(signal.SIGTERM)
+        answer = login.result()
+        assert (answer.status_code, answer.json()["kind"]) == (200, "customer")
+        assert proxy.process.wait(60) == 0
+
+
+def test_check_accepts_a_whole_configuration(sandbox: Sandbox, redis_url: str) -> None:
+    settings = environment(sandbox, redis_url, BFF_PUBLIC_ORIGIN="https://shop.example")
+    done = _bff("check", **settings)
+    assert done.returncode == 0, done.stderr
+    key = settings["BFF_KEYS"].partition(":")[2]
+    assert key not in done.stdout + done.stderr
+
+
+def test_check_says_every_mistake_at_once_and_no_secret(sandbox: Sandbox) -> None:
+    secret = new_key().partition(":")[2]
+    done = _bff(
+        "check",
+        BFF_TENANT="NOT A TENANT",
+        BFF_KEYS=f"k1:{secret}X",
+        BFF_PUBLIC_ORIGIN="http://shop.example",
+        BFF_ALLOWED_ORIGINS="*",
+        BFF_REDIS_URL="nothing://user:sesame@host",
+        BFF_LOGIN_RATE="often",
+        BFF_NO_SUCH_THING="1",
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 2
+    for name in (
+        "TENANT",
+        "CLIENT_ID",
+        "KEYS",
+        "PUBLIC_ORIGIN",
+        "ALLOWED_ORIGINS",
+        "REDIS_URL",
+        "LOGIN_RATE",
+    ):
+        assert f"BFF_{name}" in said
+    assert "BFF_NO_SUCH_THING" in said
+    assert secret not in said
+    assert "sesame" not in said
+
+
+def test_a_wrong_configuration_does_not_start() -> None:
+    done = _bff("serve", "--port", str(free_port()))
+    assert done.returncode == 2
+    assert {"BFF_TENANT", "BFF_CLIENT_ID", "BFF_KEYS", "BFF_PUBLIC_ORIGIN"} <= set(
+        re.findall(r"BFF_[A-Z_]+", done.stderr)
+    )
+
+
+def test_new_keys_are_fresh_and_fit(sandbox: Sandbox, redis_url: str) -> None:
+    made = [_bff("keys", "new") for _ in range(2)]
+    assert [one.returncode for one in made] == [0, 0]
+    keys = [one.stdout.strip() for one in made]
+    assert keys[0] != keys[1]
+    assert all(re.fullmatch(r"[^:\s]+:[A-Za-z0-9_-]{43}=?", key) for key in keys)
+    settings = environment(sandbox, redis_url, BFF_KEYS=",".join(keys))
+    assert _bff("check", **settings, BFF_PUBLIC_ORIGIN="https://shop.example").returncode == 0
+    with LiveProxy(settings) as proxy, proxy.browser() as browser:
+        assert browser.post("/auth/anonymous").status_code == 201

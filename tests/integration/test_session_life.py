@@ -1,0 +1,185 @@
+"""How long sessions last: idle and absolute ends, what is left of a dead id, and the keys' rotation."""
+
+import time
+from collections.abc import Iterator
+from http.cookies import SimpleCookie
+
+import httpx2
+import pytest
+
+from tests.integration.visitors import (
+    NONE,
+    calls,
+    carrying,
+    cleared,
+    customer,
+    emporix_session,
+    eventually,
+    guest,
+    instant,
+    problem,
+    seen,
+    set_cookies,
+)
+from tests.live import ADA, LiveProxy, Sandbox, environment, new_key
+
+_IDLE, _MAX = 4, 9
+
+
+@pytest.fixture(scope="module")
+def brief_process(sandbox_process: Sandbox, redis_url: str) -> Iterator[LiveProxy]:
+    lifetimes = {
+        "BFF_GUEST_IDLE_SECONDS": str(_IDLE),
+        "BFF_GUEST_MAX_SECONDS": str(_MAX),
+        "BFF_CUSTOMER_IDLE_SECONDS": str(_IDLE),
+        "BFF_CUSTOMER_MAX_SECONDS": str(_MAX),
+    }
+    with LiveProxy(environment(sandbox_process, redis_url, **lifetimes)) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def brief(brief_process: LiveProxy, sandbox: Sandbox) -> LiveProxy:
+    """A proxy whose sessions last but seconds."""
+    return brief_process
+
+
+def _kind(client: httpx2.Client, query: str = "") -> str:
+    answer = client.get(f"/auth/session{query}")
+    assert answer.status_code == 200, answer.text
+    assert not set_cookies(answer)
+    return str(answer.json()["kind"])
+
+
+def _max_age(answer: httpx2.Response) -> int:
+    (field,) = set_cookies(answer)
+    return int(SimpleCookie(field)["bff"]["max-age"])
+
+
+def test_an_idle_session_ends_though_it_is_looked_at_without_sliding(
+    brief: LiveProxy, sandbox: Sandbox
+) -> None:
+    with guest(brief) as browser:
+        cookie, session = browser.cookies["bff"], emporix_session(browser, sandbox)
+        with carrying(brief, cookie) as tab:
+            idle = tab.get("/auth/session?slide=false").json()["idleExpiresAt"]
+            while _kind(tab, "?slide=false") == "anonymous":
+                assert tab.get("/auth/session?slide=false").json().get("idleExpiresAt") in {idle, None}
+                time.sleep(0.2)
+            answer = tab.get("/auth/session")
+            assert answer.json() == NONE
+            assert not set_cookies(answer)
+            began = tab.post("/auth/anonymous")
+            assert began.status_code == 201
+            browser.cookies.clear()
+            browser.cookies.set("bff", SimpleCookie(set_cookies(began)[0])["bff"].value)
+        assert emporix_session(browser, sandbox) != session
+
+
+@pytest.mark.parametrize("kind", ["anonymous", "customer"])
+def test_use_extends_the_idle_lifetime_and_never_the_absolute_one(brief: LiveProxy, kind: str) -> None:
+    with brief.browser() as browser:
+        began = browser.post("/auth/anonymous")
+        if kind == "customer":
+            began = browser.post("/auth/login", json=ADA)
+        view = began.json()
+        lasts = (instant(view["expiresAt"]) - instant(view["createdAt"])).total_seconds()
+        assert lasts == pytest.approx(_MAX, abs=0.1)
+        assert view["kind"] == kind
+        assert _MAX - 2 <= _max_age(began) <= _MAX
+        with carrying(brief, browser.cookies["bff"]) as tab:
+            views = []
+            while (latest := tab.get("/auth/session").json())["kind"] != "none":
+                views.append(latest)
+                time.sleep(0.2)
+        assert {one["expiresAt"] for one in views} == {view["expiresAt"]}
+        ends = instant(view["expiresAt"])
+        assert all(instant(one["idleExpiresAt"]) <= ends for one in views)
+        first_idle_end = instant(view["idleExpiresAt"])
+        assert instant(views[-1]["idleExpiresAt"]) > first_idle_end
+
+
+def test_a_login_begins_both_lifetimes_anew(brief: LiveProxy) -> None:
+    with brief.browser() as browser:
+        first = browser.post("/auth/anonymous").json()
+        time.sleep(1.5)
+        answer = browser.post("/auth/login", json=ADA)
+        assert instant(answer.json()["expiresAt"]) > instant(first["expiresAt"])
+        assert _MAX - 2 <= _max_age(answer) <= _MAX
+
+
+def test_a_dead_id_is_answered_for_a_while_and_then_is_nobodys(proxy: LiveProxy, sandbox: Sandbox) -> None:
+    with guest(proxy) as browser:
+        rotated = browser.cookies["bff"]
+        browser.post("/auth/login", json=ADA)
+        left = browser.cookies["bff"]
+        browser.post("/auth/logout")
+    with customer(proxy) as browser:
+        expired = browser.cookies["bff"]
+        sandbox.control("POST", "/revoke", {"sessionId": emporix_session(browser, sandbox)})
+        problem(browser.post("/auth/refresh"), 401, "session_expired")
+    told = {rotated: "session_rotated", left: "no_session", expired: "session_expired"}
+    for cookie, code in told.items():
+        with carrying(proxy, cookie) as late:
+            answer = late.post("/auth/refresh")
+            problem(answer, 401, code)
+            assert not set_cookies(answer)
+    for cookie in told:
+        with carrying(proxy, cookie) as late:
+
+            def forgotten(late: httpx2.Client = late) -> bool:
+                answer = late.get("/auth/session")
+                assert not set_cookies(answer)
+                return answer.status_code == 200 and answer.json() == NONE
+
+            eventually(forgotten)
+            problem(late.post("/auth/refresh"), 401, "no_session")
+            before = seen(sandbox)
+            answer = late.post("/auth/anonymous")
+            assert answer.status_code == 201
+            assert len(set_cookies(answer)) == 1
+            assert calls(sandbox, before) == ["GET /customerlogin/auth/anonymous/login"]
+
+
+def test_sessions_outlive_the_proxy_process(sandbox: Sandbox, redis_url: str) -> None:
+    settings = environment(sandbox, redis_url)
+    with LiveProxy(settings) as first, customer(first) as browser:
+        cookie, view = browser.cookies["bff"], browser.get("/auth/session?slide=false").json()
+    with LiveProxy(settings) as second, carrying(second, cookie) as browser:
+        assert browser.get("/auth/session?slide=false").json() == view
+
+
+def test_keys_are_rotated_without_a_logout_and_a_removed_key_ends_its_sessions(
+    sandbox: Sandbox, redis_url: str
+) -> None:
+    old, new = new_key(), new_key()
+    settings = environment(sandbox, redis_url)
+    with LiveProxy(settings | {"BFF_KEYS": old}) as proxy:
+        with customer(proxy) as browser:
+            cookie, session = browser.cookies["bff"], emporix_session(browser, sandbox)
+        with proxy.app() as app:
+            session_id = app.post("/auth/anonymous").json()["sessionId"]
+    with LiveProxy(settings | {"BFF_KEYS": f"{new},{old}"}) as proxy:
+        with carrying(proxy, cookie) as browser, proxy.app(session_id) as app:
+            assert _kind(browser) == "customer"
+            assert emporix_session(browser, sandbox) == session
+            assert browser.post("/auth/refresh").status_code == 200
+            assert _kind(app) == "anonymous"
+        with customer(proxy) as browser:
+            newer = browser.cookies["bff"]
+        with carrying(proxy, cookie) as browser:
+            assert _kind(browser) == "customer"
+    with LiveProxy(settings | {"BFF_KEYS": new}) as proxy:
+        with carrying(proxy, newer) as browser:
+            assert _kind(browser) == "customer"
+        with proxy.browser() as browser:
+            browser.cookies.set("bff", cookie, domain="127.0.0.1", path="/")
+            answer = browser.get("/auth/session")
+            problem(answer, 401, "no_session")
+            assert cleared(answer)
+            assert "bff" not in browser.cookies
+            assert _kind(browser) == "none"
+        with proxy.app(session_id) as app:
+            answer = app.get("/auth/session")
+            problem(answer, 401, "no_session")
+            assert not set_cookies(answer)

@@ -1,0 +1,177 @@
+"""Real processes for tests: the sandbox upstream and proxies, each a `bff` of its own on a socket of its own."""
+
+import base64
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+
+TENANT = "acmeshop"
+CLIENT_ID = "storefront"
+ADA = {"email": "ada@example.com", "password": "correct-horse-battery"}
+GRACE = {"email": "grace@example.com", "password": "another-horse-battery"}
+_START_SECONDS = 30.0
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def new_key() -> str:
+    """Return an entry of BFF_KEYS."""
+    return f"k{secrets.token_hex(3)}:{base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()}"
+
+
+class Process:
+    """One `bff` command, its output in a file."""
+
+    def __init__(self, *arguments: str, environ: Mapping[str, str] | None = None, probe: str) -> None:
+        self._log = tempfile.NamedTemporaryFile("w+b", prefix="bff-test-", suffix=".log")  # noqa: SIM115
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("BFF_")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "bff", *arguments],
+            env=clean | dict(environ or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            self._await(probe)
+        except BaseException:
+            self.stop()
+            raise
+
+    @property
+    def log(self) -> str:
+        """Everything that the process has said."""
+        return Path(self._log.name).read_text(encoding="utf-8", errors="replace")
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """The lines of its log that are JSON."""
+        lines = []
+        for line in self.log.splitlines():
+            try:
+                lines.append(json.loads(line))
+            except ValueError:
+                continue
+        return lines
+
+    def kill(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def stop(self, number: int = signal.SIGINT) -> int:
+        """End the process and return its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            code = self.process.wait(_START_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            code = self.process.wait()
+        return code
+
+    def close(self) -> None:
+        self.stop()
+        self._log.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _exc: BaseException | None, _tb: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _await(self, probe: str) -> None:
+        until = time.monotonic() + _START_SECONDS
+        while time.monotonic() < until:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"bff ended with {self.process.returncode}:\n{self.log}")
+            try:
+                httpx2.get(probe, trust_env=False, timeout=2)
+            except httpx2.TransportError:
+                time.sleep(0.03)
+            else:
+                return
+        raise RuntimeError(f"bff does not answer:\n{self.log}")
+
+
+class Sandbox(Process):
+    """The sandbox upstream with its control plane."""
+
+    def __init__(self) -> None:
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        super().__init__("sandbox", "--port", str(port), "--control", probe=self.url)
+        self._client = httpx2.Client(base_url=self.url + "/__sandbox__", trust_env=False)
+
+    def control(self, method: str, path: str, body: Any = None) -> Any:
+        """Ask the control plane; returns what it answers."""
+        answer = self._client.request(method, path, json=body)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    def log_since(self, seq: int = 0) -> list[dict[str, Any]]:
+        """The requests that the sandbox has seen."""
+        answer = self.control("GET", f"/log?since={seq}")
+        return list(answer["records"])
+
+    def secrets(self) -> set[str]:
+        """Every token that it has issued."""
+        return set(self.control("GET", "/issued")["tokens"])
+
+    def close(self) -> None:
+        self._client.close()
+        super().close()
+
+
+class LiveProxy(Process):
+    """One `bff serve`."""
+
+    def __init__(self, environ: Mapping[str, str], *arguments: str, port: int | None = None) -> None:
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        whole = {"BFF_PUBLIC_ORIGIN": self.url} | dict(environ)
+        self.environ = whole
+        super().__init__(
+            "serve", "--port", str(self.port), *arguments, environ=whole, probe=self.url + "/livez"
+        )
+
+    def browser(self, **headers: str) -> httpx2.Client:
+        """A client with a cookie jar of its own, that sends what a storefront's page sends."""
+        return httpx2.Client(
+            base_url=self.url, headers={"X-CSRF": "1"} | headers, trust_env=False, timeout=30
+        )
+
+    def app(self, session_id: str | None = None) -> httpx2.Client:
+        """A client that carries its session by header."""
+        headers = {"X-Session-Transport": "header"} if session_id is None else {"X-Session-Id": session_id}
+        return httpx2.Client(base_url=self.url, headers=headers, trust_env=False, timeout=30)
+
+
+def environment(sandbox: Sandbox, redis_url: str, **settings: str) -> dict[str, str]:
+    """Return the settings of a proxy in front of this sandbox; rates are out of the way unless asked for."""
+    return {
+        "BFF_TENANT": TENANT,
+        "BFF_CLIENT_ID": CLIENT_ID,
+        "BFF_UPSTREAM_URL": sandbox.url,
+        "BFF_KEYS": new_key(),
+        "BFF_REDIS_URL": redis_url,
+        "BFF_LOGIN_RATE": "100000/60",
+        "BFF_GUEST_RATE": "100000/60",
+        "BFF_DRAIN_SECONDS": "0",
+    } | settings

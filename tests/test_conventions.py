@@ -1,0 +1,167 @@
+"""What holds for all of the code: tests beside modules, small files, no secret where none belongs."""
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import bff
+from bff.errors import ALL_ERRORS, BffError
+
+SOURCE = Path(bff.__file__).parent
+TESTS = Path(__file__).parent
+MODULES = sorted(path for path in SOURCE.rglob("*.py") if "sandbox" not in path.relative_to(SOURCE).parts)
+NAMES = [path.relative_to(SOURCE).with_suffix("").as_posix() for path in MODULES]
+
+# Modules whose tests have another name than `test_MODULE.py` or `test_MODULE_….py`.
+TESTED_BY = {
+    "app": "integration/test_main_path.py",
+    "parsing": "unit/test_settings.py",
+    "problems": "unit/test_cors.py",
+    "proxy/forwarder": "integration/test_api_forwarding.py",
+    "proxy/route_file": "unit/test_routes.py",
+    "proxy/upstream": "integration/test_api_failures.py",
+    "sessions/store": "contract/test_session_store.py",
+    "sessions/signon": "unit/test_manager.py",
+    "sessions/visits": "unit/test_manager.py",
+    "endpoints/handling": "integration/test_auth_session.py",
+}
+
+# The only places where a bare secret is wanted, and what for.
+REVEALING = {
+    "app": "the address of Redis, for the rate limits",
+    "emporix/auth": "tokens in token calls",
+    "emporix/carts": "tokens in cart calls",
+    "endpoints/door": "an app's new session id",
+    "proxy/forwarder": "tokens in proxied calls",
+    "sessions/aliases": "what drop-in clients see instead of an id",
+    "sessions/connection": "the address of Redis",
+    "sessions/index": "the name of a customer's index",
+    "sessions/login_state": "the PKCE verifier, to seal it",
+    "sessions/models": "the record, to seal it",
+    "settings": "the address of Redis, to judge it",
+}
+
+# Where a bare secret is part of a longer text: bearers and a path, in the calls that send them.
+FORMATTING = {"emporix/auth", "emporix/carts"}
+
+
+def shown(path: Path) -> str:
+    return path.relative_to(SOURCE).as_posix()
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def nodes(kind: type[ast.AST]) -> Iterator[tuple[str, ast.AST]]:
+    for name, path in zip(NAMES, MODULES, strict=True):
+        for node in ast.walk(tree(path)):
+            if isinstance(node, kind):
+                yield name, node
+
+
+def reveals(node: ast.AST) -> bool:
+    """Say whether a `.reveal()` happens anywhere below a node."""
+    return any(isinstance(below, ast.Attribute) and below.attr == "reveal" for below in ast.walk(node))
+
+
+def every_error(kind: type[BffError] = BffError) -> Iterator[type[BffError]]:
+    for error in kind.__subclasses__():
+        yield error
+        yield from every_error(error)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n.rpartition("/")[2] not in {"__init__", "__main__"}])
+def test_every_module_has_a_test_file(name: str) -> None:
+    module = name.rpartition("/")[2]
+    spellings = (f"test_{module}.py", f"test_{module}_*.py", f"test_*_{module}.py")
+    assert (
+        any(found for spelling in spellings for found in TESTS.rglob(spelling))
+        or (TESTS / TESTED_BY.get(name, "nothing")).is_file()
+    )
+
+
+def test_no_exception_is_kept_for_a_module_that_is_gone() -> None:
+    assert set(TESTED_BY) <= set(NAMES)
+    assert set(REVEALING) <= set(NAMES)
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=shown)
+def test_every_file_is_under_350_lines(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) < 350
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=shown)
+def test_every_module_with_code_has_a_docstring(path: Path) -> None:
+    assert not tree(path).body or ast.get_docstring(tree(path))
+
+
+def test_every_error_is_listed_once_with_a_code_of_its_own() -> None:
+    public = {error for error in every_error() if "code" in vars(error) or error in ALL_ERRORS}
+    assert public == set(ALL_ERRORS)
+    assert set(Counter(error.code for error in ALL_ERRORS).values()) == {1}
+
+
+def test_an_error_that_is_not_listed_is_a_kind_of_one_that_is() -> None:
+    for error in set(every_error()) - set(ALL_ERRORS):
+        assert error.__bases__[0] in ALL_ERRORS, error
+
+
+def test_middleware_is_pure_asgi() -> None:
+    names = {node.id for _, node in nodes(ast.Name) if isinstance(node, ast.Name)}
+    imported = {
+        alias.name
+        for _, node in nodes(ast.ImportFrom)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert "BaseHTTPMiddleware" not in names | imported
+
+
+def test_tasks_begin_in_one_place() -> None:
+    """A task that nobody holds may be collected before it ends, and takes its error with it."""
+    begun = Counter(
+        (name, node.func.attr)
+        for name, node in nodes(ast.Call)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if node.func.attr in {"create_task", "ensure_future"}
+    )
+    allowed = {
+        ("sessions/tasks", "create_task"),
+        ("server", "create_task"),  # a listener, held by the block that it serves in
+        ("proxy/forwarder", "ensure_future"),  # both ends of one stream, awaited where they begin
+    }
+    assert set(begun) <= allowed
+
+
+@pytest.mark.parametrize(("name", "path"), list(zip(NAMES, MODULES, strict=True)), ids=NAMES)
+def test_a_bare_secret_is_wanted_only_where_it_is_sent_sealed_or_hashed(name: str, path: Path) -> None:
+    assert reveals(tree(path)) is (name in REVEALING)
+
+
+def test_no_bare_secret_is_logged() -> None:
+    words = {"debug", "info", "warning", "error", "exception", "critical", "log", "print", "event"}
+    for name, node in nodes(ast.Call):
+        assert isinstance(node, ast.Call)
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        assert called not in words or not reveals(node), f"{name}:{node.lineno}"
+
+
+def test_no_bare_secret_is_in_an_error() -> None:
+    for name, node in nodes(ast.Raise):
+        assert isinstance(node, ast.Raise)
+        assert not reveals(node), f"{name}:{node.lineno}"
+
+
+def test_a_bare_secret_is_formatted_only_where_it_is_sent() -> None:
+    """An f-string is where a secret gets into a text that somebody prints."""
+    assert {name for name, node in nodes(ast.JoinedStr) if reveals(node)} <= FORMATTING
+    for _, node in nodes(ast.Call):
+        assert isinstance(node, ast.Call)
+        formatting = isinstance(node.func, ast.Attribute) and node.func.attr in {"format", "format_map"}
+        assert not formatting or not any(reveals(argument) for argument in node.args)

@@ -1,0 +1,91 @@
+"""A relay in front of a real Redis, by which tests make it slow, deaf or mute."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import unquote, urlsplit
+
+
+class Relay:
+    """Stands between a client and Redis, and can be slow, deaf or mute.
+
+    Attributes:
+        url: where it listens.
+        delay: seconds that every reply is kept back.
+        deaf: what clients send is taken and never passed on.
+        mute: of so many further scripts the commands are passed on and the replies are lost.
+    """
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+        self._running: set[asyncio.Task[None]] = set()
+        self.url = ""
+        self.delay = 0.0
+        self.deaf = False
+        self.mute = 0
+
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(self._serve(reader, writer))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def close(self) -> None:
+        running = list(self._running)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        parts = urlsplit(self._target)
+        if parts.scheme == "unix":
+            there, to = await asyncio.open_unix_connection(unquote(parts.path))
+        else:
+            there, to = await asyncio.open_connection(parts.hostname, parts.port)
+        lost = asyncio.Event()
+        ways = [
+            asyncio.ensure_future(self._commands(reader, to, lost)),
+            asyncio.ensure_future(self._replies(there, writer, lost)),
+        ]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+            to.close()
+            writer.close()
+
+    async def _commands(
+        self, reader: asyncio.StreamReader, to: asyncio.StreamWriter, lost: asyncio.Event
+    ) -> None:
+        while chunk := await reader.read(65_536):
+            if self.deaf:
+                continue
+            if self.mute and b"EVALSHA" in chunk:
+                self.mute -= 1
+                lost.set()
+            to.write(chunk)
+            await to.drain()
+
+    async def _replies(
+        self, there: asyncio.StreamReader, writer: asyncio.StreamWriter, lost: asyncio.Event
+    ) -> None:
+        while chunk := await there.read(65_536):
+            await asyncio.sleep(self.delay)
+            if not lost.is_set():
+                writer.write(chunk)
+                await writer.drain()
+
+
+@asynccontextmanager
+async def relaying(target: str) -> AsyncIterator[Relay]:
+    """Run a relay in front of the Redis at `target`."""
+    relay = Relay(target)
+    server = await asyncio.start_server(relay.accept, "127.0.0.1", 0)
+    relay.url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield relay
+    finally:
+        server.close()
+        await relay.close()
+        await server.wait_closed()

@@ -1,0 +1,244 @@
+"""Emporix' auth calls against the sandbox: each quirk on the wire, each outcome typed."""
+
+from collections.abc import AsyncIterator
+from urllib.parse import parse_qs
+
+import httpx2
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from bff.emporix.answers import Issued, Refused
+from bff.emporix.auth import EmporixAuth
+from bff.emporix.client import EmporixClient
+from bff.errors import BadUpstreamAnswer, TooManyRequests, UpstreamUnavailable
+from bff.secret import Secret
+from bff.sessions.models import GuestContext
+from tests.live import ADA, TENANT
+from tests.unit.support import Clock, Upstream
+
+pytestmark = pytest.mark.anyio
+
+PASSWORD = Secret(ADA["password"])
+
+
+class Watched:
+    """The sandbox, and exactly what it was asked."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self.upstream = upstream
+        self.queries: list[dict[str, list[str]]] = []
+        self.headers: list[dict[bytes, bytes]] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.queries.append(parse_qs(scope["query_string"].decode(), keep_blank_values=True))
+        self.headers.append(dict(scope["headers"]))
+        await self.upstream(scope, receive, send)
+
+
+class Calls(EmporixAuth):
+    """The calls under test, with the upstream that they go to."""
+
+    def __init__(self, client: EmporixClient, clock: Clock, watched: Watched) -> None:
+        super().__init__(client, tenant=TENANT, client_id="storefront", clock=clock)
+        self.clock = clock
+        self.watched = watched
+        self.upstream = watched.upstream
+
+    async def guest(self) -> Issued:
+        return await self.anonymous_login(GuestContext())
+
+    async def ada(self) -> Issued:
+        return await self.login((await self.guest()).tokens.access, ADA["email"], PASSWORD)
+
+
+@pytest.fixture
+async def calls() -> AsyncIterator[Calls]:
+    clock = Clock()
+    watched = Watched(Upstream(clock))
+    client = EmporixClient("http://upstream.test", transport=httpx2.ASGITransport(watched))
+    yield Calls(client, clock, watched)
+    await client.aclose()
+
+
+async def test_an_anonymous_login_has_a_session_and_both_clocks(calls: Calls) -> None:
+    got = await calls.guest()
+    assert got.session_id is not None
+    assert got.tokens.access_expires_at == calls.clock() + 3599
+    assert got.tokens.refresh_expires_at == calls.clock() + 86_399
+    assert b"authorization" not in calls.watched.headers[-1]
+
+
+async def test_the_context_of_an_anonymous_login_is_sent_and_nothing_else(calls: Calls) -> None:
+    await calls.anonymous_login(GuestContext(site_code="main", currency="USD"))
+    assert calls.watched.queries[-1] == {
+        "tenant": [TENANT],
+        "client_id": ["storefront"],
+        "siteCode": ["main"],
+        "currency": ["USD"],
+    }
+
+
+async def test_an_anonymous_refresh_keeps_the_emporix_session(calls: Calls) -> None:
+    first = await calls.guest()
+    assert first.tokens.refresh is not None
+    second = await calls.anonymous_refresh(first.tokens.refresh)
+    assert second.session_id == first.session_id
+    assert second.tokens.access != first.tokens.access
+    assert set(calls.watched.queries[-1]) == {"tenant", "client_id", "refresh_token"}
+
+
+async def test_an_anonymous_refresh_without_a_refresh_token_in_its_answer_is_fine(calls: Calls) -> None:
+    first = await calls.guest()
+    assert first.tokens.refresh is not None
+    calls.upstream.fail("GET /customerlogin/auth/anonymous/refresh", "no_refresh")
+    second = await calls.anonymous_refresh(first.tokens.refresh)
+    assert second.tokens.refresh is None
+    assert second.tokens.following(first.tokens).refresh == first.tokens.refresh
+
+
+async def test_a_login_carries_the_guests_session_along(calls: Calls) -> None:
+    guest = await calls.guest()
+    got = await calls.login(guest.tokens.access, ADA["email"], PASSWORD)
+    assert got.session_id == guest.session_id
+    assert got.tokens.saas is not None
+    assert got.tokens.saas_expires_at == calls.clock() + 14_400
+    assert calls.watched.headers[-1][b"authorization"] == b"Bearer " + guest.tokens.access.reveal().encode()
+    assert calls.watched.headers[-1][b"emporix-tenant"] == TENANT.encode()
+
+
+async def test_a_wrong_password_is_refused_and_no_fault_of_the_bearer(calls: Calls) -> None:
+    guest = await calls.guest()
+    with pytest.raises(Refused) as caught:
+        await calls.login(guest.tokens.access, ADA["email"], Secret("wrong-password"))
+    assert (caught.value.status, caught.value.bearer) == (401, False)
+
+
+async def test_a_dead_bearer_is_told_from_wrong_credentials(calls: Calls) -> None:
+    with pytest.raises(Refused) as caught:
+        await calls.login(Secret("dead"), ADA["email"], PASSWORD)
+    assert (caught.value.status, caught.value.bearer) == (401, True)
+
+
+async def test_a_customer_refresh_says_refresh_token_in_camel_case_and_the_company_each_time(
+    calls: Calls,
+) -> None:
+    customer, guest = await calls.ada(), await calls.guest()
+    assert customer.tokens.refresh is not None
+    plain = await calls.customer_refresh(guest.tokens.access, customer.tokens.refresh, None)
+    assert set(calls.watched.queries[-1]) == {"refreshToken"}
+    assert plain.tokens.saas is None
+    assert plain.tokens.refresh is not None
+    scoped = await calls.customer_refresh(guest.tokens.access, plain.tokens.refresh, "LE-100")
+    assert calls.watched.queries[-1]["legalEntityId"] == ["LE-100"]
+    assert (await calls.validate(scoped.tokens.access)).legal_entity_id == "LE-100"
+
+
+async def test_a_foreign_company_is_refused(calls: Calls) -> None:
+    customer, guest = await calls.ada(), await calls.guest()
+    assert customer.tokens.refresh is not None
+    with pytest.raises(Refused) as caught:
+        await calls.customer_refresh(guest.tokens.access, customer.tokens.refresh, "LE-999")
+    assert caught.value.status == 403
+
+
+async def test_a_logout_sends_the_token_twice_and_revokes_it(calls: Calls) -> None:
+    access = (await calls.ada()).tokens.access
+    await calls.logout(access)
+    assert calls.watched.queries[-1] == {"accessToken": [access.reveal()]}
+    assert calls.watched.headers[-1][b"authorization"] == b"Bearer " + access.reveal().encode()
+    with pytest.raises(Refused):
+        await calls.validate(access)
+
+
+async def test_a_logout_has_the_short_deadline() -> None:
+    deadlines: list[float | None] = []
+
+    class Noting(EmporixClient):
+        async def call(self, *args: object, deadline: float | None = None, **more: object) -> object:  # type: ignore[override]
+            deadlines.append(deadline)
+            return await super().call(*args, deadline=deadline, **more)  # type: ignore[arg-type]
+
+    upstream = Upstream(clock := Clock())
+    client = Noting("http://upstream.test", transport=httpx2.ASGITransport(upstream))
+    emporix = EmporixAuth(client, tenant=TENANT, client_id="storefront", clock=clock)
+    guest = await emporix.anonymous_login(GuestContext())
+    customer = await emporix.login(guest.tokens.access, ADA["email"], PASSWORD)
+    await emporix.logout(customer.tokens.access)
+    await client.aclose()
+    assert deadlines == [None, None, 3.0]
+
+
+async def test_a_validation_tells_what_is_left(calls: Calls) -> None:
+    access = (await calls.ada()).tokens.access
+    calls.clock.at += 1000
+    found = await calls.validate(access)
+    assert (found.expires_in, found.email) == (2_591_999 - 1000, ADA["email"])
+
+
+async def test_a_sign_up_gives_the_customer_number(calls: Calls) -> None:
+    guest = await calls.guest()
+    body = {"email": "new@example.com", "password": "long-enough", "customerDetails": {"firstName": "N"}}
+    assert await calls.signup(guest.tokens.access, body)
+    with pytest.raises(Refused) as caught:
+        await calls.signup(guest.tokens.access, body)
+    assert caught.value.status == 409
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome"),
+    [
+        ("throttled", TooManyRequests),
+        ("error", UpstreamUnavailable),
+        ("html", BadUpstreamAnswer),
+        ("empty", BadUpstreamAnswer),
+        ("garbage", BadUpstreamAnswer),
+        ("no_access_token", BadUpstreamAnswer),
+        ("unauthorized_invalid", Refused),
+        ("unauthorized_expired", Refused),
+        ("invalid_api_key", Refused),
+        ("bad_tenant", Refused),
+        ("forbidden", Refused),
+        ("conflict", Refused),
+    ],
+)
+async def test_every_way_of_failing_is_a_typed_outcome(
+    calls: Calls, kind: str, outcome: type[Exception]
+) -> None:
+    customer, guest = await calls.ada(), await calls.guest()
+    assert customer.tokens.refresh is not None
+    assert guest.tokens.refresh is not None
+    more = {"status": 200} if kind in {"html", "empty"} else {}
+    calls.upstream.fail("* /customer*", kind, **more)
+    for ask in (
+        calls.anonymous_login(GuestContext()),
+        calls.anonymous_refresh(guest.tokens.refresh),
+        calls.login(guest.tokens.access, ADA["email"], PASSWORD),
+        calls.customer_refresh(guest.tokens.access, customer.tokens.refresh, None),
+    ):
+        with pytest.raises(outcome):
+            await ask
+
+
+async def test_an_anonymous_session_without_an_id_is_a_bad_answer() -> None:
+    async def nameless(scope: Scope, receive: Receive, send: Send) -> None:
+        body = b'{"access_token": "a", "expires_in": 60}'
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    client = EmporixClient("http://upstream.test", transport=httpx2.ASGITransport(nameless))
+    emporix = EmporixAuth(client, tenant=TENANT, client_id="storefront", clock=Clock())
+    with pytest.raises(BadUpstreamAnswer):
+        await emporix.anonymous_login(GuestContext())
+    assert (await emporix.anonymous_refresh(Secret("r"))).session_id is None
+    with pytest.raises(BadUpstreamAnswer):
+        await emporix.signup(Secret("a"), {"email": "x"})
+    await client.aclose()
+
+
+@pytest.mark.parametrize("knobs", [{"snake_names": False}, {"camel_names": False}])
+async def test_either_spelling_of_the_names_is_enough(calls: Calls, knobs: dict[str, bool]) -> None:
+    calls.upstream.turn(**knobs)
+    got = await calls.ada()
+    assert got.tokens.refresh is not None
+    assert got.tokens.saas is not None
+    assert got.tokens.refresh_expires_at == calls.clock() + 86_399

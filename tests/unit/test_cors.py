@@ -1,0 +1,133 @@
+"""CORS: named origins get their answers and their errors, others get nothing."""
+
+import json
+from typing import Any
+
+import pytest
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
+
+from bff.errors import NoSession
+from bff.middleware.cors import Cors
+from bff.problems import problem_response
+from tests.unit.support import http_scope, run_app
+
+pytestmark = pytest.mark.anyio
+
+PUBLIC, ALLOWED, OTHER = b"https://shop.example", b"https://app.example", b"https://evil.example"
+STRANGERS = [
+    OTHER,
+    b"null",
+    b"",
+    b"https://shop.example.evil.example",
+    b"HTTPS://SHOP.EXAMPLE",
+    b"http://shop.example",
+]
+
+
+class App:
+    """Answers, or refuses, and counts."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.calls += 1
+        refused = scope["path"].endswith("/refused")
+        response = (
+            problem_response(NoSession()) if refused else PlainTextResponse("ok", headers={"vary": "Accept"})
+        )
+        await response(scope, receive, send)
+
+
+async def ask(
+    method: str, path: str, *headers: tuple[bytes, bytes]
+) -> tuple[int, dict[bytes, list[bytes]], bytes, int]:
+    app = App()
+    sent = await run_app(Cors(app, origins=["https://shop.example", "https://app.example"]),
+                         http_scope(method, path, headers=list(headers)))  # fmt: skip
+    fields: dict[bytes, list[bytes]] = {}
+    for name, value in sent[0]["headers"]:
+        fields.setdefault(name, []).append(value)
+    body = b"".join(message.get("body", b"") for message in sent[1:])
+    return sent[0]["status"], fields, body, app.calls
+
+
+def approvals(fields: dict[bytes, Any]) -> set[bytes]:
+    return {name for name in fields if name.startswith(b"access-control-")}
+
+
+@pytest.mark.parametrize("origin", [PUBLIC, ALLOWED])
+@pytest.mark.parametrize(("path", "status"), [("/auth/session", 200), ("/api/x", 200), ("/api/refused", 401)])
+async def test_a_named_origin_may_read_answers_and_errors(path: str, status: int, origin: bytes) -> None:
+    got, fields, _, _ = await ask("GET", path, (b"origin", origin))
+    assert got == status
+    assert fields[b"access-control-allow-origin"] == [origin]
+    assert fields[b"access-control-allow-credentials"] == [b"true"]
+    assert b"X-Session-Version" in fields[b"access-control-expose-headers"][0]
+    assert b"Origin" in fields[b"vary"]
+
+
+@pytest.mark.parametrize("origin", STRANGERS)
+@pytest.mark.parametrize("path", ["/auth/session", "/api/refused"])
+async def test_an_origin_that_is_not_named_may_read_nothing(path: str, origin: bytes) -> None:
+    _, fields, _, _ = await ask("GET", path, (b"origin", origin))
+    assert not approvals(fields)
+    assert b"Origin" in fields[b"vary"]
+
+
+async def test_without_an_origin_nothing_is_approved_and_caches_still_learn_that_it_varies() -> None:
+    _, fields, _, _ = await ask("GET", "/auth/session")
+    assert not approvals(fields)
+    assert fields[b"vary"] == [b"Accept", b"Origin"]
+
+
+@pytest.mark.parametrize("path", ["/livez", "/", "/authx", "/apix/", "/shop/auth/"])
+async def test_other_paths_are_left_alone(path: str) -> None:
+    _, fields, _, _ = await ask("GET", path, (b"origin", PUBLIC))
+    assert not approvals(fields)
+    assert fields[b"vary"] == [b"Accept"]
+
+
+async def test_a_preflight_is_answered_here() -> None:
+    wanted = b"x-csrf, content-type"
+    status, fields, body, calls = await ask(
+        "OPTIONS",
+        "/api/x",
+        (b"origin", ALLOWED),
+        (b"access-control-request-method", b"PUT"),
+        (b"access-control-request-headers", wanted),
+    )
+    assert (status, body, calls) == (204, b"", 0)
+    assert fields[b"access-control-allow-origin"] == [ALLOWED]
+    assert fields[b"access-control-allow-credentials"] == [b"true"]
+    assert fields[b"access-control-allow-headers"] == [wanted]
+    assert b"PUT" in fields[b"access-control-allow-methods"][0].split(b", ")
+    assert fields[b"vary"] == [b"Origin"]
+
+
+@pytest.mark.parametrize("origin", STRANGERS)
+async def test_a_strangers_preflight_is_refused(origin: bytes) -> None:
+    status, fields, body, calls = await ask(
+        "OPTIONS", "/auth/login", (b"origin", origin), (b"access-control-request-method", b"POST")
+    )
+    assert (status, calls) == (403, 0)
+    assert json.loads(body)["code"] == "origin_not_allowed"
+    assert not approvals(fields)
+
+
+async def test_an_options_request_that_is_no_preflight_goes_on() -> None:
+    _, _, _, calls = await ask("OPTIONS", "/api/x", (b"origin", PUBLIC))
+    assert calls == 1
+    _, _, _, calls = await ask("OPTIONS", "/api/x", (b"access-control-request-method", b"PUT"))
+    assert calls == 1
+
+
+async def test_what_is_not_http_is_left_alone() -> None:
+    seen: list[str] = []
+
+    async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
+        seen.append(scope["type"])
+
+    await run_app(Cors(app, origins=["https://shop.example"]), {"type": "lifespan"})
+    assert seen == ["lifespan"]

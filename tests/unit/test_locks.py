@@ -1,0 +1,160 @@
+"""One worker at a time per session, over all replicas."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bff.emporix.client import DEADLINE_SECONDS
+from bff.errors import StoreUnavailable, UpstreamUnavailable
+from bff.sessions.locks import LOCK_SECONDS, WAIT_SECONDS, Locks
+from tests.unit.relay import relaying
+from tests.unit.support import Clock, Engine, bare, engine, new_ring, new_ticket
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def replica(redis_url: str) -> AsyncIterator[Engine]:
+    async with engine(redis_url) as one:
+        yield one
+
+
+async def test_the_block_has_the_lock_and_gives_it_back(replica: Engine) -> None:
+    ticket = new_ticket()
+    async with replica.locks.hold(ticket) as found:
+        assert found is None
+        assert await replica.store.try_lock(ticket, 1) is None
+    assert await replica.store.try_lock(ticket, 1) is not None
+
+
+@pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError, StoreUnavailable])
+async def test_the_lock_is_given_back_however_the_block_ends(
+    replica: Engine, error: type[BaseException]
+) -> None:
+    ticket = new_ticket()
+    with pytest.raises(error):
+        async with replica.locks.hold(ticket):
+            raise error
+    assert await replica.store.try_lock(ticket, 1) is not None
+
+
+async def test_workers_of_two_replicas_come_one_after_the_other(replica: Engine, redis_url: str) -> None:
+    ticket, inside, most, done = new_ticket(), 0, 0, 0
+    async with engine(redis_url, ring=new_ring()) as other:
+
+        async def work(locks: Locks) -> None:
+            nonlocal inside, most, done
+            async with locks.hold(ticket):
+                inside += 1
+                most = max(most, inside)
+                await asyncio.sleep(0.01)
+                inside -= 1
+                done += 1
+
+        await asyncio.gather(*(work(one.locks) for one in (replica, other) * 4))
+    assert (most, done) == (1, 8)
+
+
+async def test_locks_of_different_sessions_do_not_wait_for_each_other(replica: Engine) -> None:
+    async with replica.locks.hold(new_ticket()), replica.locks.hold(new_ticket()):
+        pass
+
+
+async def test_a_waiter_goes_on_without_the_lock_once_there_is_a_result(replica: Engine) -> None:
+    ticket, results, asked = new_ticket(), ["", "", "result"], 0
+
+    async def unless() -> str | None:
+        nonlocal asked
+        asked += 1
+        return results.pop(0) or None
+
+    async with replica.locks.hold(ticket):
+        async with replica.locks.hold(ticket, unless=unless) as found:
+            assert found == "result"
+        assert asked == 3
+        assert await replica.store.try_lock(ticket, 1) is None, (
+            "the waiter took or freed a lock that it had not"
+        )
+
+
+async def test_who_gets_the_lock_at_once_does_not_ask_for_a_result(replica: Engine) -> None:
+    async def unless() -> str | None:
+        raise AssertionError
+
+    async with replica.locks.hold(new_ticket(), unless=unless) as found:
+        assert found is None
+
+
+async def test_an_error_of_the_question_ends_the_waiting(replica: Engine) -> None:
+    async def unless() -> str | None:
+        raise ValueError("the session has ended")
+
+    ticket = new_ticket()
+    async with replica.locks.hold(ticket):
+        with pytest.raises(ValueError, match="ended"):
+            async with replica.locks.hold(ticket, unless=unless):
+                raise AssertionError
+        assert await replica.store.try_lock(ticket, 1) is None
+
+
+async def test_waiting_ends_with_a_503(replica: Engine) -> None:
+    ticket, clock = new_ticket(), Clock()
+    locks = Locks(replica.store, clock=clock, jitter=lambda: 0.0)
+
+    async def unless() -> str | None:
+        clock.at += WAIT_SECONDS / 2
+        return None
+
+    async with replica.locks.hold(ticket):
+        with pytest.raises(UpstreamUnavailable) as caught:
+            async with locks.hold(ticket, unless=unless):
+                raise AssertionError
+    assert caught.value.retry_after == 1
+
+
+async def test_the_lock_outlives_all_that_its_holder_may_ask_of_upstream(replica: Engine) -> None:
+    ticket = new_ticket()
+    name = f"bff:acmeshop:{{{hashlib.sha256(ticket.id).hexdigest()}}}:lock"
+    async with replica.locks.hold(ticket):
+        left = await bare(replica.redis).pttl(name)
+    assert 4 * DEADLINE_SECONDS * 1000 < left <= LOCK_SECONDS * 1000
+
+
+async def test_a_store_that_fails_at_the_end_does_not_spoil_the_work(redis_url: str) -> None:
+    async with relaying(redis_url) as relay, engine(relay.url) as one:
+        async with one.locks.hold(new_ticket()):
+            relay.deaf = True
+        relay.deaf = False
+
+
+async def test_a_store_that_fails_at_the_beginning_is_said(redis_url: str) -> None:
+    async with relaying(redis_url) as relay, engine(relay.url) as one:
+        relay.deaf = True
+        with pytest.raises(StoreUnavailable):
+            async with one.locks.hold(new_ticket()):
+                raise AssertionError
+        relay.deaf = False
+
+
+async def test_a_cancelled_waiter_leaves_the_lock_to_its_holder(replica: Engine) -> None:
+    ticket, asked = new_ticket(), asyncio.Event()
+
+    async def unless() -> str | None:
+        asked.set()
+        await asyncio.Event().wait()
+        return None
+
+    async def wait() -> None:
+        async with replica.locks.hold(ticket, unless=unless):
+            raise AssertionError
+
+    async with replica.locks.hold(ticket):
+        waiting = asyncio.create_task(wait())
+        await asked.wait()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert await replica.store.try_lock(ticket, 1) is None
+    assert await replica.store.try_lock(ticket, 1) is not None

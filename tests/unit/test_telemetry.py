@@ -1,0 +1,110 @@
+"""Logs: one JSON object a line, allow-listed fields, and nothing that a library might spill."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from bff.secret import MASK, Secret
+from bff.telemetry import REGISTRY, JsonFormatter, configure_logging, event, request_id
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    for handler in handlers:
+        root.removeHandler(handler)
+    text = io.StringIO()
+    configure_logging(text, level=logging.DEBUG)
+    yield text
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_a_line_is_one_json_object_with_the_request_id(stream: io.StringIO) -> None:
+    token = request_id.set("req-7")
+    event(logging.getLogger("bff.test"), "happened", code="no_session", status=401)
+    request_id.reset(token)
+    (line,) = lines(stream)
+    assert line["event"] == "happened"
+    assert line["requestId"] == "req-7"
+    assert (line["code"], line["status"]) == ("no_session", 401)
+    assert (line["level"], line["logger"]) == ("info", "bff.test")
+
+
+def test_outside_a_request_the_line_says_so(stream: io.StringIO) -> None:
+    logging.getLogger("bff.test").warning("outside")
+    assert lines(stream)[0]["requestId"] == "-"
+
+
+def test_fields_that_are_not_on_the_list_are_dropped(stream: io.StringIO) -> None:
+    event(logging.getLogger("bff.test"), "happened", token="t0ken", url="/?t=t0ken", status=200)
+    assert "t0ken" not in stream.getvalue()
+    assert lines(stream)[0]["status"] == 200
+
+
+def test_a_secret_in_a_field_is_masked(stream: io.StringIO) -> None:
+    event(logging.getLogger("bff.test"), "happened", reason=Secret("t0ken"))
+    assert "t0ken" not in stream.getvalue()
+    assert lines(stream)[0]["reason"] == MASK
+
+
+@pytest.mark.parametrize("name", ["httpx2", "httpcore2", "redis", "asyncio", "bffling", "a.bff"])
+def test_a_librarys_words_are_not_repeated(stream: io.StringIO, name: str) -> None:
+    logger = logging.Logger(name)  # noqa: LOG001 - one that leaves no trace
+    logger.parent = logging.getLogger()
+    logger.error("GET https://api.test/?refreshToken=%s", "t0ken")
+    assert "t0ken" not in stream.getvalue()
+    assert lines(stream)[0]["logger"] == name
+
+
+@pytest.mark.parametrize("name", ["bff", "bff.access", "uvicorn.error"])
+def test_our_own_words_are(stream: io.StringIO, name: str) -> None:
+    logging.getLogger(name).warning("started on %d", 80)
+    assert lines(stream)[0]["event"] == "started on 80"
+
+
+def test_an_exceptions_text_is_left_out_and_its_place_is_told(stream: io.StringIO) -> None:
+    try:
+        raise ValueError("the token is t0ken")  # noqa: TRY301
+    except ValueError:
+        logging.getLogger("bff.test").exception("unexpected")
+    assert "t0ken" not in stream.getvalue()
+    (line,) = lines(stream)
+    assert line["exception"] == "ValueError"
+    assert any("test_telemetry.py" in frame for frame in line["frames"])
+
+
+def test_a_line_stays_one_line_whatever_is_said(stream: io.StringIO) -> None:
+    logging.getLogger("bff.test").warning('two\nlines "and" quotes\r\n{"event": "forged"}')
+    (line,) = lines(stream)
+    assert line["event"].startswith("two\nlines")
+
+
+def test_uvicorns_own_handlers_are_gone(stream: io.StringIO) -> None:
+    logger = logging.getLogger("uvicorn.access")
+    logger.addHandler(logging.NullHandler())
+    configure_logging(stream)
+    assert not logger.handlers
+    assert logger.propagate
+
+
+def test_a_record_without_an_active_exception_has_no_frames() -> None:
+    record = logging.LogRecord("bff", logging.INFO, "x", 1, "text", None, (None, None, None))
+    assert "exception" not in json.loads(JsonFormatter().format(record))
+
+
+def test_every_metric_has_the_prefix_and_labels_from_the_list() -> None:
+    labels: set[str] = set()
+    for metric in REGISTRY.collect():
+        assert metric.name.startswith("bff_")
+        labels |= {name for sample in metric.samples for name in sample.labels}
+    assert labels <= {"route", "method", "status", "area", "call", "outcome", "kind", "event", "le"}
