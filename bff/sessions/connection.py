@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.cluster import RedisCluster
+from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
@@ -24,7 +24,7 @@ def connect(url: Secret) -> Redis | RedisCluster:
 
     Args:
         url: `redis://`, `rediss://`, `unix://`, `redis+sentinel://HOST:PORT,HOST:PORT/SERVICE[/DB]` or
-            `redis+cluster://HOST:PORT`.
+            `redis+cluster://HOST:PORT,HOST:PORT`.
 
     Raises:
         ValueError: the URL is not one of these.
@@ -33,8 +33,7 @@ def connect(url: Secret) -> Redis | RedisCluster:
     if scheme == "redis+sentinel":
         return _sentinel(url.reveal())
     if scheme == "redis+cluster":
-        plain = url.reveal().replace("redis+cluster://", "redis://", 1)
-        return RedisCluster.from_url(plain, **_timeouts())
+        return _cluster(url.reveal())
     pool = BlockingConnectionPool.from_url(
         url.reveal(),
         max_connections=POOL_SIZE,
@@ -53,24 +52,40 @@ def _timeouts() -> dict[str, Any]:
     }
 
 
+def _cluster(url: str) -> RedisCluster:
+    addresses, user, password = _addresses(url, 6379)
+    return RedisCluster(
+        startup_nodes=[ClusterNode(host, port) for host, port in addresses],
+        username=user,
+        password=password,
+        **_timeouts(),
+    )
+
+
 def _sentinel(url: str) -> Redis:
-    parts = urlsplit(url)
-    credentials, _, hosts = parts.netloc.rpartition("@")
-    user, _, password = credentials.partition(":")
-    service, _, database = parts.path.strip("/").partition("/")
+    addresses, user, password = _addresses(url, 26379)
+    service, _, database = urlsplit(url).path.strip("/").partition("/")
     if not service:
         raise ValueError("redis+sentinel:// needs a service name as its path")
-    addresses = []
-    for host in hosts.split(","):
-        name, _, port = host.rpartition(":")
-        addresses.append(((name or port).strip("[]"), int(port) if name else 26379))
     sentinel = Sentinel(addresses, sentinel_kwargs=_timeouts())  # type: ignore[no-untyped-call]
     client: Redis = sentinel.master_for(
         service,
         db=int(database or 0),
-        username=unquote(user) or None,
-        password=unquote(password) or None,
+        username=user,
+        password=password,
         max_connections=POOL_SIZE,
         **_timeouts(),
     )
     return client
+
+
+def _addresses(url: str, default_port: int) -> tuple[list[tuple[str, int]], str | None, str | None]:
+    """Return the hosts and ports of a URL that names several, with its user and password."""
+    credentials, _, hosts = urlsplit(url).netloc.rpartition("@")
+    user, _, password = credentials.partition(":")
+    addresses = []
+    for each in hosts.split(","):
+        bare = each.endswith("]") or ":" not in each
+        host, _, port = (each, "", "") if bare else each.rpartition(":")
+        addresses.append((host.strip("[]"), int(port or default_port)))
+    return addresses, unquote(user) or None, unquote(password) or None
