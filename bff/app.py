@@ -254,7 +254,7 @@ class Proxy:
             tenant=settings.tenant,
             max_body_bytes=settings.max_body_bytes,
             clock=clock,
-            resolve=None if aliases is None else aliases.resolved,
+            resolver=aliases,
         )
 
 

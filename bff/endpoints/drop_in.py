@@ -100,21 +100,23 @@ class DropIn:
         return self._handlers.get((method, path))
 
     async def __call__(self, handler: _Handler, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the request in, answer it in upstream's shape, and see the answer out.
+        """Let the request in, answer it in upstream's shape, whatever comes of it, and see the answer out.
 
         Raises:
-            BffError: the request is not let in; that is the proxy's own refusal, in its own shape.
+            CsrfFailed, InvalidRequest, OriginNotAllowed: it does not prove where it comes from, which is no matter
+                of upstream's and is told in the proxy's own shape.
         """
         scope["bff.route"] = f"drop-in {handler.__name__}"
+        visit: Visit | None = None
         presented = self._door.knock(scope, bare=handler == self.anonymous_login)
-        visit = await self._door.enter(scope, presented, safe=False)
-        ask = _Ask(Request(scope, receive), visit, scope["path"].rpartition("/")[2])
         try:
-            status, body = await handler(ask)
-            response = _rendered(status, body)
+            visit = await self._door.enter(scope, presented, safe=False)
+            ask = _Ask(Request(scope, receive), visit, scope["path"].rpartition("/")[2])
+            response = _rendered(*await handler(ask))
         except BffError as error:
             response = _refused(error)
-        response.raw_headers.extend(self._door.said(visit))
+        if visit is not None:
+            response.raw_headers.extend(self._door.said(visit))
         await response(scope, receive, send)
 
     async def anonymous_login(self, ask: _Ask) -> Reply:
@@ -231,6 +233,8 @@ def _refused(error: BffError) -> Response:
         more = {"moreInfo": "", "details": []}
         body = {"status": error.status, "type": error.code, "message": error.detail} | more
     response = _rendered(error.status, body)
+    for name, value in error.headers:
+        response.headers.append(name, value)
     if error.retry_after is not None:
         response.headers["retry-after"] = str(error.retry_after)
     return response

@@ -6,7 +6,7 @@ the body can be sent again and the route allows it, one replay.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -40,6 +40,14 @@ class Authority(Protocol):
         ...
 
 
+class Resolver(Protocol):
+    """Puts the session's own id where a drop-in client sends an alias."""
+
+    def resolved(self, text: bytes, session_id: Secret) -> bytes: ...
+
+    def resolved_stream(self, chunks: AsyncIterator[bytes], session_id: Secret) -> AsyncIterator[bytes]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request, matched and checked."""
@@ -60,7 +68,7 @@ class Forwarder:
         tenant: sent along as upstream wants it.
         max_body_bytes: the most that a request may bring.
         clock: seconds since the epoch.
-        resolve: puts the real session id where a drop-in client sends an alias; None leaves every byte as it is.
+        resolver: puts the real session id where a drop-in client sends an alias; None leaves every byte as it is.
     """
 
     def __init__(
@@ -71,9 +79,9 @@ class Forwarder:
         tenant: str,
         max_body_bytes: int,
         clock: Callable[[], float],
-        resolve: Callable[[bytes, Secret], bytes] | None = None,
+        resolver: Resolver | None = None,
     ) -> None:
-        self._resolve = resolve
+        self._resolver = resolver
         self._upstream = upstream
         self._upstream_origin = upstream_origin
         self._tenant: Header = (b"emporix-tenant", tenant.encode("ascii"))
@@ -120,11 +128,15 @@ class Forwarder:
             query = replace_owner(query, session_id=session_id, customer_id=grant.customer_id)
         headers = request_headers(call.headers, own=self._own_headers(call.route, grant))
         content = await body.content()
-        if self._resolve is not None and grant.session_id is not None:
-            query = self._resolve(query, grant.session_id)
-            if isinstance(content, bytes):
-                content = self._resolve(content, grant.session_id)
+        if self._resolver is not None and grant.session_id is not None:
+            query = self._resolver.resolved(query, grant.session_id)
+            if content is not None:
+                # The alias and the id need not be of one length.
                 headers = [field for field in headers if field[0] != b"content-length"]
+            if isinstance(content, bytes):
+                content = self._resolver.resolved(content, grant.session_id)
+            elif content is not None:
+                content = self._resolver.resolved_stream(content, grant.session_id)
         return await self._upstream.open(
             call.method, target + b"?" + query if query else target, headers, content
         )

@@ -1,9 +1,13 @@
 """What drop-in clients see instead of an Emporix session id: stable for the session, and opens nothing."""
 
 import uuid
+from collections.abc import AsyncIterator
+from typing import Final
 
 from bff.crypto import KeyedDigest
 from bff.secret import Secret
+
+ALIAS_LENGTH: Final = 36
 
 
 class Aliases:
@@ -19,6 +23,17 @@ class Aliases:
     def of(self, session_id: Secret) -> str:
         """Return the alias of a session id, in the shape of one."""
         return _shaped(self._digest.newest(session_id.reveal().encode()))
+
+    async def resolved_stream(self, chunks: AsyncIterator[bytes], session_id: Secret) -> AsyncIterator[bytes]:
+        """Do the same to a body that is on its way, where an alias may come in two pieces."""
+        held = b""
+        async for chunk in chunks:
+            text = self.resolved(held + chunk, session_id)
+            held = text[-(ALIAS_LENGTH - 1) :]
+            if passed := text[: len(text) - len(held)]:
+                yield passed
+        if held:
+            yield held
 
     def resolved(self, text: bytes, session_id: Secret) -> bytes:
         """Return `text` with this session's alias replaced by its id; other sessions' aliases stay what they are."""

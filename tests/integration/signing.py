@@ -40,7 +40,7 @@ def with_providers(sandbox: Sandbox, redis_url: str, **settings: str) -> dict[st
 @contextmanager
 def navigating(proxy: LiveProxy) -> Iterator[httpx2.Client]:
     """A browser's navigations: a cookie jar, and no header that a page would have to set."""
-    headers = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "none"}
+    headers = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Fetch-Site": "none"}
     with httpx2.Client(base_url=proxy.url, headers=headers, trust_env=False, timeout=30) as client:
         yield client
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import httpx2
 import pytest
@@ -44,7 +44,7 @@ class Stock:
         self.bearer = ""
         self.session_id = ""
 
-    def __enter__(self) -> "Stock":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -85,7 +85,7 @@ def test_the_official_storefronts_way_through_the_shop(drop_in: LiveProxy, sandb
         assert customer["session_id"] == guest["sessionId"]
         me = shop.ask("GET", f"{CUSTOMER}/me", params={"expand": "addresses"})
         assert me.json()["firstName"] == "Ada"
-        own = shop.ask("GET", CARTS, params={"siteCode": "main", "sessionId": shop.session_id}).json()
+        own = shop.ask("GET", CARTS, params={"siteCode": "main", "customerId": me.json()["id"]}).json()
         assert "morning-ledge" in {item["product"]["id"] for item in own["items"]}
         shop.took(
             shop.ask(
@@ -130,7 +130,17 @@ def test_an_sdks_way_with_the_documented_names(drop_in: LiveProxy, sandbox: Sand
         heard = "\n".join(sdk.ear.heard)
         assert not [secret for secret in sandbox.secrets() if secret in heard]
         assert not [one for one in sandbox.control("GET", "/issued")["sessionIds"] if one in heard]
-    for secret in sandbox.secrets():
+
+
+def test_no_secret_of_an_address_is_in_the_log(drop_in: LiveProxy, sandbox: Sandbox) -> None:
+    with Stock(drop_in) as sdk:
+        sdk.begin()
+        sdk.ask(
+            "POST", f"{CUSTOMER}/exchangeauthtoken", params={"subjectAccessToken": provider_token(sandbox)}
+        )
+        sdk.ask("GET", f"{CUSTOMER}/signup/optin/a-mails-token")
+        sdk.ask("POST", f"{CUSTOMER}/socialLogin", params={"code": "a-providers-code", "redirect_uri": "x"})
+    for secret in sandbox.secrets() | {"a-mails-token", "a-providers-code"}:
         assert secret not in drop_in.log
 
 
@@ -268,8 +278,9 @@ def test_a_foreign_page_is_refused_even_with_an_authorization(
     before = seen(sandbox)
     with carrying(drop_in, cookie, Authorization="Bearer kept-by-the-proxy", **headers) as page:
         for method, path in (
-            ("GET", f"{CUSTOMER}/logout?accessToken=x"), ("GET", f"{CUSTOMER}/me"), ("GET", f"{CUSTOMER}/refreshauthtoken"),
-            ("POST", f"{CUSTOMER}/login"), ("GET", f"{ANONYMOUS}?tenant={TENANT}"), ("GET", f"/product/{TENANT}/products"),
+            ("GET", f"{CUSTOMER}/logout?accessToken=x"), ("GET", f"{CUSTOMER}/me"), ("POST", f"{CUSTOMER}/login"),
+            ("GET", f"{CUSTOMER}/refreshauthtoken"), ("GET", f"{ANONYMOUS}?tenant={TENANT}"),
+            ("GET", f"/product/{TENANT}/products"),
         ):  # fmt: skip
             answer = page.request(method, f"/api{path}")
             problem(answer, 403, "csrf_failed")
@@ -321,3 +332,31 @@ def test_without_the_setting_none_of_it_is_there(proxy: LiveProxy, sandbox: Sand
         )
         problem(bare, 403, "csrf_failed")
     assert sandbox.log_since(before) == []
+
+
+def test_an_ended_session_is_told_in_upstreams_shape(drop_in: LiveProxy) -> None:
+    with Stock(drop_in) as sdk:
+        sdk.begin()
+        cookie = sdk.http.cookies["bff"]
+        sdk.login()
+        assert sdk.ask("GET", f"{CUSTOMER}/logout", params={"accessToken": "x"}).status_code == 204
+    with carrying(drop_in, cookie) as late:
+        answer = late.post(f"/api{CUSTOMER}/login", json=ADA)
+        assert (answer.status_code, set(answer.json())) == (401, {"fault"})
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_an_alias_is_resolved_in_every_body(
+    drop_in: LiveProxy,
+    sandbox: Sandbox,
+    chunked: bool,  # noqa: FBT001
+) -> None:
+    with Stock(drop_in) as sdk:
+        sdk.begin()
+        body = json.dumps({"sessionId": sdk.session_id, "note": "" if chunked else "x" * 70_000})
+        before = seen(sandbox)
+        content = iter([body.encode()]) if chunked else body.encode()
+        reached = sdk.ask("PUT", f"{CARTS}/__echo__", content=content).json()
+        real = sandbox.log_since(before)[0]["sessionId"]
+        sent = body.replace(sdk.session_id, real).encode()
+        assert reached["bodySha256"] == hashlib.sha256(sent).hexdigest()

@@ -1,5 +1,7 @@
 """A customer's own sessions: listed, ended, and repaired where index and sessions disagree."""
 
+import base64
+import json
 import secrets
 from dataclasses import replace
 from typing import Any
@@ -8,7 +10,7 @@ import pytest
 
 from bff.crypto import KeyRing
 from bff.secret import Secret
-from bff.sessions.index import OwnSession, owner_named, owner_of
+from bff.sessions.index import OwnSession, owner_named, owners_of
 from bff.sessions.models import Carrier, Session, SessionKind, Ticket
 from bff.sessions.store import Tombstone, name_of
 from tests.unit.composed import Composed, composed
@@ -70,11 +72,28 @@ async def test_an_address_names_one_owner_however_it_is_spelled(redis_url: str) 
         assert names(await one.index.of(owner_named(email))) == [name_of(ticket)]
 
 
-async def test_a_session_without_an_address_is_its_customer_numbers() -> None:
-    numbered = of_customer(None, tokens=tokens(saas=Secret("e30.eyJzdWIiOiIxMCJ9.x")))
-    assert owner_of(numbered) == Secret("#10")
-    assert owner_of(of_customer(None)) is None
-    assert owner_of(a_session(email="ada@example.com")) is None
+async def test_a_session_is_found_by_its_address_and_its_customer_number() -> None:
+    numbered = tokens(saas=Secret("e30.eyJzdWIiOiIxMCJ9.x"))
+    assert owners_of(of_customer("Ada@example.com", tokens=numbered)) == (
+        Secret("ada@example.com"),
+        Secret("#10"),
+    )
+    assert owners_of(of_customer(None, tokens=numbered)) == (Secret("#10"),)
+    assert owners_of(of_customer(None)) == ()
+    assert owners_of(a_session(email="ada@example.com")) == ()
+
+
+async def test_a_session_without_an_address_is_found_by_the_others_number(redis_url: str) -> None:
+    email, number = an_address(), secrets.token_hex(4)
+    payload = base64.urlsafe_b64encode(json.dumps({"sub": number}).encode()).decode().rstrip("=")
+    numbered = tokens(saas=Secret(f"e30.{payload}.x"))
+    async with composed(redis_url) as one:
+        nameless = await noted(one, of_customer(None, tokens=numbered))
+        named = await noted(one, of_customer(email, tokens=numbered))
+        both = {name_of(nameless[0]), name_of(named[0])}
+        assert set(names(await one.index.own(*nameless))) == both
+        assert set(names(await one.index.of(owner_named(email)))) == both
+        assert await one.index.end_others(*named, "ended") == 1
 
 
 async def test_a_guest_has_no_index(redis_url: str) -> None:

@@ -170,10 +170,10 @@ async def test_too_many_sign_ons_are_told_in_the_address(
         )
 
 
-@pytest.mark.parametrize("mode", ["cors", "no-cors", "same-origin", "websocket"])
-async def test_a_sign_on_begins_with_a_navigation_only(redis_url: str, mode: str) -> None:
+@pytest.mark.parametrize("dest", ["empty", "iframe", "frame", "image", "script", "embed", "object"])
+async def test_a_sign_on_begins_with_a_top_level_navigation_only(redis_url: str, dest: str) -> None:
     async with composed(redis_url) as one, one.browser() as browser:
-        answer = await browser.get("/auth/sso/main", headers={"Sec-Fetch-Mode": mode})
+        answer = await browser.get("/auth/sso/main", headers={"Sec-Fetch-Dest": dest})
         assert (answer.status_code, answer.json()["code"]) == (403, "csrf_failed")
         assert "set-cookie" not in answer.headers
 

@@ -90,11 +90,17 @@ def test_a_line_stays_one_line_whatever_is_said(stream: io.StringIO) -> None:
 
 
 def test_uvicorns_own_handlers_are_gone(stream: io.StringIO) -> None:
-    logger = logging.getLogger("uvicorn.access")
+    logger = logging.getLogger("uvicorn.error")
     logger.addHandler(logging.NullHandler())
     configure_logging(stream)
     assert not logger.handlers
     assert logger.propagate
+
+
+def test_the_servers_access_log_is_silent(stream: io.StringIO) -> None:
+    logging.getLogger("uvicorn.access").info("GET /auth/sso/main/callback?code=t0ken")
+    assert not stream.getvalue()
+    assert logging.getLogger("uvicorn.access").disabled
 
 
 def test_a_record_without_an_active_exception_has_no_frames() -> None:

@@ -1,0 +1,139 @@
+"""Tabs of one browser share one session: what one does, the others notice."""
+
+import uuid
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.browser.shopping import (
+    add_to_cart,
+    cart_holds,
+    holds_nothing,
+    is_customer,
+    is_nobody,
+    jar,
+    log_in,
+    log_out,
+    session_cookie,
+    sign_on,
+    to_provider,
+    visit,
+)
+from tests.browser.shops import Demo, Shop
+
+pytestmark = pytest.mark.browser
+
+_NO_LONGER = "You are no longer logged in: it happened in another tab, another device or on the server."
+
+
+def _submit_soon(page: Page) -> None:
+    """Send the provider's form without waiting for what comes of it."""
+    page.evaluate("() => { setTimeout(() => document.querySelector('[value=continue]').click(), 50); }")
+
+
+@pytest.mark.parametrize("provider", ["on the same site", "on another site"])
+def test_two_tabs_that_sign_on_at_once_both_end_logged_in(
+    context: BrowserContext, demo: Demo, shop: Shop, provider: str
+) -> None:
+    url = demo.url if provider == "on the same site" else shop.url
+    email = f"{uuid.uuid4().hex}@example.com"
+    one = visit(context, url)
+    name = add_to_cart(one, 0)
+    two = visit(context, url)
+    for tab in (one, two):
+        to_provider(tab)
+        tab.locator("[name=email]").fill(email)
+    assert len([cookie for cookie in jar(context) if cookie.startswith("bff-sso-")]) == 2
+    for tab in (one, two):
+        _submit_soon(tab)
+    for tab in (one, two):
+        tab.wait_for_url(f"{url}/")
+    for tab in (one, two):
+        tab.reload()
+        is_customer(tab, email, email)
+        cart_holds(tab, name, articles=1)
+    session_cookie(context)
+    holds_nothing(two, session=True)
+
+
+def test_a_second_sign_on_after_the_first_ends_logged_in_too(context: BrowserContext, shop: Shop) -> None:
+    email = f"{uuid.uuid4().hex}@example.com"
+    one = visit(context, shop.url)
+    add_to_cart(one, 0)
+    two = visit(context, shop.url)
+    to_provider(two)
+    two.locator("[name=email]").fill(email)
+    sign_on(one, shop.url, email)
+    two.get_by_role("button", name="Continue").click()
+    two.wait_for_url(f"{shop.url}/")
+    is_customer(two, email, email)
+    one.locator("#categories .chip").nth(1).click()
+    is_customer(one, email, email)
+    session_cookie(context)
+
+
+def test_a_logout_in_one_tab_shows_as_another_version_in_the_other(
+    context: BrowserContext, demo: Demo
+) -> None:
+    one, two = visit(context, demo.url), visit(context, demo.url)
+    log_in(one)
+    two.locator("#categories .chip").nth(1).click()
+    is_customer(two, "Ada", "ada@example.com")
+    expect(two.locator("#messages")).to_contain_text("You are now logged in as ada@example.com")
+    log_out(one)
+    with two.expect_response("**/api/category/**") as answer:
+        two.locator("#categories .chip").nth(2).click()
+    assert (answer.value.status, answer.value.headers["x-session-version"]) == (200, "0")
+    is_nobody(two)
+    expect(two.locator("#messages")).to_have_text(_NO_LONGER)
+    assert context.cookies() == []
+
+
+def test_a_slow_call_of_one_tab_does_not_undo_the_logout_of_the_other(
+    context: BrowserContext, shop: Shop
+) -> None:
+    one, two = visit(context, shop.url), visit(context, shop.url)
+    add_to_cart(one, 0)
+    log_in(one)
+    slow = {"match": "GET /category/{tenant}/categories", "kind": "delay", "delay": 3, "times": 1}
+    shop.sandbox.control("POST", "/faults", slow)
+    start = shop.seen()
+    with two.expect_response("**/assignments**") as late:
+        two.locator("#categories .chip").nth(1).click()
+        while not shop.asked(start, "/category/{tenant}/categories/{categoryId}/assignments"):
+            two.wait_for_timeout(20)
+        log_out(one)
+        assert context.cookies() == []
+    assert late.value.status in {200, 401}
+    assert late.value.header_value("set-cookie") is None
+    assert context.cookies() == []
+    is_nobody(two)
+
+
+def test_two_tabs_add_to_one_cart(context: BrowserContext, demo: Demo) -> None:
+    one = visit(context, demo.url)
+    first = add_to_cart(one, 0)
+    two = visit(context, demo.url)
+    second = add_to_cart(two, 1)
+    one.reload()
+    cart_holds(one, first, second, articles=2)
+    cart_holds(two, first, second, articles=2)
+
+
+def test_a_session_ended_from_another_device_is_told_to_the_tab(context: BrowserContext, shop: Shop) -> None:
+    email = f"{uuid.uuid4().hex}@example.com"
+    browser = context.browser
+    assert browser is not None
+    page = visit(context, shop.url)
+    sign_on(page, shop.url, email)
+    with browser.new_context(viewport={"width": 1280, "height": 900}) as device:
+        other = visit(device, shop.url)
+        sign_on(other, shop.url, email)
+        other.locator("#account-open").click()
+        expect(other.locator("#sessions li")).to_have_count(2)
+        other.get_by_role("button", name="End it").click()
+        expect(other.locator("#sessions li")).to_have_count(1)
+        page.locator("#account-open").click()
+        is_nobody(page)
+        other.keyboard.press("Escape")
+        is_customer(other, email, email)
