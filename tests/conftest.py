@@ -10,7 +10,6 @@ from hypothesis import settings
 from bff.embedded import EmbeddedRedis, locate_server
 from tests.live import LiveProxy, Sandbox, environment
 
-
 # No test measures time, so none has a deadline; what CI finds can be found again.
 settings.register_profile("bff", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("bff")

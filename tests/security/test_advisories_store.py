@@ -1,0 +1,278 @@
+"""Advisories against other proxies that turn on what opens a session, and on what is kept or believed of one.
+
+Each test is named after the advisory or ChangeLog entry that it answers; `deploy/docs/security.md` lists them all.
+"""
+
+import base64
+import gzip
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+import redis
+
+from bff.crypto import KeyRing
+from bff.parsing import keys
+from bff.sessions.models import Ticket
+from bff.sessions.store import name_of
+from tests.integration.visitors import (
+    CARTS,
+    ME,
+    calls,
+    carrying,
+    customer,
+    problem,
+    seen,
+    set_cookies,
+)
+from tests.integration.wire import PATIENCE, Upstream, dial, reply
+from tests.live import ADA, CLIENT_ID, GRACE, TENANT, LiveProxy, Sandbox, environment, free_port, new_key
+
+ADDRESSES = f"{ME}/addresses"
+BOMB_BYTES = 400_000_000
+NO_IDS = (
+    *(
+        "%s%s%s%n",
+        "%d",
+        "*",
+        "?",
+        "[a-z]*",
+        "a b",
+        "\t",
+        "bff:acmeshop:*",
+        "{}",
+        "../../x",
+        "' OR 1=1",
+        "$" * 40,
+    ),
+    *(
+        "FLUSHALL",
+        "\x7f",
+        "AQ",
+        "=",
+        "A" * 10_000,
+        "0" * 32,
+        "null",
+        "-1",
+        "99999999",
+        "eyJhbGciOiJub25lIn0.e30.",
+    ),
+)
+ODD_COOKIES = (
+    *(
+        b";;;",
+        b"=",
+        b"=;=;=",
+        b";" * 5000,
+        b"a" * 30_000,
+        b"bff",
+        b"bff=;bff",
+        b" bff = x",
+        b"bff=\xff\xfe",
+        b",",
+    ),
+    *(
+        b"bff=;;bff=",
+        b"bff_chunks=99999999; bff_0=a",
+        b"bff.0=a; bff.99999999=b",
+        b"bff-sso-=x; bff-sso-%00=y",
+    ),
+    *(
+        b"$Version=1; bff=x",
+        b'bff="unclosed',
+        b"=bff=x",
+        b"bff=%00",
+        b"bff-sso-" + b"a" * 9000 + b"=1",
+        b"\x80=\x80",
+    ),
+    b"; ".join(b"c%d=%d" % (number, number) for number in range(1000)),
+)
+
+
+@pytest.fixture(scope="module")
+def stranded_process(sandbox_process: Sandbox) -> Iterator[LiveProxy]:
+    settings = environment(sandbox_process, f"redis://127.0.0.1:{free_port()}")
+    with LiveProxy(settings) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def stranded(stranded_process: LiveProxy, sandbox: Sandbox) -> LiveProxy:
+    """A proxy without its Redis: whatever asks Redis gets a 503."""
+    return stranded_process
+
+
+@pytest.fixture(scope="module")
+def dropping_process(sandbox_process: Sandbox, redis_url: str) -> Iterator[LiveProxy]:
+    with LiveProxy(environment(sandbox_process, redis_url, BFF_DROP_IN="true")) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def odd(dropping_process: LiveProxy, sandbox: Sandbox) -> LiveProxy:
+    """A proxy for stock clients."""
+    return dropping_process
+
+
+def ring_of(proxy: LiveProxy) -> KeyRing:
+    return KeyRing([(key.kid, key.key) for key in keys(proxy.environ["BFF_KEYS"])], TENANT, os.urandom)
+
+
+def record_key(proxy: LiveProxy, cookie: str) -> str:
+    """Return the name of the record that a cookie opens."""
+
+    ticket = ring_of(proxy).sealer("cookie").open(cookie)
+    return f"bff:{TENANT}:{{{name_of(Ticket(ticket[:16], ticket[16:])).hex()}}}"
+
+
+def test_cve_2021_32791_a_record_under_anothers_name_opens_for_nobody(
+    proxy: LiveProxy, redis_url: str
+) -> None:
+    """Nonces: tests/unit/test_crypto.py."""
+    with customer(proxy) as ada, proxy.browser() as grace, redis.Redis.from_url(redis_url) as client:
+        assert grace.post("/auth/login", json=GRACE).status_code == 200
+        hers, theirs = (record_key(proxy, one.cookies["bff"]) for one in (ada, grace))
+        client.rename(hers, "kept")
+        client.rename(theirs, hers)
+        client.rename("kept", theirs)
+        for browser in (ada, grace):
+            assert browser.get("/auth/session").json()["kind"] == "none"
+            problem(browser.get(ADDRESSES), 401, "login_required")
+        client.rename(hers, "kept")
+        client.rename(theirs, hers)
+        client.rename("kept", theirs)
+        assert ada.get("/auth/session").json()["customer"] == {"email": ADA["email"]}
+        assert grace.get("/auth/session").json()["customer"] == {"email": GRACE["email"]}
+
+
+@pytest.mark.parametrize("value", NO_IDS)
+def test_cve_2021_32785_what_is_no_id_never_gets_to_redis(stranded: LiveProxy, value: str) -> None:
+    for client in (stranded.app(value), carrying(stranded, value)):
+        with client:
+            problem(client.get("/auth/session"), 401, "no_session")
+            problem(client.get(f"{CARTS}?siteCode=main"), 401, "no_session")
+            problem(client.post("/auth/login", json=ADA), 401, "no_session")
+
+
+def test_cve_2021_32785_an_id_of_the_right_form_does_get_there(stranded: LiveProxy) -> None:
+    """Or the test above could not fail."""
+    sealed = ring_of(stranded).sealer("session-id").seal(os.urandom(48))
+    with stranded.app(sealed) as app:
+        problem(app.get("/auth/session"), 503, "store_unavailable")
+
+
+@pytest.mark.parametrize("cookie", ODD_COOKIES, ids=range(len(ODD_COOKIES)))
+def test_cve_2024_24814_an_odd_cookie_line_is_read_or_refused(proxy: LiveProxy, cookie: bytes) -> None:
+    with dial(proxy) as connection:
+        connection.sendall(
+            b"GET /auth/session HTTP/1.1\r\nHost: shop\r\nX-CSRF: 1\r\nConnection: close\r\nCookie: "
+            + cookie
+            + b"\r\n\r\n"
+        )
+        connection.settimeout(PATIENCE)
+        came = b""
+        while more := connection.recv(65536):
+            came += more
+    assert re.match(rb"HTTP/1.1 (200|400|401) ", came)
+    assert httpx2.get(proxy.url + "/livez", trust_env=False, timeout=30).text == "ok"
+
+
+@pytest.mark.parametrize("path", ["login", "exchangeauthtoken"])
+def test_changelog_2026_05_20_a_bomb_for_an_answer_is_not_unpacked(redis_url: str, path: str) -> None:
+    bomb = gzip.compress(bytes(BOMB_BYTES), compresslevel=9)
+    with Upstream() as upstream:
+        settings = {
+            "BFF_TENANT": TENANT,
+            "BFF_CLIENT_ID": CLIENT_ID,
+            "BFF_UPSTREAM_URL": upstream.url,
+            "BFF_KEYS": new_key(),
+            "BFF_REDIS_URL": redis_url,
+        }
+        upstream.answers(
+            reply("200 OK", "Content-Type: application/json", "Content-Encoding: gzip", body=bomb)
+        )
+        with LiveProxy(settings) as proxy, proxy.browser() as browser:
+            body = ADA if path == "login" else {"token": "x"}
+            answer = browser.post("/auth/login" if path == "login" else "/auth/exchange", json=body)
+            problem(answer, 502, "bad_upstream_answer")
+            assert [one.line for one in upstream.seen]
+            status = Path(f"/proc/{proxy.process.pid}/status")
+            if status.exists():
+                (peak,) = re.findall(r"^VmHWM:\s+(\d+) kB", status.read_text("ascii"), re.MULTILINE)
+                assert int(peak) * 1024 < BOMB_BYTES
+
+
+def test_changelog_2026_08_12_what_was_never_sealed_opens_nothing(proxy: LiveProxy, redis_url: str) -> None:
+    with customer(proxy) as browser:
+        cookie = browser.cookies["bff"]
+        plain = ring_of(proxy).sealer("cookie").open(cookie)
+        key = record_key(proxy, cookie)
+    forms = {
+        plain.hex(),
+        base64.urlsafe_b64encode(plain).rstrip(b"=").decode(),
+        base64.urlsafe_b64encode(b"\x01\x00" + plain).rstrip(b"=").decode(),
+        base64.urlsafe_b64encode(b"\x00" + plain).rstrip(b"=").decode(),
+        ring_of(proxy).sealer("session-id").seal(plain),
+        ring_of(proxy).sealer("login state").seal(plain),
+    }
+    for form in forms:
+        with carrying(proxy, form) as browser:
+            problem(browser.get("/auth/session"), 401, "no_session")
+    record = {"v": 1, "id": plain[:16].hex(), "kind": "customer", "email": ADA["email"]}
+    with redis.Redis.from_url(redis_url) as client, carrying(proxy, cookie) as browser:
+        assert browser.get("/auth/session").json()["kind"] == "customer"
+        sealed = client.hget(key, "v")
+        for blob in (json.dumps(record).encode(), b"", b"\x01\x00" + b"\x00" * 40, b"{}", b"\xff" * 200):
+            client.hset(key, "v", blob)
+            assert browser.get("/auth/session").json()["kind"] == "none"
+            problem(browser.get(ADDRESSES), 401, "login_required")
+            assert not [one for one in set_cookies(browser.get("/auth/session")) if "bff=A" in one]
+        assert sealed is not None
+        client.hset(key, "v", sealed)
+        assert browser.get("/auth/session").json()["kind"] == "customer"
+
+
+def forged(**claims: object) -> str:
+    """Return a JWT with any signature, which says that it is Ada's."""
+    parts = (
+        {"alg": "none", "typ": "JWT"},
+        {"sub": "10000001", "email": ADA["email"], "tenant": TENANT} | claims,
+    )
+    head, body = (base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts)
+    return f"{head}.{body}.c2lnbmVk"
+
+
+@pytest.mark.parametrize("claims", [{}, {"exp": 4_000_000_000}, {"aud": "other"}, {"exp": 1}], ids=str)
+def test_ghsa_wcvh_a_jwt_from_outside_logs_nobody_in(
+    odd: LiveProxy, sandbox: Sandbox, claims: dict[str, object]
+) -> None:
+    token = forged(**claims)
+    with odd.browser(Authorization=f"Bearer {token}", **{"saas-token": token}) as browser:
+        assert browser.get("/auth/session").json()["kind"] == "none"
+        problem(browser.get(ADDRESSES), 401, "login_required")
+        problem(browser.get("/auth/validate"), 401, "no_session")
+        problem(browser.post("/auth/exchange", json={"token": token}), 401, "invalid_credentials")
+        assert browser.get("/auth/session").json()["kind"] == "anonymous"
+        stock = browser.get(f"/api/customer/{TENANT}/validateauthtoken")
+        assert ADA["email"] not in stock.text
+    with odd.app(token) as app:
+        problem(app.get("/auth/session"), 401, "no_session")
+    cookie = {"Cookie": f"bff={token}", "X-CSRF": "1"}
+    with httpx2.Client(base_url=odd.url, headers=cookie, trust_env=False, timeout=30) as browser:
+        problem(browser.get("/auth/session"), 401, "no_session")
+
+
+def test_ghsa_wcvh_validation_asks_about_the_sessions_own_token(odd: LiveProxy, sandbox: Sandbox) -> None:
+    with customer(odd) as browser:
+        before = seen(sandbox)
+        answer = browser.get(
+            f"/auth/validate?token={forged()}", headers={"Authorization": f"Bearer {forged()}"}
+        )
+        assert answer.json()["email"] == ADA["email"]
+        assert calls(sandbox, before) == ["GET /customer/{tenant}/validateauthtoken"]
+        sandbox.control("POST", "/revoke")
+        problem(browser.get("/auth/validate"), 401, "session_expired")
