@@ -1,4 +1,4 @@
-"""The command line: `bff serve | demo | sandbox | check | keys | sessions`."""
+"""The command line: `bff serve | demo | sandbox | check | keys | sessions | conformance`."""
 
 import argparse
 import asyncio
@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TextIO
 
 from bff import __version__
@@ -28,7 +29,10 @@ _FAILED = 3
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit code: 0, 2 for a wrong configuration, 3 for a failed start."""
+    """Run one command and return the exit code: 0, 2 for a wrong configuration, 3 for a failed start.
+
+    `conformance` returns 1 where a check failed.
+    """
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.run(arguments))
@@ -75,6 +79,15 @@ def _parser() -> argparse.ArgumentParser:
     whose.add_argument("--customer", metavar="MAIL")
     whose.add_argument("--all", action="store_true")
     ending.set_defaults(run=_end_sessions)
+    conformance = commands.add_parser("conformance", help="check a running deployment against the checklists")
+    conformance.add_argument("url", metavar="URL", help="the public origin, such as https://shop.example")
+    conformance.add_argument("--customer", metavar="MAIL", help="log this customer in too")
+    conformance.add_argument("--password-file", type=Path, metavar="FILE")
+    conformance.add_argument("--tenant", metavar="T", help="the Emporix tenant, for calls that get through")
+    conformance.add_argument("--allowed-origin", metavar="ORIGIN", help="one of BFF_ALLOWED_ORIGINS")
+    conformance.add_argument("--sso", metavar="NAME", help="an identity provider's name in BFF_SSO")
+    conformance.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    conformance.set_defaults(run=_conformance)
     return parser
 
 
@@ -173,6 +186,20 @@ def _sandbox(arguments: argparse.Namespace) -> int:
         )
         ProxyServer(configured(app)).run(sockets=[listener])
     return 0
+
+
+def _conformance(arguments: argparse.Namespace) -> int:
+    from bff.conformance import run  # noqa: PLC0415 - nothing else needs the checks
+
+    try:
+        report, code = asyncio.run(
+            run.conformance(arguments.url, run.options_of(arguments), as_json=arguments.json)
+        )
+    except run.BadArgument as error:
+        print(f"bff: {error}", file=sys.stderr)
+        return _MISTAKE
+    print(report, end="")
+    return code
 
 
 def _demo(arguments: argparse.Namespace) -> int:

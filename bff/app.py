@@ -176,15 +176,18 @@ class Proxy:
         try:
             yield
         finally:
-            # What was begun is ended first: a renewal that upstream has answered must be stored.
-            try:
-                async with asyncio.timeout(_FINISH_SECONDS):
-                    await self._tasks.drain()
-            except TimeoutError:
-                _log.warning("unfinished work at the end")
-            await self._emporix.aclose()
-            await self._upstream.aclose()
-            await self._redis.aclose()
+            await self.aclose()
+
+    async def aclose(self) -> None:
+        """End what was begun, then close every connection: a renewal that upstream has answered must be stored."""
+        try:
+            async with asyncio.timeout(_FINISH_SECONDS):
+                await self._tasks.drain()
+        except TimeoutError:
+            _log.warning("unfinished work at the end")
+        await self._emporix.aclose()
+        await self._upstream.aclose()
+        await self._redis.aclose()
 
     async def _unrouted(self, request: Request, exc: Exception) -> Response:
         """Answer what no route takes; below `/auth` the caller must have proven itself all the same."""
@@ -226,6 +229,7 @@ class Proxy:
             settings.tenant,
             login=(settings.login_rate.count, settings.login_rate.seconds),
             guest=(settings.guest_rate.count, settings.guest_rate.seconds),
+            clock=clock,
         )
         manager = SessionManager(
             store, emporix, guests, shared, renewer, locks, tasks, limits, self.index, clock=clock

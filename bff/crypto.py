@@ -30,6 +30,10 @@ class SealError(Exception):
     """A sealed value does not open: malformed, of another use, of an unknown key, or tampered with."""
 
 
+class MalformedError(SealError):
+    """The value has not even the shape of a sealed one."""
+
+
 class KeyRing:
     """The server's keys, newest first.
 
@@ -166,10 +170,10 @@ def _header(kid: bytes) -> bytes:
 def _split(raw: bytes) -> tuple[bytes, bytes, bytes, bytes]:
     """Return header, key id, nonce and ciphertext, by fixed lengths only."""
     if len(raw) < 2 or raw[0] != VERSION:
-        raise SealError("not a sealed value of this version")
+        raise MalformedError("not a sealed value of this version")
     end = 2 + raw[1]
     if len(raw) < end + NONCE_BYTES + _TAG_BYTES:
-        raise SealError("too short")
+        raise MalformedError("too short")
     return raw[:end], raw[2:end], raw[end : end + NONCE_BYTES], raw[end + NONCE_BYTES :]
 
 
@@ -179,9 +183,9 @@ def _decode(text: str) -> bytes:
         encoded = text.encode("ascii")
         raw = base64.b64decode(encoded + b"=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
     except (UnicodeEncodeError, binascii.Error, ValueError):
-        raise SealError("not base64url") from None
+        raise MalformedError("not base64url") from None
     if base64.urlsafe_b64encode(raw).rstrip(b"=") != encoded:
-        raise SealError("not canonical base64url")
+        raise MalformedError("not canonical base64url")
     return raw
 
 

@@ -34,7 +34,7 @@ _REDIS_PATHS: Final = {
     "unix": re.compile(r"/.+"),
     "redis": re.compile(r"(/[0-9]{0,5})?"),
     "rediss": re.compile(r"(/[0-9]{0,5})?"),
-    "redis+sentinel": re.compile(r"(/([^/]+(/[0-9]{0,5})?)?)?"),
+    "redis+sentinel": re.compile(r"/[^/]+(/[0-9]{0,5})?"),
     "redis+cluster": re.compile(r"(/0?)?"),
 }
 _REDIS_SHAPES: Final = {

@@ -18,6 +18,7 @@ _KEEP_ALIVE_SECONDS: Final = 75
 """Longer than load balancers keep an idle connection, or they race its end."""
 
 _GRACE_SECONDS: Final = 30
+_MOST_HEADER_BYTES: Final = 128 * 1024
 
 
 class Draining:
@@ -34,11 +35,21 @@ DRAINING: Final = Draining()
 
 
 class StrictTarget(HttpToolsProtocol):
-    """Lets a `#` of a request target reach the application in its path, where it is refused.
+    """Bounds the header fields, and lets a `#` of a target reach the application in its path, where it is refused.
 
     The parser would cut the target there in silence, and what is matched would not be what was sent
     (RFC 9112 §3.2 knows no fragment in a target).
     """
+
+    def on_message_begin(self) -> None:
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_bytes += len(name) + len(value)
+        if self._head_bytes > _MOST_HEADER_BYTES:
+            raise ValueError("more header fields than anybody needs")  # a 400, and the end of the connection
+        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         path, mark, query = self.url.partition(b"?")
@@ -162,7 +173,12 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
     # Without the protocol's number asyncio leaves Nagle's algorithm on, which costs 40 ms an answer.
     with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            raise OSError(
+                f"port {port} of {host} cannot be had ({error.strerror}): --port takes another"
+            ) from None
         yield listener
 
 

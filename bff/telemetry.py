@@ -46,8 +46,6 @@ _FIELDS: Final = frozenset(
         "code", "durationMs", "ended", "method", "outcome", "reason", "route", "status",
     }
 )  # fmt: skip
-# Whose message texts are known to hold no secret; of any other logger only the place is told.
-_SPOKEN: Final = ("bff", "uvicorn")
 
 
 def event(logger: logging.Logger, name: str, *, level: int = logging.INFO, **fields: Any) -> None:
@@ -59,7 +57,8 @@ class JsonFormatter(logging.Formatter):
     """Renders a record as one JSON object a line: allow-listed fields, no exception texts."""
 
     def format(self, record: logging.LogRecord) -> str:
-        spoken = record.name.partition(".")[0] in _SPOKEN
+        # Of other loggers it is not known that their sentences hold no secret: only the place is told.
+        spoken = record.name.partition(".")[0] == "bff" or record.name == "uvicorn.error"
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),

@@ -8,7 +8,7 @@ besides bodies that are no JSON at all. Nothing here raises anything but the out
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bff.errors import BadUpstreamAnswer, TooManyRequests, UpstreamUnavailable
@@ -27,13 +27,22 @@ class Refused(Exception):
     Attributes:
         status: the HTTP status, 400–499 but neither 408, 425 nor 429.
         bearer: upstream's gateway refused the bearer token itself, not what was asked with it.
+        misconfigured: it refused the client id or the tenant, which is the operator's mistake and no visitor's.
         fields: names of the fields it complained of; values never.
     """
 
-    def __init__(self, status: int, *, bearer: bool = False, fields: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        status: int,
+        *,
+        bearer: bool = False,
+        misconfigured: bool = False,
+        fields: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(f"upstream refused with {status}")
         self.status = status
         self.bearer = bearer
+        self.misconfigured = misconfigured
         self.fields = fields
 
 
@@ -42,8 +51,8 @@ class Answer:
     """An upstream answer, read whole."""
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +158,13 @@ def _refusal(status: int, body: Mapping[str, Any]) -> Refused:
         code = str(detail.get("errorcode", "")) if isinstance(detail, Mapping) else ""
         text = f"{code} {fault.get('faultstring') or ''}".lower()
         # "Invalid access token", "Access Token expired", their codes; not "Invalid ApiKey", not a wrong password.
-        return Refused(status, bearer=status == 401 and ("token" in text or not text.strip()))
+        bearer = status == 401 and ("token" in text or not text.strip())
+        return Refused(status, bearer=bearer, misconfigured="apikey" in text)
     details = body.get("details")
     names = [d.get("field") for d in details if isinstance(d, Mapping)] if isinstance(details, list) else []
     fields = tuple(n for n in names if isinstance(n, str) and n.replace(".", "").isalnum() and len(n) <= 64)
-    return Refused(status, fields=fields[:10])
+    tenant = status == 400 and "tenant" in str(body.get("message", "")).lower()
+    return Refused(status, misconfigured=tenant, fields=fields[:10])
 
 
 def _object(body: bytes) -> dict[str, Any] | None:

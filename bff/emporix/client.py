@@ -13,7 +13,7 @@ from typing import Final
 import httpx2
 
 from bff.emporix.answers import Answer
-from bff.errors import BadUpstreamAnswer, UpstreamTimeout, UpstreamUnavailable
+from bff.errors import BadUpstreamAnswer, BffError, UpstreamTimeout, UpstreamUnavailable
 from bff.telemetry import UPSTREAM_CALLS
 
 DEADLINE_SECONDS: Final = 10.0
@@ -31,9 +31,18 @@ def no_cookies() -> CookieJar:
     return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
 
 
-def broke_off(exc: Exception) -> bool:
-    """Say whether a protocol error is only a connection that ended early: the library has one class for both."""
-    return "disconnected" in str(exc) or "closed connection" in str(exc)
+def failure_of(exc: Exception) -> BffError:
+    """Return the one of three failures that an error of the library's means."""
+    detail = type(exc).__name__
+    if isinstance(exc, httpx2.ConnectTimeout | httpx2.PoolTimeout):
+        return UpstreamUnavailable(log_detail=detail)
+    if isinstance(exc, TimeoutError | httpx2.TimeoutException):
+        return UpstreamTimeout(log_detail=detail)
+    # The library has one class for what is not HTTP and for a connection that ended early.
+    early = "disconnected" in str(exc) or "closed connection" in str(exc)
+    if isinstance(exc, httpx2.DecodingError | httpx2.ProtocolError) and not early:
+        return BadUpstreamAnswer(log_detail=detail)
+    return UpstreamUnavailable(log_detail=detail)
 
 
 class EmporixClient:
@@ -100,16 +109,10 @@ class EmporixClient:
                     return await self._send(request)
                 except httpx2.ConnectError:
                     return await self._send(request)
-        except (httpx2.ConnectTimeout, httpx2.PoolTimeout) as exc:
-            raise UpstreamUnavailable(log_detail=type(exc).__name__) from None
-        except (TimeoutError, httpx2.TimeoutException) as exc:
-            raise UpstreamTimeout(log_detail=type(exc).__name__) from None
-        except (httpx2.DecodingError, httpx2.ProtocolError) as exc:
-            if broke_off(exc):
-                raise UpstreamUnavailable(log_detail=type(exc).__name__) from None
-            raise BadUpstreamAnswer(log_detail=type(exc).__name__) from None
-        except httpx2.TransportError as exc:
-            raise UpstreamUnavailable(log_detail=type(exc).__name__) from None
+        except (TimeoutError, httpx2.DecodingError, httpx2.TransportError) as exc:
+            failure = failure_of(exc)
+        # Raised out here, the error has nothing of the library's in its context, where the request would be.
+        raise failure
 
     async def _send(self, request: httpx2.Request) -> Answer:
         response = await self._client.send(request, stream=True)

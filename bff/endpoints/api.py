@@ -5,9 +5,9 @@ from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
-from bff.endpoints.door import Door, Header
+from bff.endpoints.door import Door, Header, begins_nothing
 from bff.endpoints.drop_in import DropIn
-from bff.errors import BffError, NoSession
+from bff.errors import BffError, NoSession, SessionRotated
 from bff.problems import problem_response
 from bff.proxy.forwarder import Call, Forwarder
 from bff.proxy.paths import check_query, parse_path
@@ -54,8 +54,8 @@ class ApiEndpoint:
                 await self._drop_in(handler, scope, receive, send)
                 return
             presented = self._door.knock(scope)
-            call = self._call(scope)
             visit = await self._door.enter(scope, presented)
+            call = self._call(scope)
             authority = _Authority(self._door, self._manager, visit, call)
             await self._forwarder.forward(call, authority, receive, send)
         except BffError as error:
@@ -90,8 +90,10 @@ class _Authority:
             return await self._manager.shared_grant()
         if self._call.route.token is TokenKind.CUSTOMER:
             return session_grant(await self._manager.customer(self._visit))
-        if self._visit.session is None and _makes_no_guest(self._call):
+        if self._visit.session is None and begins_nothing(self._call.method, self._call.headers):
             raise NoSession("this request begins no session")
+        if self._visit.frozen and self._call.route.live_only:
+            raise SessionRotated
         return session_grant(await self._manager.guest(self._visit))
 
     async def renewed(self, refused: Grant) -> Grant:
@@ -122,15 +124,8 @@ class _Authority:
 def _shared(route: Route, visit: Visit) -> bool:
     """Say whether the proxy's own token serves: reads without a session, anonymous calls of customers."""
     if route.token is TokenKind.PUBLIC:
-        return visit.session is None
+        # A rotated guest's own token may have ended with the login; what is public needs none of its own.
+        return visit.session is None or visit.frozen
     if route.token is TokenKind.ANONYMOUS:
         return visit.session is not None and visit.session.kind is SessionKind.CUSTOMER
     return False
-
-
-def _makes_no_guest(call: Call) -> bool:
-    """HEAD and prefetches begin no session (`Sec-Purpose`, and `Purpose` of older browsers)."""
-    if call.method == "HEAD":
-        return True
-    purposes = (b"sec-purpose", b"purpose", b"x-moz")
-    return any(name in purposes and b"prefetch" in value.lower() for name, value in call.headers)

@@ -89,7 +89,6 @@ class AuthEndpoints:
             presented = self._door.knock(request.scope)
             visit = Visit(presented.carrier, "", None)
             await self._manager.logout(presented, visit)
-            visit.cleared = visit.cleared or presented.broken
         except BffError as error:
             return problem_response(error)
         return self._handling.rendered((204, None), visit)

@@ -17,7 +17,7 @@ async def json_object(request: Request, *, optional: bool = False) -> dict[str, 
 
     Raises:
         UnsupportedMediaType: the body is not called JSON.
-        BodyTooLarge: it has more than 64 KiB, or than the largest body that is configured.
+        BodyTooLarge: it is larger than what is configured.
         InvalidRequest: it is no JSON object, or names a member twice (RFC 8259 §4 leaves open which counts).
     """
     raw = await _bytes(request)
@@ -65,7 +65,10 @@ def optional_text(body: Mapping[str, Any], name: str, *, most: int = _LONGEST_TE
 
 async def _bytes(request: Request) -> bytes:
     raw = bytearray()
-    most = min(_LARGEST_BODY, request.scope.get("bff.most", _LARGEST_BODY))
+    most: int = request.scope.get("bff.most", _LARGEST_BODY)
+    announced = request.headers.get("content-length", "0")
+    if announced.isdecimal() and int(announced) > most:
+        raise BodyTooLarge
     try:
         async for chunk in request.stream():
             raw += chunk

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from starlette.types import Scope
 
-from bff.errors import CsrfFailed, InvalidRequest, NoSession
+from bff.errors import CsrfFailed, InvalidRequest
 from bff.secret import Secret
-from bff.sessions.credentials import Credentials, Presented
+from bff.sessions.credentials import APP_HEADERS, Credentials, Presented
 from bff.sessions.manager import SessionManager
 from bff.sessions.models import Carrier
 from bff.sessions.visits import Visit
@@ -61,13 +61,12 @@ class Door:
             InvalidRequest, OriginNotAllowed: the carriers contradict each other or the caller.
         """
         headers: list[Header] = scope["headers"]
-        presented = self._credentials.read(headers)
-        if presented.carrier is Carrier.COOKIE:
+        if not any(name in APP_HEADERS for name, _ in headers):
             self._prove(headers, bare=bare)
-        return presented
+        return self._credentials.read(headers)
 
     def navigates(self, scope: Scope) -> Presented:
-        """Read the cookie of a top-level navigation, which cannot carry the proof; what does not open is ignored.
+        """Read the cookie of a top-level navigation, which cannot carry the proof.
 
         Raises:
             InvalidRequest, OriginNotAllowed: an app's carrier, which has no business here.
@@ -75,7 +74,7 @@ class Door:
         presented = self._credentials.read(scope["headers"])
         if presented.carrier is Carrier.HEADER:
             raise InvalidRequest("apps run the redirect themselves and bring the code")
-        return Presented(Carrier.COOKIE, presented.ticket)
+        return presented
 
     async def enter(
         self,
@@ -89,13 +88,8 @@ class Door:
         """Find the session of a request that has knocked; `safe` says otherwise than its method.
 
         Raises:
-            NoSession: what was carried does not open, or the session has ended.
-            SessionExpired, SessionRotated: the session is no more, for that reason.
+            NoSession, SessionExpired, SessionRotated: the session is no more, for that reason.
         """
-        if presented.broken:
-            raise NoSession(
-                "what the request carries is not a session's", headers=self._forgetting(presented)
-            )
         return await self._manager.visit(
             presented,
             client=scope.get("bff.client", ""),
@@ -152,11 +146,13 @@ class Door:
         if sites and sites[0] != b"same-origin":
             raise CsrfFailed("the request comes from another site")
 
-    def _forgetting(self, presented: Presented) -> tuple[tuple[str, str], ...]:
-        """A cookie that does not open could not have raced anything, and only a clearing answer heals it."""
-        if presented.carrier is Carrier.HEADER:
-            return ()
-        return (("set-cookie", self._credentials.clear_cookie().decode("ascii")),)
+
+def begins_nothing(method: str, headers: list[Header]) -> bool:
+    """Say whether a request is a HEAD or a prefetch (`Sec-Purpose`, and `Purpose` of older browsers)."""
+    if method == "HEAD":
+        return True
+    purposes = (b"sec-purpose", b"purpose", b"x-moz")
+    return any(name in purposes and b"prefetch" in value.lower() for name, value in headers)
 
 
 def _user_agent(headers: list[Header]) -> str | None:

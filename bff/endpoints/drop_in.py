@@ -7,7 +7,7 @@ sent the request: no other site can set it without a preflight.
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -16,8 +16,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from bff.endpoints.bodies import json_object, text
-from bff.endpoints.door import Door
-from bff.errors import BffError, InvalidRequest, LoginRequired
+from bff.endpoints.door import Door, begins_nothing
+from bff.errors import BffError, InvalidRequest, LoginRequired, NoSession
 from bff.secret import Secret
 from bff.sessions.aliases import Aliases
 from bff.sessions.manager import SessionManager
@@ -37,7 +37,7 @@ class _Ask:
 
     request: Request
     visit: Visit
-    token: str
+    token: str = field(repr=False)
 
     def query(self, name: str) -> str | None:
         values = self.request.query_params.getlist(name)
@@ -108,9 +108,11 @@ class DropIn:
         """
         scope["bff.route"] = f"drop-in {handler.__name__}"
         visit: Visit | None = None
-        presented = self._door.knock(scope, bare=handler == self.anonymous_login)
+        presented = self._door.knock(scope, bare=handler in (self.anonymous_login, self.anonymous_refresh))
         try:
             visit = await self._door.enter(scope, presented, safe=False)
+            if visit.session is None and begins_nothing(scope["method"], scope["headers"]):
+                raise NoSession("this request begins no session")
             ask = _Ask(Request(scope, receive), visit, scope["path"].rpartition("/")[2])
             response = _rendered(*await handler(ask))
         except BffError as error:

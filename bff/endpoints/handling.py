@@ -65,7 +65,7 @@ class Handling:
 
 
 def _slide(request: Request) -> bool:
-    value = request.query_params.get("slide", "true")
-    if value not in {"true", "false"}:
+    values = request.query_params.getlist("slide")
+    if values not in ([], ["true"], ["false"]):
         raise InvalidRequest("'slide' is true or false")
-    return value == "true"
+    return values != ["false"]

@@ -5,15 +5,16 @@ own, the second needs a state that this browser began (RFC 6749 §10.12) and is 
 """
 
 from collections.abc import Mapping
+from html import escape
 from typing import Final
 from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from bff.endpoints.bodies import json_object, optional_text, text
-from bff.endpoints.door import Door
+from bff.endpoints.door import Door, begins_nothing
 from bff.endpoints.handling import Handling, Reply
 from bff.endpoints.return_to import ReturnTo, with_error
 from bff.endpoints.views import session_view
@@ -35,6 +36,7 @@ from bff.sessions.signon import SignOn
 from bff.sessions.visits import Visit
 
 _LONGEST_CODE: Final = 4096
+_ELSEWHERE: Final = frozenset({"cross-site", "same-site"})
 STATE_INVALID: Final = "login_state_invalid"
 PROVIDER_ERROR: Final = "provider_error"
 ACCESS_DENIED: Final = "access_denied"
@@ -85,8 +87,12 @@ class SsoEndpoints:
             provider = self._provider(name)
             if request.headers.get("sec-fetch-dest", "document") != "document":
                 raise CsrfFailed("a sign-on begins with a top-level navigation")
+            if begins_nothing(request.method, request.scope["headers"]):
+                raise CsrfFailed("a sign-on begins when a visitor goes there")
             target = self._return_to.accepted(_once(request, "return_to") or "/")
             presented = self._door.navigates(request.scope)
+            if presented.ticket is None and request.headers.get("sec-fetch-site") in _ELSEWHERE:
+                return _bounced(request)
             attempt = self._states.begin(name, provider.config, target, presented.ticket)
         except BffError as error:
             return problem_response(error)
@@ -142,6 +148,9 @@ class SsoEndpoints:
             response = _redirect(attempt.return_to)
         except BffError as error:
             response = _redirect(with_error(attempt.return_to, error.code))
+            if presented.ticket is None:
+                # The browser kept a SameSite=Strict cookie at home, if it has one: a failure must not replace it.
+                return response
         if visit is not None:
             response.raw_headers.extend(self._door.leave(visit))
         return response
@@ -177,6 +186,13 @@ def _authorize(provider: Provider, attempt: LoginState, redirect_uri: str) -> st
         query["scope"] = provider.scope
     joint = "&" if "?" in provider.authorize_url else "?"
     return provider.authorize_url + joint + urlencode(query)
+
+
+def _bounced(request: Request) -> Response:
+    """Send the browser here once more, from here: only then does it bring a SameSite=Strict cookie along."""
+    address = escape(f"{request.url.path}?{request.url.query}&from=here".replace("?&", "?"), quote=True)
+    page = f'<!doctype html><title>Signing on</title><meta http-equiv="refresh" content="0;url={address}">'
+    return HTMLResponse(page, headers={"cache-control": "no-store"})
 
 
 def _once(request: Request, name: str) -> str | None:

@@ -82,12 +82,20 @@ def client_address(scope: Scope, trusted: tuple[Network, ...]) -> str:
     hops = [hop.strip() for name, value in scope["headers"] if name == b"x-forwarded-for"
             for hop in value.decode("latin-1").split(",")]  # fmt: skip
     for hop in reversed(hops):
-        if _parsed(hop) is None:
+        bare = _without_port(hop)
+        if _parsed(bare) is None:
             break
-        address = hop
-        if not _within(hop, trusted):
+        address = bare
+        if not _within(bare, trusted):
             break
     return str(address)
+
+
+def _without_port(hop: str) -> str:
+    """Some balancers add a port: `192.0.2.1:443`, `[2001:db8::1]:443`."""
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop
 
 
 def _within(address: str, networks: tuple[Network, ...]) -> bool:

@@ -10,7 +10,7 @@ _FIELDS: Final = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
-_HSTS: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+_HSTS: Final = (b"strict-transport-security", b"max-age=31536000")
 
 
 class SecurityHeaders:

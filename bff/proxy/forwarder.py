@@ -7,7 +7,7 @@ the body can be sent again and the route allows it, one replay.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from starlette.types import Receive, Send
@@ -54,8 +54,8 @@ class Call:
 
     method: str
     path: UpstreamPath
-    query: bytes
-    headers: list[Header]
+    query: bytes = field(repr=False)
+    headers: list[Header] = field(repr=False)
     route: Route
 
 

@@ -12,7 +12,7 @@ from bff.proxy.routes import ANY, METHODS, Route, RouteTable, Shape, TokenKind, 
 TOKEN_SERVICES: Final = frozenset({"customerlogin", "oauth"})  # their answers are tokens, whatever the path
 
 _SESSION_FLAGS: Final = frozenset({"saas-token", "saas-token-optional", "session-id"})
-_FLAGS: Final = _SESSION_FLAGS | {"once", "browser-cache"}
+_FLAGS: Final = _SESSION_FLAGS | {"live-only", "once", "browser-cache"}
 _LITERAL: Final = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@-]+")  # pchar of RFC 3986 §3.3, unescaped
 _PARAMETER: Final = re.compile(r"\{[A-Za-z][A-Za-z0-9_-]*\}")
 
@@ -174,6 +174,7 @@ def _route(method: str, template: str, rule: str) -> Route:
         if "saas-token-optional" in flags
         else "no",
         session_id="session-id" in flags,
+        live_only="live-only" in flags,
         once="once" in flags,
         browser_cache="browser-cache" in flags,
     )

@@ -42,6 +42,7 @@ class Route:
     token: TokenKind
     saas_token: Literal["no", "optional", "required"] = _NO
     session_id: bool = False
+    live_only: bool = False
     once: bool = False
     browser_cache: bool = False
 

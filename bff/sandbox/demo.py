@@ -26,18 +26,23 @@ CLIENT_ID = "storefront"
 async def run_demo(port: int) -> int:
     """Serve the demo until a signal ends it, and stop everything that was started; return the exit code."""
     home = state_directory(os.environ) / "demo"
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise OSError(f"no place for the demo in {home} ({error.strerror}): set XDG_STATE_HOME") from None
     with ExitStack() as ending:
-        log = ending.enter_context((home / "demo.log").open("w", encoding="utf-8", buffering=1))
-        configure_logging(log)
         listener = ending.enter_context(listening("127.0.0.1", port))
         redis = ending.enter_context(EmbeddedRedis.start(home / "redis"))
+        # A second demo shares the first one's Redis, and has a log of its own.
+        path = home / ("demo.log" if redis.kind != "attached" else f"demo-{listener.getsockname()[1]}.log")
+        log = ending.enter_context(path.open("w", encoding="utf-8", buffering=1))
+        configure_logging(log)
         upstream = ending.enter_context(listening("127.0.0.1", 0))
         sandbox = f"http://127.0.0.1:{upstream.getsockname()[1]}"
         origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
         app = _application(origin, sandbox, redis.url)
         ending.enter_context(in_background(create_sandbox(log=_into(log)), upstream))
-        _tell(origin, sandbox, redis, home)
+        _tell(origin, sandbox, redis, path)
         server = ProxyServer(configured(app))
         await server.serve(sockets=[listener])
     print("Everything has stopped.")
@@ -84,7 +89,7 @@ def _into(log: TextIO) -> Callable[[dict[str, Any]], None]:
     return write
 
 
-def _tell(origin: str, sandbox: str, redis: EmbeddedRedis, home: Path) -> None:
+def _tell(origin: str, sandbox: str, redis: EmbeddedRedis, log: Path) -> None:
     if redis.warning:
         print(f"WARNING: {redis.warning}")
     print(
@@ -94,7 +99,7 @@ def _tell(origin: str, sandbox: str, redis: EmbeddedRedis, home: Path) -> None:
   Password         {DEMO_PASSWORD}
   Sandbox          {sandbox}   (stands in for Emporix)
   Redis            {redis.kind}
-  Logs             {home / "demo.log"}
+  Logs             {log}
 
   Ctrl-C stops everything.
 """,

@@ -8,13 +8,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from bff.crypto import KeyRing, SealError
-from bff.errors import InvalidRequest, OriginNotAllowed
+from bff.crypto import KeyRing, MalformedError, SealError
+from bff.errors import InvalidRequest, NoSession, OriginNotAllowed
 from bff.sessions.models import ID_BYTES, SECRET_BYTES, Carrier, Ticket
 
 SESSION_ID_HEADER: Final = b"x-session-id"
 TRANSPORT_HEADER: Final = b"x-session-transport"
+APP_HEADERS: Final = frozenset({SESSION_ID_HEADER, TRANSPORT_HEADER})
 _LONGEST_VALUE: Final = 512
+_NOT_OURS: Final = "what the request carries is not a session's"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +25,11 @@ class Presented:
 
     Attributes:
         carrier: which of the two it speaks.
-        ticket: what opened, or None where nothing was carried.
-        broken: something was carried that does not open.
+        ticket: what opened; None where nothing was carried, or something that no key opens (any more).
     """
 
     carrier: Carrier
     ticket: Ticket | None = None
-    broken: bool = False
 
 
 class Credentials:
@@ -56,7 +56,8 @@ class Credentials:
         """Return what a request carries.
 
         Raises:
-            InvalidRequest: both carriers at once, or one of them twice.
+            InvalidRequest: both carriers at once, one of them twice, or what was never one of ours.
+            NoSession: a session of the other carrier.
             OriginNotAllowed: a browser speaks the app's carrier.
         """
         cookies: list[bytes] = []
@@ -102,18 +103,33 @@ class Credentials:
     def _opened(self, carrier: Carrier, values: list[bytes]) -> Presented:
         if len(values) > 1:
             raise InvalidRequest("the session is carried twice")
-        if not values:
-            return Presented(carrier)
-        ticket = self._open(carrier, values[0])
-        return Presented(carrier, ticket, broken=ticket is None)
+        return Presented(carrier, self._open(carrier, values[0]) if values and values[0] else None)
 
     def _open(self, carrier: Carrier, value: bytes) -> Ticket | None:
         if len(value) > _LONGEST_VALUE:
-            return None
+            raise self._not_ours(carrier)
         try:
             plain = self._sealers[carrier].open(value.decode("ascii"))
-        except (SealError, UnicodeDecodeError):
+        except (MalformedError, UnicodeDecodeError):
+            raise self._not_ours(carrier) from None
+        except SealError:
+            self._refuse_the_others(carrier, value.decode("ascii"))
+            # Tampered with, or sealed under a key that is no more: it counts as nothing, and a new session replaces it.
             return None
         if len(plain) != ID_BYTES + SECRET_BYTES:
             return None
         return Ticket(plain[:ID_BYTES], plain[ID_BYTES:])
+
+    def _not_ours(self, carrier: Carrier) -> InvalidRequest:
+        """A page cannot remove an HttpOnly cookie: what was never a session's is removed with its refusal."""
+        if carrier is Carrier.HEADER:
+            return InvalidRequest(_NOT_OURS)
+        return InvalidRequest(_NOT_OURS, headers=(("set-cookie", self.clear_cookie().decode("ascii")),))
+
+    def _refuse_the_others(self, carrier: Carrier, value: str) -> None:
+        other = Carrier.HEADER if carrier is Carrier.COOKIE else Carrier.COOKIE
+        try:
+            self._sealers[other].open(value)
+        except SealError:
+            return
+        raise NoSession("this session belongs to the other carrier")

@@ -231,7 +231,7 @@ class SessionManager:
         if found is None:
             if not visit.frozen:
                 session = await self.fresh(visit, force=True) or session
-            found = await self._asked(session) or self._renewed_guest(session)
+            found = self._renewed_guest(session) or await self._asked(session)
         if found is None:
             assert visit.held is not None
             await self.end(visit.held.ticket, visit, EXPIRED)

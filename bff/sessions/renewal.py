@@ -242,7 +242,7 @@ class Renewer:
             renewed = Held(held.ticket, await self.renew_held(held))
             outcome = "renewed"
         except Refused as refused:
-            if refused.status not in _DEFINITE:
+            if refused.misconfigured or refused.status not in _DEFINITE:
                 raise BadUpstreamAnswer(log_detail=f"a renewal answered {refused.status}") from None
             outcome = "refused"
             renewed = await self._refused(held)

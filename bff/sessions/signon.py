@@ -5,14 +5,16 @@ Emporix session and its cart along, and the customer gets a new id.
 """
 
 import hashlib
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from bff.emporix.answers import Issued, Refused
 from bff.emporix.auth import EmporixAuth
 from bff.errors import (
     AccountExists,
+    BadUpstreamAnswer,
     BffError,
     Forbidden,
     InvalidCredentials,
@@ -34,6 +36,8 @@ from bff.sessions.store import SessionStore
 from bff.sessions.tasks import Tasks
 from bff.sessions.visits import RateLimits, Visit
 from bff.telemetry import SESSIONS
+
+_MAIL_TOKEN: Final = re.compile(r"[A-Za-z0-9_~-]+(?:\.[A-Za-z0-9_~-]+)*")
 
 T = TypeVar("T")
 Obtain = Callable[[Session], Awaitable[Issued]]
@@ -144,7 +148,13 @@ class SignOn:
         return await self._signed_on(visit, obtain)
 
     async def opt_in(self, visit: Visit, token: Secret) -> Session:
-        """Activate a double-opt-in account and log it in; raises as `login` does."""
+        """Activate a double-opt-in account and log it in; raises as `login` does.
+
+        Raises:
+            InvalidRequest: no mail has such a token, and it might leave its place in upstream's path.
+        """
+        if not _MAIL_TOKEN.fullmatch(token.reveal()):
+            raise InvalidRequest("'token' is not one of an activation mail")
 
         async def obtain(guest: Session) -> Issued:
             return await self._emporix.opt_in(guest.tokens.access, token)
@@ -158,9 +168,7 @@ class SignOn:
         try:
             return await self._tasks.finish(self._promote(visit, obtain, email))
         except Refused as refused:
-            if refused.status == 403:
-                raise Forbidden("this account may not log in") from None
-            raise InvalidCredentials from None
+            raise _login_refusal(refused) from None
 
     async def _with_guest(self, visit: Visit, ask: Callable[[Secret], Awaitable[T]]) -> T:
         """Ask something with a guest's token, and once more with a renewed one where the bearer was refused."""
@@ -241,6 +249,15 @@ class SignOn:
             await self._index.add(ticket, session)
         await self._carts.merge(old.session, session)
         return session
+
+
+def _login_refusal(refused: Refused) -> BffError:
+    """Nobody documents what wrong credentials get: a 400, a 401 and a 404 all say so, others do not."""
+    if refused.status == 403:
+        return Forbidden("this account may not log in")
+    if refused.misconfigured or refused.status not in {400, 401, 404}:
+        return BadUpstreamAnswer(log_detail=f"a login answered {refused.status}")
+    return InvalidCredentials()
 
 
 def _signup_refusal(refused: Refused) -> BffError:

@@ -26,7 +26,7 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from bff.crypto import RecordSealer, SealError
 from bff.errors import StoreUnavailable
@@ -318,6 +318,6 @@ async def answering(seconds: float = DEADLINE_SECONDS) -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(seconds):
             yield
-    except (RedisError, OSError, TimeoutError) as exc:
+    except (RedisError, RedisClusterException, OSError, TimeoutError) as exc:
         # The exception's own text may hold an address with a password in it: only its kind is kept.
         raise StoreUnavailable(log_detail=type(exc).__name__) from None

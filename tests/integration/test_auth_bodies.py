@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.integration.visitors import calls, guest, problem, seen, set_cookies
-from tests.live import ADA, LiveProxy, Sandbox
+from tests.live import ADA, LiveProxy, Sandbox, environment
 
 _JSON = {"Content-Type": "application/json"}
 _KIB_64 = 64 * 1024
@@ -140,14 +140,20 @@ def test_a_deep_sign_up_is_served_or_refused(proxy: LiveProxy, depth: int) -> No
             problem(answer, 400, "invalid_request")
 
 
+@pytest.fixture(scope="module")
+def narrow(sandbox_process: Sandbox, redis_url: str) -> Iterator[LiveProxy]:
+    with LiveProxy(environment(sandbox_process, redis_url, BFF_MAX_BODY_BYTES=str(_KIB_64))) as proxy:
+        yield proxy
+
+
 @pytest.mark.parametrize(("method", "path"), _WITH_BODY)
-def test_64_kib_are_the_most_that_a_body_may_have(
-    proxy: LiveProxy, sandbox: Sandbox, method: str, path: str
+def test_a_body_has_at_most_what_is_configured(
+    narrow: LiveProxy, sandbox: Sandbox, method: str, path: str
 ) -> None:
     account = json.dumps(ADA | {"legalEntityId": None}).encode()
     fits = account + b" " * (_KIB_64 - len(account))
     before = seen(sandbox)
-    with proxy.browser() as browser:
+    with narrow.browser() as browser:
         answer = browser.request(method, path, content=fits + b" ", headers=_JSON)
         problem(answer, 413, "body_too_large")
         assert not set_cookies(answer)

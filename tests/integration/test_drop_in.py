@@ -199,9 +199,9 @@ def test_an_alias_is_stable_and_opens_nothing(drop_in: LiveProxy, sandbox: Sandb
         assert alias not in sandbox.control("GET", "/issued")["sessionIds"]
         cookie = sdk.http.cookies["bff"]
     with carrying(drop_in, alias) as client:
-        problem(client.get(f"/api{CUSTOMER}/me"), 401, "no_session")
+        problem(client.get(f"/api{CUSTOMER}/me"), 400, "invalid_request")
     with drop_in.app(alias) as app:
-        problem(app.get(f"/api{CUSTOMER}/me"), 401, "no_session")
+        problem(app.get(f"/api{CUSTOMER}/me"), 400, "invalid_request")
     with Stock(drop_in) as stranger:
         stranger.begin()
         before = seen(sandbox)

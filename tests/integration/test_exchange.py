@@ -37,7 +37,7 @@ from tests.live import ADA, GRACE, LiveProxy, Sandbox
 BACK = "https://app.example/back"
 TROUBLE = [
     ("forbidden", 403, "forbidden"),
-    ("bad_tenant", 401, "invalid_credentials"),
+    ("bad_tenant", 502, "bad_upstream_answer"),
     ("throttled", 429, "too_many_requests"),
     ("error", 503, "upstream_unavailable"),
     ("html", 503, "upstream_unavailable"),

@@ -89,7 +89,7 @@ def test_a_planted_session_id_logs_the_thief_in_nowhere(sso: LiveProxy) -> None:
 def test_an_invented_cookie_is_not_adopted(sso: LiveProxy) -> None:
     with carrying(sso, "invented-by-somebody") as client:
         answer = client.post("/auth/login", json=ADA)
-        problem(answer, 401, "no_session")
+        problem(answer, 400, "invalid_request")
         assert all("Max-Age=0" in field for field in set_cookies(answer))
 
 

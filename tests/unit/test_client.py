@@ -203,7 +203,7 @@ async def test_a_port_where_nobody_listens_is_unavailable() -> None:
     await client.aclose()
     assert "t0ken" not in f"{caught.value!r} {caught.value.log_detail}"
     assert caught.value.__cause__ is None
-    assert caught.value.__suppress_context__
+    assert caught.value.__context__ is None
 
 
 async def test_the_deadline_covers_a_server_that_never_answers() -> None:

@@ -136,10 +136,11 @@ async def test_a_foreign_page_is_refused_whatever_it_brings(redis_url: str, head
         assert one.upstream.calls("") == []
 
 
-async def test_only_the_anonymous_login_may_come_bare(redis_url: str) -> None:
+async def test_only_the_anonymous_calls_may_come_bare(redis_url: str) -> None:
     async with composed(redis_url, drop_in=True) as one, stock(one, Origin=ORIGIN) as client:
         client.headers.pop("Authorization")
         assert (await client.get(ANONYMOUS)).status_code == 200
+        assert (await client.get(ANONYMOUS.replace("/login", "/refresh"))).status_code == 200
         for method, path in (
             ("POST", "login"),
             ("GET", "logout"),

@@ -3,6 +3,7 @@
 import secrets
 import socket
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 from limits.aio.storage import RedisStorage, Storage
@@ -20,7 +21,9 @@ pytestmark = pytest.mark.anyio
 
 
 def limits_over(storage: Storage) -> Limits:
-    return Limits(storage, "t" + secrets.token_hex(6), login=(3, 600), guest=(2, 600))
+    return Limits(
+        storage, "t" + secrets.token_hex(6), login=(3, 600), guest=(2, 600), clock=datetime.now(UTC).timestamp
+    )
 
 
 def storage_over(url: str) -> tuple[RedisStorage, Redis]:
@@ -52,7 +55,7 @@ async def test_an_account_is_tried_only_so_often_from_wherever(limits: Limits) -
         await limits.login(f"192.0.2.{number}", "ada@example.com")
     with pytest.raises(TooManyRequests) as caught:
         await limits.login("192.0.2.9", "ada@example.com")
-    assert caught.value.retry_after == 600
+    assert 1 <= caught.value.retry_after <= 600
     await limits.login("192.0.2.9", "grace@example.com")
 
 

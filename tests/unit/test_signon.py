@@ -44,8 +44,8 @@ WAYS: dict[str, tuple[str, Way]] = {
 }
 FAILURES: list[tuple[str, type[BffError]]] = [
     ("forbidden", Forbidden),
-    ("bad_tenant", InvalidCredentials),
-    ("conflict", InvalidCredentials),
+    ("bad_tenant", BadUpstreamAnswer),
+    ("conflict", BadUpstreamAnswer),
     ("error", UpstreamUnavailable),
     ("html", UpstreamUnavailable),
     ("garbage", BadUpstreamAnswer),

@@ -1,0 +1,1 @@
+"""The outside-checkable part of the security checklists, run against any deployment."""

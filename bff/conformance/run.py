@@ -1,0 +1,104 @@
+"""`bff conformance`: every check in order, against one deployment."""
+
+from argparse import Namespace
+from pathlib import Path
+from typing import Final
+
+from bff.conformance import (
+    carriers,
+    cookies,
+    cors,
+    csrf,
+    fields,
+    framing,
+    garbage,
+    health,
+    leaks,
+    login,
+    paths,
+    problems,
+    routes,
+    sso,
+    trust,
+)
+from bff.conformance.check import Check, Row
+from bff.conformance.probe import Options, Probe
+from bff.conformance.report import exit_code, machine_readable, table
+from bff.conformance.wire import BadArgument, NoAnswer, Target
+
+__all__ = ["CHECKS", "BadArgument", "conformance", "options_of", "password_in", "rows"]
+
+CHECKS: Final[tuple[Check, ...]] = (
+    *cookies.CHECKS,
+    *csrf.CHECKS,
+    *cors.CHECKS,
+    *carriers.CHECKS,
+    *garbage.CHECKS,
+    *problems.CHECKS,
+    *paths.CHECKS,
+    *routes.CHECKS,
+    *trust.CHECKS,
+    *framing.CHECKS,
+    *health.CHECKS,
+    *login.CHECKS,
+    *sso.CHECKS,
+    *fields.CHECKS,  # these two judge every answer that the others were given
+    *leaks.CHECKS,
+)
+
+
+async def conformance(url: str, options: Options, *, as_json: bool = False) -> tuple[str, int]:
+    """Check a deployment; return the report and the exit code.
+
+    Raises:
+        BadArgument: the URL is none, or nobody answers there.
+    """
+    target = Target.parse(url)
+    found = await rows(target, options)
+    render = machine_readable if as_json else table
+    return render(target.origin, found), exit_code(found)
+
+
+async def rows(target: Target, options: Options) -> list[Row]:
+    """Run every check and end the sessions that they began.
+
+    Raises:
+        BadArgument: nobody answers there.
+    """
+    probe = Probe(target, options)
+    try:
+        await probe.ask("GET", "/livez")
+    except NoAnswer as nobody:
+        raise BadArgument(f"{target.origin}: {nobody}") from None
+    try:
+        return [await one.row(probe) for one in CHECKS]
+    finally:
+        await probe.tidy()
+
+
+def options_of(arguments: Namespace) -> Options:
+    """Read the command's arguments.
+
+    Raises:
+        BadArgument: a customer without a password, or the other way round, or a password that cannot be read.
+    """
+    if (arguments.customer is None) != (arguments.password_file is None):
+        raise BadArgument("--customer and --password-file go together")
+    password = "" if arguments.password_file is None else password_in(arguments.password_file)
+    origin = None if arguments.allowed_origin is None else Target.parse(arguments.allowed_origin).origin
+    return Options(arguments.tenant, origin, arguments.sso, arguments.customer, password)
+
+
+def password_in(file: Path) -> str:
+    """Return the first line of a file.
+
+    Raises:
+        BadArgument: it cannot be read, or is empty.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise BadArgument("the password file cannot be read as UTF-8 text") from None
+    if not lines or not lines[0]:
+        raise BadArgument("the password file is empty")
+    return lines[0]

@@ -1,0 +1,98 @@
+"""Parsers that take what they should refuse."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bff.conformance import framing, wire
+from bff.conformance.check import Outcome
+from bff.conformance.probe import Probe
+from bff.conformance.wire import Target
+from bff.server import StrictTarget
+from tests.conformance.deployed import Mutation, assert_caught, everything
+
+_OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+_BAD = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
+
+
+def _lenient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Switch on every leniency that the parser has."""
+    begin = StrictTarget.__init__
+    kinds = ("headers", "chunked_length", "keep_alive", "transfer_encoding", "version", "data_after_close")
+    more = (
+        "optional_lf_after_cr",
+        "optional_cr_before_lf",
+        "optional_crlf_after_chunk",
+        "spaces_after_chunk_size",
+    )
+
+    def changed(self: StrictTarget, *args: Any, **options: Any) -> None:
+        begin(self, *args, **options)
+        self.parser.set_dangerous_leniencies(**{f"lenient_{kind}": True for kind in (*kinds, *more)})
+
+    monkeypatch.setattr(StrictTarget, "__init__", changed)
+    monkeypatch.setattr(wire, "LINGER", 0.1)
+
+
+MUTATIONS = [Mutation("the parser is lenient", {"framing-both", "framing-fold"}, _lenient)]
+IDS = {one.id for one in framing.CHECKS}
+
+
+async def _rows(answer: Callable[[asyncio.StreamWriter], None]) -> dict[str, Outcome]:
+    """Run the checks against a server that reads something and then does that."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await reader.read(65_536)
+        answer(writer)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        probe = Probe(Target("http", "127.0.0.1", server.sockets[0].getsockname()[1]), everything())
+        rows = [await one.row(probe) for one in framing.CHECKS]
+        for writer in writers:
+            writer.close()
+    return {row.id: row.outcome for row in rows}
+
+
+@pytest.mark.anyio
+async def test_a_server_that_takes_anything_fails_every_row() -> None:
+    def both(writer: asyncio.StreamWriter) -> None:
+        writer.write(_OK + _OK)
+        writer.close()
+
+    assert await _rows(both) == dict.fromkeys(IDS, Outcome.FAIL)
+
+
+@pytest.mark.anyio
+async def test_a_server_that_answers_what_is_hidden_fails_every_row() -> None:
+    def both(writer: asyncio.StreamWriter) -> None:
+        writer.write(_BAD + _OK)
+        writer.close()
+
+    assert await _rows(both) == dict.fromkeys(IDS, Outcome.FAIL)
+
+
+@pytest.mark.anyio
+async def test_a_server_that_refuses_and_keeps_the_connection_fails_every_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(wire, "LINGER", 0.1)
+    assert await _rows(lambda writer: writer.write(_BAD)) == dict.fromkeys(IDS, Outcome.FAIL)
+
+
+@pytest.mark.anyio
+async def test_a_server_that_hangs_up_without_a_word_passes_every_row() -> None:
+    assert await _rows(lambda writer: writer.close()) == dict.fromkeys(IDS, Outcome.PASS)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=str)
+async def test_a_deployment_without_this_defence_fails_the_row(
+    mutation: Mutation, redis_url: str, tls: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await assert_caught(mutation, redis_url, tls, monkeypatch)

@@ -1,0 +1,98 @@
+"""`bff conformance` as a command, against a proxy that is another process."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bff.conformance.run import CHECKS
+from tests.live import ADA, TENANT, LiveProxy, Sandbox, free_port
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "bff", "conformance", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def password_file(tmp_path: Path) -> Path:
+    file = tmp_path / "password"
+    file.write_text(ADA["password"] + "\n", encoding="utf-8")
+    return file
+
+
+@pytest.fixture
+def known(password_file: Path) -> list[str]:
+    return ["--tenant", TENANT, "--customer", ADA["email"], "--password-file", str(password_file)]
+
+
+def test_a_sound_proxy_gets_a_table_and_0(proxy: LiveProxy, known: list[str]) -> None:
+    done = _run(proxy.url, *known)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    lines = done.stdout.splitlines()
+    assert [line.split()[1] for line in lines[1:-2]] == [one.id for one in CHECKS]
+    assert lines[-1].startswith(f"{proxy.url}: ")
+    assert " 0 fail, " in lines[-1]
+
+
+def test_json_is_for_programs(proxy: LiveProxy, known: list[str]) -> None:
+    done = _run(proxy.url, *known, "--json")
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["failed"]) == (0, False)
+    outcomes = {row["id"]: row["outcome"] for row in report["rows"]}
+    assert set(outcomes) == {one.id for one in CHECKS}
+    assert {outcomes["login-new-id"], outcomes["field-api-no-store"]} == {"pass"}
+    assert (outcomes["sso-start"], outcomes["cors-allowed-preflight"]) == ("n.a.", "n.a.")
+
+
+def test_nothing_that_opens_anything_is_printed(proxy: LiveProxy, sandbox: Sandbox, known: list[str]) -> None:
+    for more in ([], ["--json"]):
+        done = _run(proxy.url, *known, *more)
+        for secret in {ADA["password"], *sandbox.secrets()}:
+            assert secret not in done.stdout + done.stderr
+
+
+def test_no_session_is_left_behind(proxy: LiveProxy, known: list[str]) -> None:
+    with proxy.browser() as browser:
+        browser.post("/auth/login", json=ADA).raise_for_status()
+        before = {one["ref"] for one in browser.get("/auth/sessions").json()}
+        assert _run(proxy.url, *known).returncode == 0
+        assert {one["ref"] for one in browser.get("/auth/sessions").json()} == before
+
+
+def test_another_server_fails_and_gets_1(sandbox: Sandbox) -> None:
+    done = _run(sandbox.url)
+    assert done.returncode == 1, done.stdout
+    failed = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("fail")}
+    assert {"csrf-get", "error-404", "health-live", "field-nosniff", "cookie-httponly"} <= failed
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["shop.example"],
+        ["ftp://shop.example"],
+        ["https://shop.example/path"],
+        ["http://127.0.0.1:{closed}"],
+        ["http://127.0.0.1:1", "--customer", "ada@example.com"],
+        ["http://127.0.0.1:1", "--password-file", "{file}"],
+        ["http://127.0.0.1:1", "--customer", "ada@example.com", "--password-file", "{file}.gone"],
+        ["http://127.0.0.1:1", "--allowed-origin", "*"],
+    ],
+)
+def test_a_run_that_cannot_begin_says_why_and_gets_2(arguments: list[str], password_file: Path) -> None:
+    filled = [one.format(closed=free_port(), file=password_file) for one in arguments]
+    done = _run(*filled)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("bff: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_empty_password_file_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_bytes(b"")
+    done = _run(
+        "http://127.0.0.1:1", "--customer", "a@example.com", "--password-file", str(tmp_path / "empty")
+    )
+    assert (done.returncode, done.stderr) == (2, "bff: the password file is empty\n")
