@@ -74,7 +74,8 @@ class Limits:
             LIMITS_OPEN.inc()
             event(_log, "limit_open", level=logging.WARNING)
             return
-        raise TooManyRequests(retry_after=max(1, math.ceil(window.reset_time - self._clock())))
+        left = math.ceil(window.reset_time - self._clock())
+        raise TooManyRequests(retry_after=min(max(1, left), item.get_expiry()))
 
 
 def network_of(client: str) -> str:

@@ -55,7 +55,7 @@ async def test_an_account_is_tried_only_so_often_from_wherever(limits: Limits) -
         await limits.login(f"192.0.2.{number}", "ada@example.com")
     with pytest.raises(TooManyRequests) as caught:
         await limits.login("192.0.2.9", "ada@example.com")
-    assert 1 <= caught.value.retry_after <= 600
+    assert caught.value.retry_after in range(1, 601)
     await limits.login("192.0.2.9", "grace@example.com")
 
 
