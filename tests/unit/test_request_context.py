@@ -161,8 +161,10 @@ async def test_an_unexpected_error_of_the_whole_proxy_is_a_problem_too(
         raise RuntimeError("no randomness")
 
     environ = environment(sandbox, redis_url, BFF_PUBLIC_ORIGIN="http://127.0.0.1:8080")
-    transport = httpx2.ASGITransport(Proxy(load_settings(environ), random_bytes=broken))
+    proxy = Proxy(load_settings(environ), random_bytes=broken)
+    transport = httpx2.ASGITransport(proxy)
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
         answer = await client.post("/auth/anonymous", headers={"X-CSRF": "1"})
+    await proxy.aclose()
     assert answer.status_code == 500
     assert answer.headers["content-type"] == "application/problem+json"
