@@ -9,11 +9,13 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2
+import pytest
 
 from tests.integration.visitors import ME, seen
 from tests.live import ADA, LiveProxy, Sandbox, environment
 
 APP_ORIGIN = "https://app.example"
+INVALID = "/?sso_error=login_state_invalid"
 SOCIAL = "POST /customer/{tenant}/socialLogin"
 EXCHANGE = "POST /customer/{tenant}/exchangeauthtoken"
 OPT_IN = "GET /customer/{tenant}/signup/optin/{token}"
@@ -35,6 +37,18 @@ def with_providers(sandbox: Sandbox, redis_url: str, **settings: str) -> dict[st
     }
     origins = {"BFF_SSO": json.dumps(providers), "BFF_ALLOWED_ORIGINS": APP_ORIGIN}
     return environment(sandbox, redis_url, **origins, **settings)
+
+
+@pytest.fixture(scope="module")
+def sso_process(sandbox_process: Sandbox, redis_url: str) -> Iterator[LiveProxy]:
+    with LiveProxy(with_providers(sandbox_process, redis_url)) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def sso(sso_process: LiveProxy, sandbox: Sandbox) -> LiveProxy:
+    """A proxy with providers; the sandbox is put back after each test."""
+    return sso_process
 
 
 @contextmanager

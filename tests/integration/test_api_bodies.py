@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.integration.visitors import PRODUCTS
 from tests.integration.wire import (
     ANONYMOUS_LOGIN,
     CART_ECHO,
@@ -29,24 +30,11 @@ from tests.live import TENANT, LiveProxy, Sandbox, environment
 LIMIT = 100_000
 MEBIBYTE = 1 << 20
 PUT = f"PUT /api{CART_ECHO} HTTP/1.1"
-PRODUCTS = f"/api/product/{TENANT}/products"
 
 
 @pytest.fixture(scope="module")
 def narrow(sandbox_process: Sandbox, redis_url: str) -> Iterator[LiveProxy]:
     with LiveProxy(environment(sandbox_process, redis_url, BFF_MAX_BODY_BYTES=str(LIMIT))) as proxy:
-        yield proxy
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[Upstream]:
-    with Upstream() as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def wired(upstream: Upstream, sandbox_process: Sandbox, redis_url: str) -> Iterator[LiveProxy]:
-    with LiveProxy(environment(sandbox_process, redis_url, BFF_UPSTREAM_URL=upstream.url)) as proxy:
         yield proxy
 
 

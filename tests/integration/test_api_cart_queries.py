@@ -29,7 +29,7 @@ def test_a_guests_query_names_its_own_session(
     assert arrived == separator.join(["a=1", f"sessionId={own}", "b=2", "a=3"])
 
 
-def test_a_guest_can_not_name_a_customer(proxy: LiveProxy, sandbox: Sandbox) -> None:
+def test_a_guest_can_not_name_a_customer(proxy: LiveProxy) -> None:
     answer = send(proxy, "GET", f"/api{CART_ECHO}?customerId=10000001&siteCode=main&%63ustomerid=10000001")
     assert answer.json()["query"] == "siteCode=main"
 

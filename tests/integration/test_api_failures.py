@@ -1,11 +1,11 @@
 """Upstream refuses a token, breaks off, is not there, or says something odd."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import httpx2
 import pytest
 
+from tests.integration.visitors import PRODUCTS, fault, knob
 from tests.integration.wire import (
     ANONYMOUS_LOGIN,
     ANONYMOUS_REFRESH,
@@ -24,7 +24,6 @@ from tests.live import ADA, TENANT, LiveProxy, Sandbox, environment, free_port
 
 CHECKOUT = f"/checkout/{TENANT}/checkouts/order"
 SITES = f"/site/{TENANT}/sites"
-PRODUCTS = f"/api/product/{TENANT}/products"
 
 
 @pytest.fixture
@@ -34,27 +33,11 @@ def guest(proxy: LiveProxy) -> Iterator[httpx2.Client]:
         yield browser
 
 
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[Upstream]:
-    with Upstream() as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def wired(upstream: Upstream, sandbox_process: Sandbox, redis_url: str) -> Iterator[LiveProxy]:
-    with LiveProxy(environment(sandbox_process, redis_url, BFF_UPSTREAM_URL=upstream.url)) as proxy:
-        yield proxy
-
-
-def arm(sandbox: Sandbox, match: str, kind: str, **more: Any) -> None:
-    sandbox.control("POST", "/faults", {"match": match, "kind": kind, **more})
-
-
 @pytest.mark.parametrize("kind", ["unauthorized_expired", "unauthorized_invalid"])
 def test_a_refused_token_is_renewed_once_and_the_read_sent_again(
     guest: httpx2.Client, sandbox: Sandbox, kind: str
 ) -> None:
-    arm(sandbox, f"GET {CART_ECHO}", kind, times=1)
+    fault(sandbox, f"GET {CART_ECHO}", kind, times=1)
     watch = Watch(sandbox)
     assert guest.get(f"/api{CART_ECHO}?a=1").json()["query"] == "a=1"
     assert [one["status"] for one in watch.of(CART_ECHO)] == [401, 200]
@@ -63,7 +46,7 @@ def test_a_refused_token_is_renewed_once_and_the_read_sent_again(
 
 def test_a_customers_refused_token_is_renewed_once(guest: httpx2.Client, sandbox: Sandbox) -> None:
     assert guest.post("/auth/login", json=ADA).status_code == 200
-    arm(sandbox, "GET /order-v2/", "unauthorized_expired", times=1)
+    fault(sandbox, "GET /order-v2/", "unauthorized_expired", times=1)
     watch = Watch(sandbox)
     assert guest.get(f"/api/order-v2/{TENANT}/orders").status_code == 200
     assert len(watch.of(f"/order-v2/{TENANT}/orders")) == 2
@@ -73,7 +56,7 @@ def test_a_customers_refused_token_is_renewed_once(guest: httpx2.Client, sandbox
 def test_the_proxys_own_refused_token_is_renewed_once(proxy: LiveProxy, sandbox: Sandbox) -> None:
     with proxy.browser() as browser:
         browser.get(f"/api{SITES}")
-        arm(sandbox, f"GET {SITES}", "unauthorized_expired", times=1)
+        fault(sandbox, f"GET {SITES}", "unauthorized_expired", times=1)
         watch = Watch(sandbox)
         answer = browser.get(f"/api{SITES}")
     assert answer.status_code == 200
@@ -84,7 +67,7 @@ def test_the_proxys_own_refused_token_is_renewed_once(proxy: LiveProxy, sandbox:
 
 
 def test_a_small_body_is_sent_again_as_it_was(guest: httpx2.Client, sandbox: Sandbox) -> None:
-    arm(sandbox, f"PUT {CART_ECHO}", "unauthorized_expired", times=1)
+    fault(sandbox, f"PUT {CART_ECHO}", "unauthorized_expired", times=1)
     watch = Watch(sandbox)
     assert guest.put(f"/api{CART_ECHO}", content=b"small").json()["bodyLength"] == len(b"small")
     assert [one["status"] for one in watch.of(CART_ECHO)] == [401, 200]
@@ -92,7 +75,7 @@ def test_a_small_body_is_sent_again_as_it_was(guest: httpx2.Client, sandbox: San
 
 
 def test_a_small_post_is_sent_again(guest: httpx2.Client, sandbox: Sandbox) -> None:
-    arm(sandbox, f"POST /cart/{TENANT}/carts", "unauthorized_expired", times=1)
+    fault(sandbox, f"POST /cart/{TENANT}/carts", "unauthorized_expired", times=1)
     watch = Watch(sandbox)
     answer = guest.post(f"/api/cart/{TENANT}/carts", json={"siteCode": "main", "currency": "EUR"})
     assert answer.status_code == 201
@@ -100,7 +83,7 @@ def test_a_small_post_is_sent_again(guest: httpx2.Client, sandbox: Sandbox) -> N
 
 
 def test_a_second_refusal_passes_and_ends_nothing(guest: httpx2.Client, sandbox: Sandbox) -> None:
-    arm(sandbox, f"GET {CART_ECHO}", "unauthorized_expired")
+    fault(sandbox, f"GET {CART_ECHO}", "unauthorized_expired")
     watch = Watch(sandbox)
     answer = guest.get(f"/api{CART_ECHO}")
     assert (answer.status_code, "fault" in answer.json()) == (401, True)
@@ -111,7 +94,7 @@ def test_a_second_refusal_passes_and_ends_nothing(guest: httpx2.Client, sandbox:
 
 
 def test_a_checkout_is_never_sent_twice(guest: httpx2.Client, sandbox: Sandbox) -> None:
-    arm(sandbox, f"POST {CHECKOUT}", "unauthorized_expired", times=1)
+    fault(sandbox, f"POST {CHECKOUT}", "unauthorized_expired", times=1)
     watch = Watch(sandbox)
     answer = guest.post(f"/api{CHECKOUT}", json={"customer": {"guest": True}})
     assert (answer.status_code, "fault" in answer.json()) == (401, True)
@@ -121,7 +104,7 @@ def test_a_checkout_is_never_sent_twice(guest: httpx2.Client, sandbox: Sandbox) 
 
 @pytest.mark.parametrize("kind", ["error", "html", "disconnect"])
 def test_a_failed_checkout_is_never_sent_twice(guest: httpx2.Client, sandbox: Sandbox, kind: str) -> None:
-    arm(sandbox, f"POST {CHECKOUT}", kind)
+    fault(sandbox, f"POST {CHECKOUT}", kind)
     watch = Watch(sandbox)
     assert guest.post(f"/api{CHECKOUT}", json={}).status_code >= 500
     assert len(watch.of(CHECKOUT)) == 1
@@ -131,7 +114,7 @@ def test_a_body_that_is_gone_is_not_sent_again(proxy: LiveProxy, sandbox: Sandbo
     with proxy.browser() as browser:
         browser.post("/auth/anonymous")
         cookie = browser.cookies["bff"]
-    arm(sandbox, f"PUT {CART_ECHO}", "unauthorized_expired", times=1)
+    fault(sandbox, f"PUT {CART_ECHO}", "unauthorized_expired", times=1)
     watch, line = Watch(sandbox), f"PUT /api{CART_ECHO} HTTP/1.1"
     fields = ["Transfer-Encoding: chunked", f"Cookie: bff={cookie}"]
     for status in (401, 200):
@@ -142,7 +125,7 @@ def test_a_body_that_is_gone_is_not_sent_again(proxy: LiveProxy, sandbox: Sandbo
 
 
 def test_an_answer_that_breaks_off_breaks_off_here_too(proxy: LiveProxy, sandbox: Sandbox) -> None:
-    arm(sandbox, f"GET {PRODUCT_ECHO}", "stall", delay=0, times=1)
+    fault(sandbox, f"GET {PRODUCT_ECHO}", "stall", delay=0, times=1)
     with proxy.browser() as browser:
         with pytest.raises(httpx2.RemoteProtocolError):
             browser.get(f"/api{PRODUCT_ECHO}")
@@ -179,7 +162,7 @@ def test_a_write_whose_answer_never_came_is_not_sent_again(wired: LiveProxy, ups
 
 
 def test_a_page_of_html_from_upstreams_gateway_passes_as_it_is(proxy: LiveProxy, sandbox: Sandbox) -> None:
-    arm(sandbox, f"GET {PRODUCT_ECHO}", "html", times=1)
+    fault(sandbox, f"GET {PRODUCT_ECHO}", "html", times=1)
     with proxy.browser() as browser:
         answer = browser.get(f"/api{PRODUCT_ECHO}")
     assert answer.status_code == 502
@@ -189,7 +172,7 @@ def test_a_page_of_html_from_upstreams_gateway_passes_as_it_is(proxy: LiveProxy,
 
 
 def test_throttling_passes_with_its_retry_after(proxy: LiveProxy, sandbox: Sandbox) -> None:
-    arm(sandbox, f"GET {PRODUCT_ECHO}", "throttled", retryAfter=17, times=1)
+    fault(sandbox, f"GET {PRODUCT_ECHO}", "throttled", retryAfter=17, times=1)
     with proxy.browser() as browser:
         answer = browser.get(f"/api{PRODUCT_ECHO}")
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "17")
@@ -226,7 +209,7 @@ def test_an_upstream_that_goes_away_keeps_the_session(sandbox: Sandbox, redis_ur
 
 
 def test_an_ended_saas_token_asks_the_customer_to_log_in_again(proxy: LiveProxy, sandbox: Sandbox) -> None:
-    sandbox.control("PATCH", "/knobs", {"saasExpiresIn": 0})
+    knob(sandbox, saasExpiresIn=0)
     with proxy.browser() as browser:
         assert browser.post("/auth/login", json=ADA).status_code == 200
         watch = Watch(sandbox)

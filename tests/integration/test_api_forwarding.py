@@ -2,12 +2,11 @@
 
 import gzip
 import hashlib
-from collections.abc import Iterator
 
 import pytest
 
 from tests.integration.wire import CART_ECHO, PRODUCT_ECHO, Upstream, reply, send
-from tests.live import TENANT, LiveProxy, Sandbox, environment
+from tests.live import TENANT, LiveProxy
 
 QUERIES = (
     "a=1&a=2&b=&c",
@@ -22,18 +21,6 @@ QUERIES = (
     "path=..//..\\..&u=http://example.com/%23",
     "q=%zz%",
 )
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[Upstream]:
-    with Upstream() as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def wired(upstream: Upstream, sandbox_process: Sandbox, redis_url: str) -> Iterator[LiveProxy]:
-    with LiveProxy(environment(sandbox_process, redis_url, BFF_UPSTREAM_URL=upstream.url)) as proxy:
-        yield proxy
 
 
 @pytest.mark.parametrize("query", QUERIES)

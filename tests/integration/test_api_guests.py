@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.integration.visitors import knob
 from tests.integration.wire import ANONYMOUS_LOGIN, CART_ECHO, PRODUCT_ECHO, Watch, send
 from tests.live import TENANT, LiveProxy, Sandbox, environment
 
@@ -42,7 +43,7 @@ def test_public_reads_share_one_anonymous_login_over_all_replicas(
 def test_the_shared_token_is_renewed_once_for_all_replicas(
     pair: tuple[LiveProxy, LiveProxy], sandbox: Sandbox
 ) -> None:
-    sandbox.control("PATCH", "/knobs", {"anonymousRotation": "strict"})
+    knob(sandbox, anonymousRotation="strict")
     watch = Watch(sandbox)
     for proxy in pair:
         assert send(proxy, "GET", f"/api{PRODUCT_ECHO}").status == 200

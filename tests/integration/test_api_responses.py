@@ -1,13 +1,11 @@
 """What of an upstream answer's head never reaches the client, and what the proxy says instead."""
 
-from collections.abc import Iterator
-
 import pytest
 
+from tests.integration.visitors import PRODUCTS
 from tests.integration.wire import CART_ECHO, PRODUCT_ECHO, Upstream, reply, send
-from tests.live import TENANT, LiveProxy, Sandbox, environment
+from tests.live import TENANT, LiveProxy
 
-PRODUCTS = f"/api/product/{TENANT}/products"
 COUNTRIES = f"/api/country/{TENANT}/countries"
 DROPPED = (
     *("Set-Cookie", "Set_Cookie", "Set-Cookie2", "Server", "Via", "X-Powered-By"),
@@ -17,18 +15,6 @@ DROPPED = (
     *("X-Session-Version", "X-Session-Id", "X_Session_Id", "X-Request-Id", "X-CSRF"),
     *("saas-token", "Authorization", "session-id", "X-Hop"),
 )
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[Upstream]:
-    with Upstream() as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def wired(upstream: Upstream, sandbox_process: Sandbox, redis_url: str) -> Iterator[LiveProxy]:
-    with LiveProxy(environment(sandbox_process, redis_url, BFF_UPSTREAM_URL=upstream.url)) as proxy:
-        yield proxy
 
 
 @pytest.mark.parametrize("name", DROPPED)

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-from collections.abc import Iterator
 from http.cookies import SimpleCookie
 
 import httpx2
@@ -10,6 +9,7 @@ import pytest
 
 from tests.integration.signing import (
     APP_ORIGIN,
+    INVALID,
     SOCIAL,
     Ear,
     asked,
@@ -20,23 +20,9 @@ from tests.integration.signing import (
     returned,
     signed_on,
     view,
-    with_providers,
 )
 from tests.integration.visitors import calls, carrying, fault, problem, seen, set_cookies
 from tests.live import ADA, GRACE, LiveProxy, Sandbox
-
-INVALID = "/?sso_error=login_state_invalid"
-
-
-@pytest.fixture(scope="module")
-def sso_process(sandbox_process: Sandbox, redis_url: str) -> Iterator[LiveProxy]:
-    with LiveProxy(with_providers(sandbox_process, redis_url)) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def sso(sso_process: LiveProxy, sandbox: Sandbox) -> LiveProxy:
-    return sso_process
 
 
 def attempts(browser: httpx2.Client) -> list[str]:
@@ -260,7 +246,7 @@ def test_duplicate_parameters_are_refused(sso: LiveProxy, path: str) -> None:
         problem(browser.get(f"/auth/sso/{path}"), 400, "invalid_request")
 
 
-def test_a_wrong_verifier_is_refused_by_the_provider(sso: LiveProxy, sandbox: Sandbox) -> None:
+def test_a_wrong_verifier_is_refused_by_the_provider(sso: LiveProxy) -> None:
     with navigating(sso) as browser, navigating(sso) as attacker:
         stolen = asked(consented(begun(attacker)))["code"]
         state = asked(begun(browser))["state"]

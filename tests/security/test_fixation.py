@@ -1,11 +1,10 @@
 """Session fixation and login CSRF: what a thief plants or steals never becomes, or takes over, somebody's login."""
 
-from collections.abc import Iterator
-
 import httpx2
 import pytest
 
 from tests.integration.signing import (
+    INVALID,
     asked,
     begun,
     consented,
@@ -13,23 +12,9 @@ from tests.integration.signing import (
     provider_token,
     returned,
     view,
-    with_providers,
 )
 from tests.integration.visitors import CARTS, ME, carrying, guest, problem, seen, set_cookies
 from tests.live import ADA, GRACE, LiveProxy, Sandbox
-
-INVALID = "/?sso_error=login_state_invalid"
-
-
-@pytest.fixture(scope="module")
-def sso_process(sandbox_process: Sandbox, redis_url: str) -> Iterator[LiveProxy]:
-    with LiveProxy(with_providers(sandbox_process, redis_url)) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def sso(sso_process: LiveProxy, sandbox: Sandbox) -> LiveProxy:
-    return sso_process
 
 
 def stays_a_guest(proxy: LiveProxy, cookie: str) -> None:
@@ -105,7 +90,7 @@ def test_a_stolen_state_cannot_log_a_victim_into_the_attackers_account(
         assert sandbox.log_since(before) == []
 
 
-def test_a_victim_with_an_attempt_under_way_is_not_trapped_either(sso: LiveProxy, sandbox: Sandbox) -> None:
+def test_a_victim_with_an_attempt_under_way_is_not_trapped_either(sso: LiveProxy) -> None:
     with navigating(sso) as attacker, navigating(sso) as victim:
         own = consented(begun(victim, return_to="/account"))
         trap = consented(begun(attacker), GRACE["email"])
@@ -117,7 +102,7 @@ def test_a_victim_with_an_attempt_under_way_is_not_trapped_either(sso: LiveProxy
         assert view(victim)["customer"] is None
 
 
-def test_a_customer_stays_who_they_are_when_trapped(sso: LiveProxy, sandbox: Sandbox) -> None:
+def test_a_customer_stays_who_they_are_when_trapped(sso: LiveProxy) -> None:
     with navigating(sso) as attacker, navigating(sso) as victim:
         returned(victim, consented(begun(victim)))
         cookie = victim.cookies["bff"]
@@ -126,7 +111,7 @@ def test_a_customer_stays_who_they_are_when_trapped(sso: LiveProxy, sandbox: San
         assert view(victim)["customer"] == {"email": ADA["email"]}
 
 
-def test_a_stolen_callback_is_worth_nothing_without_its_browser(sso: LiveProxy, sandbox: Sandbox) -> None:
+def test_a_stolen_callback_is_worth_nothing_without_its_browser(sso: LiveProxy) -> None:
     with navigating(sso) as victim, navigating(sso) as thief:
         stolen = consented(begun(victim))
         begun(thief)

@@ -1,7 +1,6 @@
 """The state machine: none, guest, customer, and every arrow between them."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -27,13 +26,6 @@ from tests.unit.support import Engine, access_alive, carrying, engine, until, vi
 pytestmark = pytest.mark.anyio
 
 PASSWORD = Secret(ADA["password"])
-LOGIN = "/customer/acmeshop/login"
-
-
-@pytest.fixture
-async def replica(redis_url: str) -> AsyncIterator[Engine]:
-    async with engine(redis_url) as one:
-        yield one
 
 
 async def test_a_visit_begins_nothing(replica: Engine) -> None:

@@ -1,7 +1,6 @@
 """The arrows to and from a customer: login, sign-up, and what races them."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -18,18 +17,12 @@ from bff.secret import Secret
 from bff.sessions.models import SessionKind
 from bff.sessions.renewal import TRANSIENT
 from tests.live import ADA, GRACE
-from tests.unit.support import Engine, access_alive, carrying, engine, until, visiting
+from tests.unit.support import Engine, access_alive, carrying, until, visiting
 
 pytestmark = pytest.mark.anyio
 
 PASSWORD = Secret(ADA["password"])
 LOGIN = "/customer/acmeshop/login"
-
-
-@pytest.fixture
-async def replica(redis_url: str) -> AsyncIterator[Engine]:
-    async with engine(redis_url) as one:
-        yield one
 
 
 async def test_a_login_gives_a_new_id_and_keeps_the_emporix_session(replica: Engine) -> None:
