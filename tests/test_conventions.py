@@ -40,7 +40,7 @@ REVEALING = {
     "sessions/aliases": "what drop-in clients see instead of an id",
     "sessions/connection": "the address of Redis",
     "sessions/index": "the name of a customer's index",
-    "sessions/signon": "the activation mail's token, to see that it is one",
+    "sessions/signon": "tokens from outside, to see that upstream can take them",
     "sessions/login_state": "the PKCE verifier, to seal it",
     "sessions/models": "the record, to seal it",
     "settings": "the address of Redis, to judge it",

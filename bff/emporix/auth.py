@@ -86,10 +86,7 @@ class EmporixAuth:
         Snake names come first, the camel ones were announced for removal and are still sent [CM].
         """
         body = {"email": email, "password": password.reveal()}
-        answer = await self._client.call(
-            "login", "POST", f"{self._customer}/login", headers=self._bearer(bearer), json=body
-        )
-        return issued(read(answer), self._clock())
+        return await self._customer_tokens("POST", "login", bearer, json=body)
 
     async def logout(self, access: Secret) -> None:
         """Revoke a customer's access token: a GET with the token as bearer and again in the query [CM]."""
@@ -114,14 +111,7 @@ class EmporixAuth:
         query = {"refreshToken": refresh.reveal()}
         if legal_entity_id is not None:
             query["legalEntityId"] = legal_entity_id
-        answer = await self._client.call(
-            "refreshauthtoken",
-            "GET",
-            f"{self._customer}/refreshauthtoken",
-            query=query,
-            headers=self._bearer(bearer),
-        )
-        return issued(read(answer), self._clock())
+        return await self._customer_tokens("GET", "refreshauthtoken", bearer, query=query)
 
     async def social_login(
         self, bearer: Secret, session_id: Secret, *, code: str, redirect_uri: str, verifier: Secret | None
@@ -134,28 +124,15 @@ class EmporixAuth:
         query = {"code": code, "redirect_uri": redirect_uri}
         if verifier is not None:
             query["code_verifier"] = verifier.reveal()
-        answer = await self._client.call(
-            "socialLogin",
-            "POST",
-            f"{self._customer}/socialLogin",
-            query=query,
-            headers=self._bearer(bearer) | {"session-id": session_id.reveal()},
-        )
-        return issued(read(answer), self._clock())
+        held = {"session-id": session_id.reveal()}
+        return await self._customer_tokens("POST", "socialLogin", bearer, query=query, headers=held)
 
     async def exchange(self, bearer: Secret, token: Secret, config: str | None) -> Issued:
         """Trade an identity provider's token; all of it goes in the query, in spite of RFC 8693 [CM]."""
         query = {"subjectAccessToken": token.reveal()}
         if config is not None:
             query["config"] = config
-        answer = await self._client.call(
-            "exchangeauthtoken",
-            "POST",
-            f"{self._customer}/exchangeauthtoken",
-            query=query,
-            headers=self._bearer(bearer),
-        )
-        return issued(read(answer), self._clock())
+        return await self._customer_tokens("POST", "exchangeauthtoken", bearer, query=query)
 
     async def opt_in(self, bearer: Secret, token: Secret) -> Issued:
         """Activate an account with its mail's token; the answer logs the customer in and names no session [CM]."""
@@ -169,6 +146,27 @@ class EmporixAuth:
             "validateauthtoken", "GET", f"{self._customer}/validateauthtoken", headers=self._bearer(access)
         )
         return validation(read(answer))
+
+    async def _customer_tokens(
+        self,
+        method: str,
+        call: str,
+        bearer: Secret,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        json: Mapping[str, Any] | None = None,
+    ) -> Issued:
+        """Ask one of the customer service's calls that answer with tokens."""
+        answer = await self._client.call(
+            call,
+            method,
+            f"{self._customer}/{call}",
+            query=query,
+            headers=self._bearer(bearer) | dict(headers or {}),
+            json=json,
+        )
+        return issued(read(answer), self._clock())
 
     def _bearer(self, token: Secret) -> dict[str, str]:
         return {"authorization": f"Bearer {token.reveal()}", "emporix-tenant": self._tenant}

@@ -137,15 +137,18 @@ class SharedGuest:
         session = await stored()
         if session is None:
             async with self._locks.hold(self._ticket, unless=stored) as winners:
-                session = winners or await stored() or await self._renewed()
+                session = winners or await self._renewed(refused)
         self._session = session
         return session
 
-    async def _renewed(self) -> Session:
-        """Renew what is stored or begin anew; runs under the lock."""
+    async def _renewed(self, refused: Secret | None) -> Session:
+        """Renew what is stored, unless somebody just did, or begin anew; runs under the lock."""
         found = await self._store.load(self._ticket, slide=False)
-        if isinstance(found, Session) and (kept := await self._refreshed(found)) is not None:
-            return kept
+        if isinstance(found, Session):
+            if self._good(found, refused):
+                return found
+            if (kept := await self._refreshed(found)) is not None:
+                return kept
         if found is not None:
             await self._store.delete(self._ticket)
         issued = await anonymous_login(self._emporix, self._context)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, TypeVar
+from urllib.parse import quote
 
 from bff.emporix.answers import Issued, Refused
 from bff.emporix.auth import EmporixAuth
@@ -36,6 +37,9 @@ from bff.sessions.store import SessionStore
 from bff.sessions.tasks import Tasks
 from bff.sessions.visits import RateLimits, Visit
 from bff.telemetry import SESSIONS
+
+LONGEST_PROVIDER_TOKEN: Final = 9_500
+"""Bytes, escaped: upstream's gateway takes addresses of 10 KB, and the rest of this one is some hundred bytes."""
 
 _MAIL_TOKEN: Final = re.compile(r"[A-Za-z0-9_~-]+(?:\.[A-Za-z0-9_~-]+)*")
 
@@ -140,7 +144,15 @@ class SignOn:
         return await self._store.claim(hashlib.sha256(state.encode()).digest(), LIFETIME_SECONDS)
 
     async def exchange(self, visit: Visit, token: Secret, config: str | None) -> Session:
-        """Log in with an identity provider's token; raises as `login` does."""
+        """Log in with an identity provider's token; raises as `login` does.
+
+        Raises:
+            InvalidRequest: the token does not fit into an address, which is where upstream takes it.
+        """
+        if sum(len(quote(part, safe="")) for part in (token.reveal(), config or "")) > LONGEST_PROVIDER_TOKEN:
+            raise InvalidRequest(
+                "the token is too long: Emporix takes it in its address, which ends at 10 KB"
+            )
 
         async def obtain(guest: Session) -> Issued:
             return await self._emporix.exchange(guest.tokens.access, token, config)
