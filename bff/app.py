@@ -32,6 +32,7 @@ from bff.errors import BffError, InternalError, InvalidRequest, MethodNotAllowed
 from bff.middleware.cors import Cors
 from bff.middleware.request_context import RequestContext
 from bff.middleware.security_headers import SecurityHeaders
+from bff.middleware.streams import StreamLimit
 from bff.problems import problem_response
 from bff.proxy.forwarder import Forwarder
 from bff.proxy.route_file import load_route_table
@@ -143,7 +144,10 @@ class Proxy:
         self._most = settings.max_body_bytes
         self._stack: ASGIApp = RequestContext(
             SecurityHeaders(
-                Cors(self._dispatch, origins=(settings.public_origin, *settings.allowed_origins)),
+                Cors(
+                    StreamLimit(self._dispatch, most=settings.client_streams),
+                    origins=(settings.public_origin, *settings.allowed_origins),
+                ),
                 secure=settings.secure,
             ),
             trusted_proxies=settings.trusted_proxies,

@@ -3,8 +3,8 @@
 ::
 
     BffError
-    ├── InvalidRequest 400            ├── NotFound 404
-    ├── NoSession 401                 ├── MethodNotAllowed 405
+    ├── InvalidRequest 400            ├── MethodNotAllowed 405
+    ├── NoSession 401                 ├── RequestTimeout 408
     ├── LoginRequired 401             ├── AccountExists 409
     ├── InvalidCredentials 401        ├── BodyTooLarge 413
     ├── SessionExpired 401            ├── UnsupportedMediaType 415
@@ -13,7 +13,8 @@
     ├── CsrfFailed 403                ├── BadUpstreamAnswer 502
     ├── OriginNotAllowed 403          ├── UpstreamUnavailable 503
     ├── RouteNotAllowed 403           ├── StoreUnavailable 503
-    └── Forbidden 403                 └── UpstreamTimeout 504
+    ├── Forbidden 403                 └── UpstreamTimeout 504
+    └── NotFound 404
 
 `code` is API, `detail` is for people, `log_detail` never leaves the process. Rendering follows RFC 9457.
 """
@@ -143,6 +144,12 @@ class MethodNotAllowed(BffError):
     title = "This method is not allowed here"
 
 
+class RequestTimeout(BffError):
+    status = 408
+    code = "request_timeout"
+    title = "The request did not arrive in time"
+
+
 class AccountExists(BffError):
     status = 409
     code = "account_exists"
@@ -212,6 +219,7 @@ ALL_ERRORS: tuple[type[BffError], ...] = (
     Forbidden,
     NotFound,
     MethodNotAllowed,
+    RequestTimeout,
     AccountExists,
     BodyTooLarge,
     UnsupportedMediaType,

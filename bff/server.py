@@ -1,6 +1,7 @@
-"""uvicorn, as this proxy runs it: strict request targets, a drain before the end, exit code 0 after a signal."""
+"""uvicorn, as this proxy runs it: late clients swept, a drain before the end, exit code 0 after a signal."""
 
 import asyncio
+import math
 import signal
 import socket
 import time
@@ -11,14 +12,12 @@ from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import multiprocess
 
-_KEEP_ALIVE_SECONDS: Final = 75
-"""Longer than load balancers keep an idle connection, or they race its end."""
+from bff.http1 import Http1Connection
 
 _GRACE_SECONDS: Final = 30
-_MOST_HEADER_BYTES: Final = 128 * 1024
+_TICKS_A_SECOND: Final = 10
 
 
 class Draining:
@@ -34,31 +33,6 @@ class Draining:
 DRAINING: Final = Draining()
 
 
-class StrictTarget(HttpToolsProtocol):
-    """Bounds the header fields, and lets a `#` of a target reach the application in its path, where it is refused.
-
-    The parser would cut the target there in silence, and what is matched would not be what was sent
-    (RFC 9112 §3.2 knows no fragment in a target).
-    """
-
-    def on_message_begin(self) -> None:
-        self._head_bytes = 0
-        super().on_message_begin()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._head_bytes += len(name) + len(value)
-        if self._head_bytes > _MOST_HEADER_BYTES:
-            raise ValueError("more header fields than anybody needs")  # a 400, and the end of the connection
-        super().on_header(name, value)
-
-    def on_headers_complete(self) -> None:
-        path, mark, query = self.url.partition(b"?")
-        if b"#" in query:
-            path += b"#"
-        self.url = path.replace(b"#", b"%23") + mark + query.partition(b"#")[0]
-        super().on_headers_complete()
-
-
 class ProxyConfig(uvicorn.Config):
     """uvicorn's configuration, and what a worker process has to know besides.
 
@@ -72,7 +46,19 @@ class ProxyConfig(uvicorn.Config):
     admin: tuple[str, int] | None = None
 
 
-class ProxyServer(uvicorn.Server):
+class SweepingServer(uvicorn.Server):
+    """Ends the connections of clients that are late, see `Http1Connection`."""
+
+    async def on_tick(self, counter: int) -> bool:
+        """Sweep once a second, and otherwise do as uvicorn does."""
+        if counter % _TICKS_A_SECOND == 0:
+            for connection in tuple(self.server_state.connections):
+                assert isinstance(connection, Http1Connection)
+                connection.sweep()
+        return await super().on_tick(counter)
+
+
+class ProxyServer(SweepingServer):
     """Keeps serving for a while after SIGTERM, not ready, so that nobody is sent here any more."""
 
     def __init__(self, config: ProxyConfig) -> None:
@@ -108,13 +94,13 @@ class ProxyServer(uvicorn.Server):
         self._until = time.monotonic() + self._drain_seconds
 
     async def on_tick(self, counter: int) -> bool:
-        """End when the drain is over, and otherwise as uvicorn does."""
+        """End when the drain is over."""
         if self._until is not None and time.monotonic() >= self._until:
             self.should_exit = True
         return await super().on_tick(counter)
 
 
-class BackgroundServer(uvicorn.Server):
+class BackgroundServer(SweepingServer):
     """A second listener in the same process; the first one has the signals."""
 
     @contextmanager
@@ -151,13 +137,13 @@ def configured(
     """Return the configuration for everything that this proxy listens with; `options` are uvicorn's."""
     config = ProxyConfig(
         app,
-        http=StrictTarget,
+        http=Http1Connection,
         ws="none",
         access_log=False,
         log_config=None,
         proxy_headers=False,
         server_header=False,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_keep_alive=math.ceil(Http1Connection.quiet_seconds),
         timeout_graceful_shutdown=_GRACE_SECONDS,
         **options,
     )

@@ -71,6 +71,7 @@ class Settings:
     routes_file: Path | None = None
     login_rate: Rate
     guest_rate: Rate
+    client_streams: int
     max_body_bytes: int
     drain_seconds: float
 
@@ -169,6 +170,9 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     _variable("ROUTES_FILE", parsing.readable_file, "adds to or takes from the built-in route table"),
     _variable("LOGIN_RATE", parsing.rate, "login tries per account and per client address", "10/60"),
     _variable("GUEST_RATE", parsing.rate, "new guests per client address", "60/60"),
+    _variable(
+        "CLIENT_STREAMS", parsing.integer(1, 1 << 20), "requests of one client under way at once", "128"
+    ),
     _variable("MAX_BODY_BYTES", parsing.integer(1024, 1 << 40), "largest request body", "10485760"),
     _variable("DRAIN_SECONDS", parsing.decimal(0, 300), "how long to keep serving after SIGTERM", "5"),
 )

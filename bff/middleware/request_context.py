@@ -1,6 +1,5 @@
 """The outermost layer: a request id on every line and answer, the caller's address, one log line, no stack traces."""
 
-import ipaddress
 import logging
 import re
 import secrets
@@ -9,11 +8,10 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bff.addresses import Network, client_address
 from bff.errors import InternalError
 from bff.problems import problem_response
 from bff.telemetry import REQUEST_SECONDS, REQUESTS, event, request_id
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -71,43 +69,6 @@ class RequestContext:
         REQUESTS.labels(route, method, str(status)).inc()
         REQUEST_SECONDS.labels(area).observe(seconds)
         event(_log, "request", route=route, method=method, status=status, durationMs=round(seconds * 1000, 1))
-
-
-def client_address(scope: Scope, trusted: tuple[Network, ...]) -> str:
-    """Return the caller's address: the peer's, or the right-most one that a trusted peer did not add itself."""
-    peer = scope.get("client")
-    address = peer[0] if peer else ""
-    if not trusted or not _within(address, trusted):
-        return str(address)
-    hops = [hop.strip() for name, value in scope["headers"] if name == b"x-forwarded-for"
-            for hop in value.decode("latin-1").split(",")]  # fmt: skip
-    for hop in reversed(hops):
-        bare = _without_port(hop)
-        if _parsed(bare) is None:
-            break
-        address = bare
-        if not _within(bare, trusted):
-            break
-    return str(address)
-
-
-def _without_port(hop: str) -> str:
-    """Some balancers add a port: `192.0.2.1:443`, `[2001:db8::1]:443`."""
-    if hop.startswith("["):
-        return hop[1:].partition("]")[0]
-    return hop.partition(":")[0] if hop.count(":") == 1 else hop
-
-
-def _within(address: str, networks: tuple[Network, ...]) -> bool:
-    parsed = _parsed(address)
-    return parsed is not None and any(parsed in network for network in networks)
-
-
-def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(address)
-    except ValueError:
-        return None
 
 
 def _header(scope: Scope, wanted: bytes) -> bytes | None:

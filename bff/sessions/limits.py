@@ -6,7 +6,6 @@ lets through: a limit guards the upstream, it is no lock on the door.
 
 import asyncio
 import hashlib
-import ipaddress
 import logging
 import math
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from limits.aio.strategies import MovingWindowRateLimiter
 from limits.errors import StorageError
 from redis.exceptions import RedisClusterException, RedisError
 
+from bff.addresses import network_of
 from bff.errors import TooManyRequests
 from bff.telemetry import LIMITS_OPEN, event
 
@@ -76,12 +76,3 @@ class Limits:
             return
         left = math.ceil(window.reset_time - self._clock())
         raise TooManyRequests(retry_after=min(max(1, left), item.get_expiry()))
-
-
-def network_of(client: str) -> str:
-    """Return what counts as one address: of IPv6 it is the /64, of which a subscriber has all."""
-    try:
-        address = ipaddress.ip_address(client)
-    except ValueError:
-        return client
-    return client if address.version == 4 else str(ipaddress.ip_network((address, 64), strict=False))

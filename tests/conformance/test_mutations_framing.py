@@ -11,7 +11,7 @@ from bff.conformance import framing, wire
 from bff.conformance.check import Outcome
 from bff.conformance.probe import Probe
 from bff.conformance.wire import Target
-from bff.server import StrictTarget
+from bff.http1 import Http1Connection
 from tests.conformance.deployed import Mutation, assert_caught, everything
 
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -20,7 +20,7 @@ _BAD = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
 
 def _lenient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Switch on every leniency that the parser has."""
-    begin = StrictTarget.__init__
+    begin = Http1Connection.__init__
     kinds = ("headers", "chunked_length", "keep_alive", "transfer_encoding", "version", "data_after_close")
     more = (
         "optional_lf_after_cr",
@@ -29,11 +29,11 @@ def _lenient(monkeypatch: pytest.MonkeyPatch) -> None:
         "spaces_after_chunk_size",
     )
 
-    def changed(self: StrictTarget, *args: Any, **options: Any) -> None:
+    def changed(self: Http1Connection, *args: Any, **options: Any) -> None:
         begin(self, *args, **options)
         self.parser.set_dangerous_leniencies(**{f"lenient_{kind}": True for kind in (*kinds, *more)})
 
-    monkeypatch.setattr(StrictTarget, "__init__", changed)
+    monkeypatch.setattr(Http1Connection, "__init__", changed)
     monkeypatch.setattr(wire, "LINGER", 0.1)
 
 

@@ -10,7 +10,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bff.proxy import paths
 from bff.proxy.paths import UpstreamPath
-from bff.server import StrictTarget
+from bff.http1 import Http1Connection
 from tests.conformance.deployed import Mutation, answering, assert_caught, moved, rescoped
 
 
@@ -24,7 +24,7 @@ def _unparsed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _cutting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(StrictTarget, "on_headers_complete", HttpToolsProtocol.on_headers_complete)
+    monkeypatch.setattr(Http1Connection, "on_headers_complete", HttpToolsProtocol.on_headers_complete)
 
 
 def _tidied(scope: Scope) -> None:
@@ -42,14 +42,14 @@ def _tidied(scope: Scope) -> None:
 
 def _fetching(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answer for another authority, as an open proxy would."""
-    real = StrictTarget.on_headers_complete
+    real = Http1Connection.on_headers_complete
 
-    def complete(self: StrictTarget) -> None:
+    def complete(self: Http1Connection) -> None:
         if self.url.startswith(b"http"):
             self.url = b"/livez"
         real(self)
 
-    monkeypatch.setattr(StrictTarget, "on_headers_complete", complete)
+    monkeypatch.setattr(Http1Connection, "on_headers_complete", complete)
 
 
 def _endless(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from bff.errors import ALL_ERRORS, BffError, StoreUnavailable, TooManyRequests, UpstreamUnavailable
 
-# The contract's table, with the one that it leaves to common sense.
+# The contract's table, with the two that it leaves to common sense: 408 and 500.
 CONTRACT = {
     "invalid_request": 400,
     "no_session": 401,
@@ -19,6 +19,7 @@ CONTRACT = {
     "forbidden": 403,
     "not_found": 404,
     "method_not_allowed": 405,
+    "request_timeout": 408,
     "account_exists": 409,
     "body_too_large": 413,
     "unsupported_media_type": 415,

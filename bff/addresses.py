@@ -1,0 +1,54 @@
+"""Whose request it is: the client's address behind trusted proxies, and the network that counts as one client."""
+
+import ipaddress
+from functools import lru_cache
+
+from starlette.types import Scope
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def client_address(scope: Scope, trusted: tuple[Network, ...]) -> str:
+    """Return the caller's address: the peer's, or the right-most one that a trusted peer did not add itself."""
+    peer = scope.get("client")
+    address = peer[0] if peer else ""
+    if not trusted or not _within(address, trusted):
+        return str(address)
+    hops = [hop.strip() for name, value in scope["headers"] if name == b"x-forwarded-for"
+            for hop in value.decode("latin-1").split(",")]  # fmt: skip
+    for hop in reversed(hops):
+        bare = _without_port(hop)
+        if _parsed(bare) is None:
+            break
+        address = bare
+        if not _within(bare, trusted):
+            break
+    return str(address)
+
+
+def _without_port(hop: str) -> str:
+    """Some balancers add a port: `192.0.2.1:443`, `[2001:db8::1]:443`."""
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop
+
+
+def _within(address: str, networks: tuple[Network, ...]) -> bool:
+    parsed = _parsed(address)
+    return parsed is not None and any(parsed in network for network in networks)
+
+
+@lru_cache(maxsize=4096)
+def network_of(client: str) -> str:
+    """Return what counts as one client: of IPv6 it is the /64, of which a subscriber has all."""
+    address = _parsed(client)
+    if address is None or address.version == 4:
+        return client
+    return str(ipaddress.ip_network((address, 64), strict=False))
+
+
+def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(address)
+    except ValueError:
+        return None

@@ -1,0 +1,68 @@
+"""Clients that take their time or take too much, over plain sockets."""
+
+import json
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.visitors import problem
+from tests.integration.wire import answer_on, dial, eventually, head
+from tests.live import LiveProxy, Sandbox, environment
+
+FROM_A, FROM_B = "X-Forwarded-For: 198.51.100.7", "X-Forwarded-For: 198.51.100.8"
+
+
+@pytest.fixture(scope="module")
+def narrow_process(sandbox_process: Sandbox, redis_url: str) -> Iterator[LiveProxy]:
+    settings = environment(
+        sandbox_process, redis_url, BFF_CLIENT_STREAMS="2", BFF_TRUSTED_PROXIES="127.0.0.0/8"
+    )
+    with LiveProxy(settings) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def narrow(narrow_process: LiveProxy, sandbox: Sandbox) -> LiveProxy:
+    """A proxy that lets one client have two requests under way."""
+    return narrow_process
+
+
+def begin(proxy: LiveProxy, *fields: str) -> socket.socket:
+    """Send all of a request but the end of its body."""
+    connection = dial(proxy)
+    framing = ("Content-Type: application/json", "Content-Length: 2")
+    connection.sendall(head(proxy, "POST /auth/login HTTP/1.1", [*fields, *framing]) + b"{")
+    return connection
+
+
+def status_of(proxy: LiveProxy, *fields: str) -> int:
+    with proxy.browser(**dict(field.split(": ") for field in fields)) as browser:
+        return browser.get("/auth/session").status_code
+
+
+def test_one_client_gets_so_many_streams_and_another_one_its_own(narrow: LiveProxy) -> None:
+    with begin(narrow, FROM_A) as first, begin(narrow, FROM_A):
+        eventually(lambda: status_of(narrow, FROM_A) == 429)
+        with narrow.browser(**{"X-Forwarded-For": FROM_A.partition(": ")[2]}) as browser:
+            answer = browser.get("/auth/session", headers={"Origin": narrow.url})
+            problem(answer, 429, "too_many_requests")
+            assert answer.headers["retry-after"] == "1"
+            assert answer.headers["access-control-allow-origin"] == narrow.url
+            assert browser.get("/livez").status_code == 200
+        assert status_of(narrow, FROM_B) == 200
+        first.sendall(b"}")
+        assert answer_on(first, "POST").status < 500
+        eventually(lambda: status_of(narrow, FROM_A) == 200)
+
+
+def test_a_head_that_never_ends_is_answered_and_ended(proxy: LiveProxy) -> None:
+    with dial(proxy) as connection:
+        connection.sendall(b"GET /auth/session HTTP/1.1\r\nHost: x\r\n")
+        answer = answer_on(connection)
+        assert answer.status == 408
+        assert answer.all("content-type") == ["application/problem+json"]
+        assert answer.json()["code"] == "request_timeout"
+        assert connection.recv(1) == b""
+    refused = [json.loads(line) for line in proxy.log.splitlines() if "request_refused" in line]
+    assert answer.json()["requestId"] in {line["requestId"] for line in refused}
