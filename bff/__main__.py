@@ -125,6 +125,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             factory=True,
             workers=arguments.workers,
             drain_seconds=settings.drain_seconds,
+            secure=settings.secure,
             admin=(arguments.host, settings.admin_port) if settings.admin_port else None,
         )
         if arguments.workers > 1:

@@ -15,6 +15,7 @@ from typing import ClassVar, Final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bff.errors import BffError, InvalidRequest, RequestTimeout
+from bff.middleware.security_headers import security_fields
 from bff.problems import problem_response
 from bff.telemetry import REQUESTS, event, request_id
 
@@ -186,7 +187,8 @@ class Http1Connection(HttpToolsProtocol):
         event(_log, "request_refused", level=logging.WARNING, code=error.code, status=error.status)
         request_id.reset(token)
         named = [(b"connection", b"close"), (b"x-request-id", name.encode())]
-        fields = [*self.server_state.default_headers, *response.raw_headers, *named]
+        said = security_fields(secure=getattr(self.config, "secure", False))
+        fields = [*self.server_state.default_headers, *response.raw_headers, *said, *named]
         line = f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n".encode()
         head = b"".join(b"%s: %s\r\n" % field for field in fields)
         return b"".join((line, head, b"\r\n", bytes(response.body)))

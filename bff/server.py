@@ -38,11 +38,13 @@ class ProxyConfig(uvicorn.Config):
 
     Attributes:
         drain_seconds: how long to keep serving after SIGTERM; a second signal and SIGINT end it at once.
+        secure: whether browsers come over https.
         admin: host and port of the second listener, which serves the application's `admin()`; of several workers
             the first one has it, and the others' share of the metrics.
     """
 
     drain_seconds: float = 0.0
+    secure: bool = False
     admin: tuple[str, int] | None = None
 
 
@@ -131,6 +133,7 @@ def configured(
     app: ASGIApp | str,
     *,
     drain_seconds: float = 0.0,
+    secure: bool = False,
     admin: tuple[str, int] | None = None,
     **options: Any,
 ) -> ProxyConfig:
@@ -148,6 +151,7 @@ def configured(
         **options,
     )
     config.drain_seconds = drain_seconds
+    config.secure = secure
     config.admin = admin
     return config
 

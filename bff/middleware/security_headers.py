@@ -13,17 +13,22 @@ _FIELDS: Final = (
 _HSTS: Final = (b"strict-transport-security", b"max-age=31536000")
 
 
+def security_fields(*, secure: bool) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the fields of every answer; `secure` insists on https, over which the proxy is then reached."""
+    return (*_FIELDS, _HSTS) if secure else _FIELDS
+
+
 class SecurityHeaders:
     """Pure ASGI middleware: adds what an answer does not say itself.
 
     Args:
         app: what it wraps.
-        secure: the proxy is reached over https, so that it may be insisted on (RFC 6797).
+        secure: the proxy is reached over https (RFC 6797).
     """
 
     def __init__(self, app: ASGIApp, *, secure: bool) -> None:
         self._app = app
-        self._fields = (*_FIELDS, _HSTS) if secure else _FIELDS
+        self._fields = security_fields(secure=secure)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.visitors import problem
-from tests.integration.wire import answer_on, dial, eventually, head
+from tests.integration.visitors import eventually, problem
+from tests.integration.wire import answer_on, dial, head
 from tests.live import LiveProxy, Sandbox, environment
 
 FROM_A, FROM_B = "X-Forwarded-For: 198.51.100.7", "X-Forwarded-For: 198.51.100.8"
@@ -66,3 +66,19 @@ def test_a_head_that_never_ends_is_answered_and_ended(proxy: LiveProxy) -> None:
         assert connection.recv(1) == b""
     refused = [json.loads(line) for line in proxy.log.splitlines() if "request_refused" in line]
     assert answer.json()["requestId"] in {line["requestId"] for line in refused}
+
+
+def test_what_is_no_request_is_told_so_with_the_fields_of_every_answer(
+    sandbox_process: Sandbox, redis_url: str
+) -> None:
+    with LiveProxy(
+        environment(sandbox_process, redis_url, BFF_PUBLIC_ORIGIN="https://shop.example")
+    ) as proxy:
+        with dial(proxy) as connection:
+            connection.sendall(b"hello\r\n\r\n")
+            malformed = answer_on(connection)
+        with proxy.browser() as browser:
+            ordinary = browser.get("/auth/session")
+    assert (malformed.status, malformed.json()["code"]) == (400, "invalid_request")
+    for name in ("x-content-type-options", "content-security-policy", "strict-transport-security"):
+        assert malformed.all(name) == [ordinary.headers[name]]
