@@ -1,0 +1,128 @@
+"""Ask whether anything locked has a known advisory, and say so if nobody could be asked.
+
+pip-audit does the asking. By itself it also ends well where its service has never heard of a package, leaves out what a
+marker rules out on this machine, and takes no list with two versions of one package. Here every locked version is asked
+about, and counts as audited only if a service that is known to know something answered.
+
+Ends with 0 if nothing is known, with 1 if there are advisories, with 3 if something was not audited.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from deploy.lock import DEVELOPS, RUNS, read
+
+Version: TypeAlias = tuple[str, str]  # a package's name, and which version of it
+Answers: TypeAlias = dict[Version, list[dict[str, Any]]]  # advisories, as pip-audit reports them
+
+# Abandoned, with advisories that nothing fixes, so nobody locks it. A service without any for it knows nothing.
+KNOWN_BAD: Version = ("pycrypto", "2.6.1")
+
+# OSV collects the advisories of GitHub and of the Python Packaging Authority; the package index is told by OSV.
+PIP_AUDIT = [
+    *("-m", "pip_audit", "--vulnerability-service=osv", "--timeout=5", "--no-deps", "--disable-pip"),
+    *("--format=json", "--desc=off", "--aliases=on", "--progress-spinner=off"),
+]
+
+# pip-audit asks about one version after the other. Dealt out in turn, two of the same package are never together.
+SHARES = 4
+
+
+def ask(versions: Sequence[Version], service: str | None, seconds: float) -> tuple[Answers, str]:
+    """Have pip-audit ask about some versions; returns what was answered, and why if nothing was."""
+    with tempfile.TemporaryDirectory() as directory:
+        listed = Path(directory, "requirements.txt")
+        listed.write_text(
+            "".join(f"{name}=={version}\n" for name, version in [*versions, KNOWN_BAD]), "utf-8"
+        )
+        url = [f"--osv-url={service}"] if service else []
+        command = [sys.executable, *PIP_AUDIT, *url, f"--requirement={listed}"]
+        try:
+            ended = subprocess.run(  # noqa: S603
+                command, capture_output=True, text=True, timeout=seconds, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return {}, f"no answer in {seconds:g} s"
+    try:
+        reported = json.loads(ended.stdout)["dependencies"]
+    except ValueError:
+        return {}, _complaint(ended.stderr)
+    answers: Answers = {(one["name"], one["version"]): one["vulns"] for one in reported if "version" in one}
+    if not answers.pop(KNOWN_BAD, []):
+        return {}, "the service knows nothing, not even of {} {}".format(*KNOWN_BAD)
+    return answers, ""
+
+
+def audit(versions: Sequence[Version], service: str | None, seconds: float) -> tuple[Answers, str]:
+    """Ask about all versions, in a few processes at once; returns as `ask` does, with one reason of perhaps several."""
+    shares = [share for first in range(SHARES) if (share := versions[first::SHARES])]
+    with ThreadPoolExecutor(SHARES) as pool:
+        asked = list(pool.map(lambda share: ask(share, service, seconds), shares))
+    answers = {version: known for part, _ in asked for version, known in part.items()}
+    return answers, next((reason for _, reason in asked if reason), "no answer")
+
+
+def table(answers: Answers) -> list[str]:
+    """Return a line for each advisory: name, version, id with aliases, the versions that fix it."""
+    rows = [
+        (
+            name,
+            version,
+            " ".join([one["id"], *sorted(one["aliases"])]),
+            " ".join(one["fix_versions"]) or "nothing yet",
+        )
+        for (name, version), known in sorted(answers.items())
+        for one in known
+    ]
+    rows = [("name", "version", "advisory", "fixed in"), *rows] if rows else []
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Audit the lock files and print what came of it; returns the exit code."""
+    options = _options(arguments)
+    versions = sorted({(pin.name, pin.version) for path in options.locks for pin in read(path)})
+    answers, reason = audit(versions, options.service, options.seconds)
+    advisories = table(answers)
+    if advisories:
+        print(*advisories, sep="\n")
+    missing = len(versions) - len(answers)
+    if missing:
+        print(
+            f"audit: {missing} of {len(versions)} locked versions were NOT audited: {reason}", file=sys.stderr
+        )
+    elif not advisories:
+        print(f"audit: no known advisory for any of {len(versions)} locked versions")
+    return 1 if advisories else 3 if missing and not options.offline_ok else 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.audit", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument(
+        "locks", nargs="*", type=Path, default=[RUNS, DEVELOPS], help="lock files, instead of both"
+    )
+    parser.add_argument("--offline-ok", action="store_true", help="end with 0 where nobody could be asked")
+    parser.add_argument("--service", metavar="URL", help="where queries go, instead of OSV's own address")
+    parser.add_argument("--seconds", type=float, default=30, help="wait no longer than this (30)")
+    return parser.parse_args(arguments)
+
+
+def _complaint(stderr: str) -> str:
+    """Return the error that all the others of a traceback came from, or else the last thing that was said."""
+    first = re.search(r"^[\w.]+: .+", stderr, re.MULTILINE)
+    return first[0] if first else stderr.strip().rpartition("\n")[2]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
