@@ -17,9 +17,13 @@ from tests.browser.shopping import add_to_cart, is_customer, jar, log_in, sessio
 from tests.browser.shops import Exchange, Shop
 from tests.live import GRACE, TENANT
 
-pytestmark = pytest.mark.browser
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.parametrize(
+        "foreign", ["127.0.0.1", "localhost"], ids=["another site", "same site"], indirect=True
+    ),
+]
 
-_HOSTS = pytest.mark.parametrize("host", ["127.0.0.1", "localhost"], ids=["another site", "same site"])
 _CART = f"/api/cart/{TENANT}/carts?siteCode=main&create=true"
 _ATTEMPTS = {
     "GET": ["/auth/session", "/auth/validate", "/auth/sessions", _CART, "/auth/sso/sandbox?return_to=/"],
@@ -68,6 +72,12 @@ def foreign_port() -> Iterator[int]:
         thread.join()
 
 
+@pytest.fixture
+def foreign(request: pytest.FixtureRequest, foreign_port: int) -> str:
+    """The address of a page on this host that is not the shop's."""
+    return f"http://{request.param}:{foreign_port}/"
+
+
 @contextmanager
 def _attacked(context: BrowserContext, shop: Shop, address: str) -> Iterator[Page]:
     """Lead a customer with a cart to a foreign page, and hold the world against what it was before."""
@@ -79,6 +89,7 @@ def _attacked(context: BrowserContext, shop: Shop, address: str) -> Iterator[Pag
     cookie, records, start = session_cookie(context), shop.sessions(), shop.seen()
     page = context.new_page()
     page.goto(address)
+    shop.exchanges.clear()
     yield page
     assert shop.sandbox.log_since(start) == []
     assert jar(context).keys() == {"bff"}
@@ -90,19 +101,17 @@ def _attacked(context: BrowserContext, shop: Shop, address: str) -> Iterator[Pag
     expect(victim.locator("#cart-count")).to_have_text(articles)
 
 
-def _tried(shop: Shop, page: Page, since: int) -> list[Exchange]:
-    """Return what the foreign page has sent to the shop since that many exchanges."""
+def _tried(shop: Shop, page: Page) -> list[Exchange]:
+    """Return what the foreign page has sent to the shop."""
     theirs = {("origin", page.url.rstrip("/")), ("referer", page.url)}
-    return [one for one in shop.exchanges[since:] if theirs & one.headers.items()]
+    return [one for one in shop.exchanges if theirs & one.headers.items()]
 
 
-@_HOSTS
 @pytest.mark.parametrize("mode", ["no-cors", "cors"])
 def test_requests_of_a_foreign_script_change_and_tell_nothing(
-    context: BrowserContext, shop: Shop, foreign_port: int, host: str, mode: str
+    context: BrowserContext, shop: Shop, foreign: str, mode: str
 ) -> None:
-    with _attacked(context, shop, f"http://{host}:{foreign_port}/") as page:
-        start = len(shop.exchanges)
+    with _attacked(context, shop, foreign) as page:
         for method, paths in _ATTEMPTS.items():
             for path in paths:
                 init = {"method": method, "credentials": "include"}
@@ -110,18 +119,14 @@ def test_requests_of_a_foreign_script_change_and_tell_nothing(
                     init["body"] = json.dumps(GRACE)
                 # A resource policy of same-origin keeps even the opaque answer away.
                 assert page.evaluate(_FETCH, [shop.url + path, init | {"mode": mode}]) == "TypeError", path
-        tried = _tried(shop, page, start)
+        tried = _tried(shop, page)
         assert len(tried) == sum(map(len, _ATTEMPTS.values()))
         assert {(one.status, tuple(one.set_cookie)) for one in tried} == {(403, ())}
-        assert {"bff=" in one.headers.get("cookie", "") for one in tried} == {host == "localhost"}
+        assert {"bff=" in one.headers.get("cookie", "") for one in tried} == {"localhost" in foreign}
 
 
-@_HOSTS
-def test_a_foreign_script_may_not_send_the_proof(
-    context: BrowserContext, shop: Shop, foreign_port: int, host: str
-) -> None:
-    with _attacked(context, shop, f"http://{host}:{foreign_port}/") as page:
-        start = len(shop.exchanges)
+def test_a_foreign_script_may_not_send_the_proof(context: BrowserContext, shop: Shop, foreign: str) -> None:
+    with _attacked(context, shop, foreign) as page:
         for path in _PROVEN:
             for headers in (
                 {"X-CSRF": "1"},
@@ -130,50 +135,43 @@ def test_a_foreign_script_may_not_send_the_proof(
             ):
                 init = {"method": "POST", "credentials": "include", "headers": headers}
                 assert page.evaluate(_FETCH, [shop.url + path, init]) == "TypeError"
-        tried = _tried(shop, page, start)
+        tried = _tried(shop, page)
         assert len(tried) >= len(_PROVEN)
         assert {one.method for one in tried} == {"OPTIONS"}
 
 
-@_HOSTS
 @pytest.mark.parametrize("encoding", ["application/x-www-form-urlencoded", "text/plain"])
-def test_a_foreign_form_is_refused(
-    context: BrowserContext, shop: Shop, foreign_port: int, host: str, encoding: str
-) -> None:
-    address = f"http://{host}:{foreign_port}/"
-    with _attacked(context, shop, address) as page:
+def test_a_foreign_form_is_refused(context: BrowserContext, shop: Shop, foreign: str, encoding: str) -> None:
+    with _attacked(context, shop, foreign) as page:
         for path in ("/auth/logout", "/auth/login", "/auth/anonymous", _CART):
-            page.goto(address)
+            page.goto(foreign)
             page.set_content(f'<form method="post" action="{shop.url}{path}" enctype="{encoding}"></form>')
-            start = len(shop.exchanges)
+            shop.exchanges.clear()
             with page.expect_navigation() as gone:
                 page.evaluate(_SUBMIT, [json.dumps(GRACE)[:-1] + ', "x": "', '"}'])
             assert gone.value is not None
             assert gone.value.status == 403
             assert gone.value.json()["code"] == "csrf_failed"
-            (tried,) = [one for one in shop.exchanges[start:] if one.method == "POST"]
+            (tried,) = [one for one in shop.exchanges if one.method == "POST"]
             assert tried.set_cookie == []
-            assert ("bff=" in tried.headers.get("cookie", "")) == (host == "localhost")
+            assert ("bff=" in tried.headers.get("cookie", "")) == ("localhost" in foreign)
 
 
-@_HOSTS
 @pytest.mark.parametrize("tag", ["img", "script", "link"])
 def test_what_a_foreign_page_embeds_begins_no_sign_on(
-    context: BrowserContext, shop: Shop, foreign_port: int, host: str, tag: str
+    context: BrowserContext, shop: Shop, foreign: str, tag: str
 ) -> None:
-    with _attacked(context, shop, f"http://{host}:{foreign_port}/") as page:
-        start = len(shop.exchanges)
+    with _attacked(context, shop, foreign) as page:
         assert page.evaluate(_EMBED, [tag, shop.url + _SIGN_ON]) == "error"
-        (tried,) = _tried(shop, page, start)
+        (tried,) = _tried(shop, page)
         assert (tried.path, tried.status, tried.set_cookie) == ("/auth/sso/sandbox", 403, [])
 
 
-@_HOSTS
 @pytest.mark.parametrize("path", ["/", "/auth/session", "/livez"])
 def test_the_shop_is_not_shown_in_a_foreign_frame(
-    context: BrowserContext, shop: Shop, foreign_port: int, host: str, path: str
+    context: BrowserContext, shop: Shop, foreign: str, path: str
 ) -> None:
-    with _attacked(context, shop, f"http://{host}:{foreign_port}/") as page:
+    with _attacked(context, shop, foreign) as page:
         page.evaluate(_EMBED, ["iframe", shop.url + path])
         (frame,) = page.main_frame.child_frames
         while frame.url in {"", "about:blank"}:
@@ -181,23 +179,18 @@ def test_the_shop_is_not_shown_in_a_foreign_frame(
         assert frame.url == "chrome-error://chromewebdata/"
 
 
-@_HOSTS
-def test_a_foreign_frame_begins_no_sign_on(
-    context: BrowserContext, shop: Shop, foreign_port: int, host: str
-) -> None:
-    with _attacked(context, shop, f"http://{host}:{foreign_port}/") as page:
-        start = len(shop.exchanges)
+def test_a_foreign_frame_begins_no_sign_on(context: BrowserContext, shop: Shop, foreign: str) -> None:
+    with _attacked(context, shop, foreign) as page:
         page.evaluate(_EMBED, ["iframe", shop.url + _SIGN_ON])
-        (tried,) = _tried(shop, page, start)
+        (tried,) = _tried(shop, page)
         assert tried.headers["sec-fetch-dest"] == "iframe"
         assert (tried.path, tried.status, tried.set_cookie) == ("/auth/sso/sandbox", 403, [])
 
 
-@_HOSTS
 def test_a_link_from_a_foreign_page_opens_the_shop_as_the_customer(
-    context: BrowserContext, shop: Shop, foreign_port: int, host: str
+    context: BrowserContext, shop: Shop, foreign: str
 ) -> None:
-    with _attacked(context, shop, f"http://{host}:{foreign_port}/") as page:
+    with _attacked(context, shop, foreign) as page:
         pass
     page.set_content(f'<a href="{shop.url}/">to the shop</a>')
     page.get_by_role("link").click()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.visitors import PRODUCTS
+from tests.integration.visitors import PRODUCTS, eventually
 from tests.integration.wire import (
     ANONYMOUS_LOGIN,
     CART_ECHO,
@@ -20,7 +20,6 @@ from tests.integration.wire import (
     answer_on,
     chunked,
     dial,
-    eventually,
     head,
     reply,
     send,

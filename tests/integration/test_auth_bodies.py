@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import httpx2
 import pytest
 
 from tests.integration.visitors import calls, guest, problem, seen, set_cookies
@@ -48,17 +49,25 @@ _BROKEN = {
 }
 
 
+def _refused(
+    proxy: LiveProxy, sandbox: Sandbox, call: tuple[str, str], status: int, code: str, **request: Any
+) -> httpx2.Response:
+    """Assert that a call is refused so, with nothing set here and nothing asked of upstream."""
+    before = seen(sandbox)
+    with proxy.browser() as browser:
+        answer = browser.request(*call, **request)
+    problem(answer, status, code)
+    assert not set_cookies(answer)
+    assert calls(sandbox, before) == []
+    return answer
+
+
 @pytest.mark.parametrize("body", list(_BROKEN.values()), ids=list(_BROKEN))
 @pytest.mark.parametrize(("method", "path"), _WITH_BODY)
 def test_a_body_that_is_not_one_object_is_refused(
     proxy: LiveProxy, sandbox: Sandbox, method: str, path: str, body: bytes
 ) -> None:
-    before = seen(sandbox)
-    with proxy.browser() as browser:
-        answer = browser.request(method, path, content=body, headers=_JSON)
-        problem(answer, 400, "invalid_request")
-        assert not set_cookies(answer)
-    assert calls(sandbox, before) == []
+    _refused(proxy, sandbox, (method, path), 400, "invalid_request", content=body, headers=_JSON)
 
 
 @pytest.mark.parametrize(
@@ -82,13 +91,9 @@ def test_a_body_that_is_not_one_object_is_refused(
 def test_credentials_of_another_type_are_refused(
     proxy: LiveProxy, sandbox: Sandbox, path: str, body: dict[str, Any]
 ) -> None:
-    before = seen(sandbox)
-    with proxy.browser() as browser:
-        answer = browser.post(path, content=json.dumps(body).encode(), headers=_JSON)
-        told = problem(answer, 400, "invalid_request")
-        assert "secret-1" not in str(told)
-        assert not set_cookies(answer)
-    assert calls(sandbox, before) == []
+    content = json.dumps(body).encode()
+    answer = _refused(proxy, sandbox, ("POST", path), 400, "invalid_request", content=content, headers=_JSON)
+    assert "secret-1" not in answer.text
 
 
 @pytest.mark.parametrize("name", ["siteCode", "currency", "language", "targetLocation"])
@@ -96,12 +101,7 @@ def test_credentials_of_another_type_are_refused(
 def test_a_context_of_another_type_starts_no_guest(
     proxy: LiveProxy, sandbox: Sandbox, name: str, value: object
 ) -> None:
-    before = seen(sandbox)
-    with proxy.browser() as browser:
-        answer = browser.post("/auth/anonymous", json={name: value})
-        problem(answer, 400, "invalid_request")
-        assert not set_cookies(answer)
-    assert calls(sandbox, before) == []
+    _refused(proxy, sandbox, ("POST", "/auth/anonymous"), 400, "invalid_request", json={name: value})
 
 
 @pytest.mark.parametrize("body", [{}, {"legalEntityId": 5}, {"legalEntityId": ""}, {"legalEntityId": ["LE"]}])
@@ -174,13 +174,8 @@ def test_a_body_has_at_most_what_is_configured(
 def test_a_body_that_is_not_called_json_is_refused(
     proxy: LiveProxy, sandbox: Sandbox, method: str, path: str, media_type: str
 ) -> None:
-    before = seen(sandbox)
-    with proxy.browser() as browser:
-        headers = {"Content-Type": media_type} if media_type else {}
-        answer = browser.request(method, path, content=json.dumps(ADA).encode(), headers=headers)
-        problem(answer, 415, "unsupported_media_type")
-        assert not set_cookies(answer)
-    assert calls(sandbox, before) == []
+    body, headers = json.dumps(ADA).encode(), {"Content-Type": media_type} if media_type else {}
+    _refused(proxy, sandbox, (method, path), 415, "unsupported_media_type", content=body, headers=headers)
 
 
 def test_json_may_name_its_charset_and_be_written_in_any_case(proxy: LiveProxy) -> None:
@@ -192,14 +187,9 @@ def test_json_may_name_its_charset_and_be_written_in_any_case(proxy: LiveProxy) 
 
 @pytest.mark.parametrize("path", sorted(_ALLOWED))
 def test_another_method_is_told_which_are_allowed(proxy: LiveProxy, sandbox: Sandbox, path: str) -> None:
-    before = seen(sandbox)
-    with proxy.browser() as browser:
-        for method in {"GET", "POST", "PUT", "PATCH", "DELETE"} - _ALLOWED[path]:
-            answer = browser.request(method, path)
-            problem(answer, 405, "method_not_allowed")
-            assert {one.strip() for one in answer.headers["allow"].split(",")} == _ALLOWED[path]
-            assert not set_cookies(answer)
-    assert calls(sandbox, before) == []
+    for method in {"GET", "POST", "PUT", "PATCH", "DELETE"} - _ALLOWED[path]:
+        answer = _refused(proxy, sandbox, (method, path), 405, "method_not_allowed")
+        assert {one.strip() for one in answer.headers["allow"].split(",")} == _ALLOWED[path]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ def _address() -> str:
 
 
 @pytest.fixture(scope="module")
-def strict_process(sandbox_process: Sandbox, redis_url: str) -> Iterator[LiveProxy]:
+def strict(sandbox_process: Sandbox, redis_url: str) -> Iterator[LiveProxy]:
+    """A proxy that lets through few logins and guests, and believes its peer about addresses."""
     settings = environment(
         sandbox_process,
         redis_url,
@@ -28,12 +29,6 @@ def strict_process(sandbox_process: Sandbox, redis_url: str) -> Iterator[LivePro
     )
     with LiveProxy(settings) as proxy:
         yield proxy
-
-
-@pytest.fixture
-def strict(strict_process: LiveProxy, sandbox: Sandbox) -> LiveProxy:
-    """A proxy that lets through few logins and guests, and believes its peer about addresses."""
-    return strict_process
 
 
 def _login(proxy: LiveProxy, email: str, forwarded: str) -> httpx2.Response:

@@ -27,12 +27,16 @@ from tests.integration.visitors import (
 )
 from tests.live import TENANT, LiveProxy, Sandbox
 
-_RENEWALS = {
-    "anonymous": "GET /customerlogin/auth/anonymous/refresh",
-    "customer": "GET /customer/{tenant}/refreshauthtoken",
-}
+_RENEWALS = {"anonymous": ANONYMOUS_REFRESH, "customer": CUSTOMER_REFRESH}
 _REFUSALS = ["bad_request", "unauthorized", "apigee"]
 _OUTAGES = ["error", "html", "throttled", "garbage", "empty", "no_access_token", "disconnect"]
+
+
+def _revoked(browser: httpx2.Client, sandbox: Sandbox) -> tuple[str, str]:
+    """Revoke the tokens of a visitor upstream; return the cookie and the Emporix session that had them."""
+    session = emporix_session(browser, sandbox)
+    sandbox.control("POST", "/revoke", {"sessionId": session})
+    return browser.cookies["bff"], session
 
 
 def test_refresh_renews_now_and_keeps_the_session(proxy: LiveProxy, sandbox: Sandbox) -> None:
@@ -72,8 +76,7 @@ def test_without_a_session_there_is_nothing_to_refresh_or_validate(
 def test_refused_renewal_ends_a_customer_session(proxy: LiveProxy, sandbox: Sandbox, refusal: str) -> None:
     knob(sandbox, refreshRefusal=refusal)
     with customer(proxy) as browser:
-        old, session = browser.cookies["bff"], emporix_session(browser, sandbox)
-        sandbox.control("POST", "/revoke", {"sessionId": session})
+        old, _ = _revoked(browser, sandbox)
         answer = browser.post("/auth/refresh")
         problem(answer, 401, "session_expired")
         assert cleared(answer)
@@ -108,8 +111,7 @@ def test_a_refusal_on_the_api_clears_the_cookie_exactly_once(
 def test_a_refused_guest_is_replaced_by_a_new_one(proxy: LiveProxy, sandbox: Sandbox, refusal: str) -> None:
     knob(sandbox, refreshRefusal=refusal)
     with guest(proxy) as browser:
-        old, session = browser.cookies["bff"], emporix_session(browser, sandbox)
-        sandbox.control("POST", "/revoke", {"sessionId": session})
+        old, session = _revoked(browser, sandbox)
         answer = browser.post("/auth/refresh")
         assert (answer.status_code, answer.json()["kind"]) == (200, "anonymous")
         assert issued(answer) != old
@@ -118,8 +120,7 @@ def test_a_refused_guest_is_replaced_by_a_new_one(proxy: LiveProxy, sandbox: San
 
 def test_a_guest_refused_on_the_api_is_served_as_the_new_one(proxy: LiveProxy, sandbox: Sandbox) -> None:
     with guest(proxy) as browser:
-        session = emporix_session(browser, sandbox)
-        sandbox.control("POST", "/revoke", {"sessionId": session})
+        _, session = _revoked(browser, sandbox)
         answer = browser.get(CARTS, params={"siteCode": "main", "create": "true"})
         assert answer.status_code == 200
         assert issued(answer)
@@ -129,8 +130,7 @@ def test_a_guest_refused_on_the_api_is_served_as_the_new_one(proxy: LiveProxy, s
 
 def test_a_guest_refused_in_many_requests_is_replaced_once(proxy: LiveProxy, sandbox: Sandbox) -> None:
     with guest(proxy) as browser:
-        cookie = browser.cookies["bff"]
-        sandbox.control("POST", "/revoke", {"sessionId": emporix_session(browser, sandbox)})
+        cookie, _ = _revoked(browser, sandbox)
     before = seen(sandbox)
 
     def look(_index: int) -> httpx2.Response:

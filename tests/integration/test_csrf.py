@@ -31,7 +31,8 @@ _SHOWN = ("access-control-allow-origin", "access-control-allow-credentials", "ac
 
 
 @pytest.fixture(scope="module")
-def shop_process(sandbox_process: Sandbox, redis_url: str) -> Iterator[LiveProxy]:
+def shop(sandbox_process: Sandbox, redis_url: str) -> Iterator[LiveProxy]:
+    """A proxy with a public origin, another one that is allowed, and the rest of the world."""
     settings = environment(
         sandbox_process,
         redis_url,
@@ -41,12 +42,6 @@ def shop_process(sandbox_process: Sandbox, redis_url: str) -> Iterator[LiveProxy
     )
     with LiveProxy(settings) as proxy:
         yield proxy
-
-
-@pytest.fixture
-def shop(shop_process: LiveProxy, sandbox: Sandbox) -> LiveProxy:
-    """A proxy with a public origin, another one that is allowed, and the rest of the world."""
-    return shop_process
 
 
 def _named(answer: httpx2.Response) -> set[str]:

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,18 @@ def is_running(pid: int) -> bool:
         return False
     status = Path(f"/proc/{pid}/stat")  # one that nobody has waited for yet is a zombie, not running
     return not (status.exists() and ") Z " in status.read_text())
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """Keep a server from answering until the block ends; who starts another one soon loses patience."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedded, "PATIENCE", 0.2)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
 
 def install(folder: Path, name: str, lines: str) -> Path:
@@ -377,37 +390,20 @@ def test_server_that_loads_for_long_is_left_to_it(
 
 
 @real
-def test_orphan_that_does_not_answer_is_reported_and_adopted_later(
-    start: Start, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_orphan_that_does_not_answer_is_reported_and_adopted_later(start: Start, home: Path) -> None:
     child(home, "os.kill(os.getpid(), signal.SIGKILL)")
     with redis.Redis(unix_socket_path=str(home / "redis.sock")) as client:
         pid = int(client.info("server")["process_id"])
-    os.kill(pid, signal.SIGSTOP)
-    monkeypatch.setattr(embedded, "PATIENCE", 0.2)
-    try:
-        with pytest.raises(EmbeddedRedisError, match="does not answer"):
-            EmbeddedRedis.start(home)
-    finally:
-        os.kill(pid, signal.SIGCONT)
-        monkeypatch.undo()
+    with frozen(pid), pytest.raises(EmbeddedRedisError, match="does not answer"):
+        EmbeddedRedis.start(home)
     assert start(home).kind == "adopted"
 
 
 @real
-def test_owner_that_does_not_answer_is_reported(
-    start: Start, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = start(home)
-    pid = pid_of(first)
-    os.kill(pid, signal.SIGSTOP)
-    monkeypatch.setattr(embedded, "PATIENCE", 0.2)
-    try:
-        with pytest.raises(EmbeddedRedisError, match="does not answer"):
-            EmbeddedRedis.start(home)
-    finally:
-        os.kill(pid, signal.SIGCONT)
-        monkeypatch.undo()
+def test_owner_that_does_not_answer_is_reported(start: Start, home: Path) -> None:
+    pid = pid_of(start(home))
+    with frozen(pid), pytest.raises(EmbeddedRedisError, match="does not answer"):
+        EmbeddedRedis.start(home)
 
 
 @real

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import secrets
-from collections.abc import Iterator
 
 import httpx2
 import pytest
@@ -17,7 +16,6 @@ from tests.integration.signing import (
     last_session,
     provider_token,
     view,
-    with_providers,
 )
 from tests.integration.visitors import (
     VIEW,
@@ -48,17 +46,6 @@ TROUBLE = [
     ("no_access_token", 502, "bad_upstream_answer"),
     ("stall", 504, "upstream_timeout"),
 ]
-
-
-@pytest.fixture(scope="module")
-def sso_process(sandbox_process: Sandbox, redis_url: str) -> Iterator[LiveProxy]:
-    with LiveProxy(with_providers(sandbox_process, redis_url)) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def sso(sso_process: LiveProxy, sandbox: Sandbox) -> LiveProxy:
-    return sso_process
 
 
 def an_apps_code(sandbox: Sandbox, email: str = ADA["email"]) -> dict[str, str]:

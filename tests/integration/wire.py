@@ -5,12 +5,13 @@ import json
 import re
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
-from tests.live import TENANT, LiveProxy, Sandbox
+import pytest
+
+from tests.live import TENANT, LiveProxy, Sandbox, environment
 
 PRODUCT_ECHO = f"/product/{TENANT}/products/__echo__"
 CART_ECHO = f"/cart/{TENANT}/carts/__echo__"
@@ -62,14 +63,6 @@ def send(proxy: LiveProxy, method: str, target: str, *fields: bytes | str, body:
 def chunked(*parts: bytes, last: bool = True) -> bytes:
     whole = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts)
     return whole + (b"0\r\n\r\n" if last else b"")
-
-
-def eventually(done: Callable[[], bool]) -> None:
-    """Wait until `done` says so; how long that takes is nobody's business."""
-    until = time.monotonic() + PATIENCE
-    while not done():
-        assert time.monotonic() < until, "it never came"
-        time.sleep(0.02)
 
 
 class Watch:
@@ -185,3 +178,17 @@ def _tokens() -> bytes:
         "sessionId": "0ca2ab22-7bd6-4c1e-8ee1-c1a8ad0b1f8d",
     }
     return reply("200 OK", "Content-Type: application/json", body=json.dumps(body).encode())
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Upstream]:
+    """An upstream that answers what a test scripts."""
+    with Upstream() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def wired(upstream: Upstream, sandbox_process: Sandbox, redis_url: str) -> Iterator[LiveProxy]:
+    """A proxy in front of the scripted upstream."""
+    with LiveProxy(environment(sandbox_process, redis_url, BFF_UPSTREAM_URL=upstream.url)) as proxy:
+        yield proxy

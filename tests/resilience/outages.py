@@ -14,7 +14,8 @@ import httpx2
 import redis
 
 from bff.embedded import EmbeddedRedis
-from tests.integration.wire import Watch, eventually
+from tests.integration.visitors import eventually
+from tests.integration.wire import Watch
 from tests.live import LiveProxy, Sandbox
 
 

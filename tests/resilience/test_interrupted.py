@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx2
 import pytest
 
+from tests.integration.visitors import eventually
 from tests.integration.wire import (
     ANONYMOUS_LOGIN,
     ANONYMOUS_REFRESH,
     CUSTOMER_REFRESH,
     Watch,
     dial,
-    eventually,
     head,
 )
 from tests.live import ADA, TENANT, LiveProxy, Sandbox, environment

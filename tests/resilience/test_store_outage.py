@@ -8,7 +8,8 @@ import httpx2
 import pytest
 
 from bff.embedded import locate_server
-from tests.integration.wire import ANONYMOUS_LOGIN, ANONYMOUS_REFRESH, CUSTOMER_REFRESH, Watch, eventually
+from tests.integration.visitors import eventually
+from tests.integration.wire import ANONYMOUS_LOGIN, ANONYMOUS_REFRESH, CUSTOMER_REFRESH, Watch
 from tests.live import ADA, TENANT, LiveProxy, Sandbox, environment
 from tests.resilience.outages import OwnRedis, end_locks, expire, reached, session_of, silent_server
 

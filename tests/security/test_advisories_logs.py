@@ -8,13 +8,12 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from tests.integration.signing import navigating, with_providers
+from tests.integration.signing import navigating
 from tests.integration.visitors import CARTS, ME, PRODUCTS, carrying, guest, problem, set_cookies
 from tests.integration.wire import Upstream, dial, reply, send
 from tests.live import ADA, CLIENT_ID, TENANT, LiveProxy, Sandbox, environment, free_port, new_key
@@ -46,32 +45,6 @@ BROKEN_URLS = (
     ),
     *("redis://:{}/@host", "redis://:{}é@host"),
 )
-
-
-@pytest.fixture(scope="module")
-def shop_process(sandbox_process: Sandbox, redis_url: str) -> Iterator[LiveProxy]:
-    with LiveProxy(with_providers(sandbox_process, redis_url, BFF_DROP_IN="true")) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def shop(shop_process: LiveProxy, sandbox: Sandbox) -> LiveProxy:
-    """A proxy for stock clients that knows identity providers."""
-    return shop_process
-
-
-@pytest.fixture(scope="module")
-def guarded_process(redis_url: str) -> Iterator[tuple[LiveProxy, Upstream]]:
-    with Upstream() as upstream:
-        settings = {
-            "BFF_TENANT": TENANT,
-            "BFF_CLIENT_ID": CLIENT_ID,
-            "BFF_UPSTREAM_URL": upstream.url,
-            "BFF_KEYS": new_key(),
-            "BFF_REDIS_URL": redis_url,
-        }
-        with LiveProxy(settings) as proxy:
-            yield proxy, upstream
 
 
 def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -133,28 +106,27 @@ def test_cve_2021_32792_nothing_that_is_sent_comes_back_as_markup(shop: LiveProx
         assert answer.headers["content-security-policy"].startswith("default-src 'none'")
 
 
-def test_ghsa_59jp_nothing_of_upstream_is_in_a_refusal(guarded_process: tuple[LiveProxy, Upstream]) -> None:
-    proxy, upstream = guarded_process
+def test_ghsa_59jp_nothing_of_upstream_is_in_a_refusal(wired: LiveProxy, upstream: Upstream) -> None:
     upstream.answers(reply("200 OK", "X-Secret: only-for-those-who-may", body=UPSTREAM_BYTES))
-    with proxy.browser() as browser:
+    with wired.browser() as browser:
         browser.post("/auth/anonymous")
         cookie = f"Cookie: bff={browser.cookies['bff']}"
     refused = [
-        send(proxy, "GET", f"{ME}/addresses", cookie),
-        send(proxy, "GET", f"{ME}/addresses"),
-        send(proxy, "GET", CARTS, "Cookie: bff=invented"),
-        send(proxy, "GET", CARTS, cookie, cookie),
-        send(proxy, "GET", CARTS, cookie, "X-Session-Id: x"),
-        send(proxy, "GET", CARTS, cookie, "Origin: https://evil.example"),
-        send(proxy, "GET", CARTS, cookie, "Sec-Fetch-Site: cross-site"),
-        send(proxy, "GET", CARTS, "X-Session-Id: invented"),
-        send(proxy, "GET", CARTS, "X-Session-Transport: header", "Origin: https://evil.example"),
-        send(proxy, "GET", "/api/oauth/token", cookie),
-        send(proxy, "GET", "/api/product/othershop/products", cookie),
-        send(proxy, "GET", f"{CARTS}/../x", cookie),
-        send(proxy, "DELETE", PRODUCTS, cookie),
+        send(wired, "GET", f"{ME}/addresses", cookie),
+        send(wired, "GET", f"{ME}/addresses"),
+        send(wired, "GET", CARTS, "Cookie: bff=invented"),
+        send(wired, "GET", CARTS, cookie, cookie),
+        send(wired, "GET", CARTS, cookie, "X-Session-Id: x"),
+        send(wired, "GET", CARTS, cookie, "Origin: https://evil.example"),
+        send(wired, "GET", CARTS, cookie, "Sec-Fetch-Site: cross-site"),
+        send(wired, "GET", CARTS, "X-Session-Id: invented"),
+        send(wired, "GET", CARTS, "X-Session-Transport: header", "Origin: https://evil.example"),
+        send(wired, "GET", "/api/oauth/token", cookie),
+        send(wired, "GET", "/api/product/othershop/products", cookie),
+        send(wired, "GET", f"{CARTS}/../x", cookie),
+        send(wired, "DELETE", PRODUCTS, cookie),
     ]
-    with dial(proxy) as connection:
+    with dial(wired) as connection:
         connection.sendall(
             f"GET {CARTS} HTTP/1.1\r\nHost: shop\r\n{cookie}\r\nConnection: close\r\n\r\n".encode()
         )
@@ -168,7 +140,7 @@ def test_ghsa_59jp_nothing_of_upstream_is_in_a_refusal(guarded_process: tuple[Li
         assert answer.all("x-secret") == []
     assert UPSTREAM_BYTES not in bare
     assert upstream.seen == []
-    assert send(proxy, "GET", CARTS, cookie).body == UPSTREAM_BYTES
+    assert send(wired, "GET", CARTS, cookie).body == UPSTREAM_BYTES
 
 
 def _told(settings: dict[str, str], *arguments: str) -> None:

@@ -30,7 +30,7 @@ from tests.integration.visitors import (
     set_cookies,
 )
 from tests.integration.wire import PATIENCE, Upstream, dial, reply
-from tests.live import ADA, CLIENT_ID, GRACE, TENANT, LiveProxy, Sandbox, environment, free_port, new_key
+from tests.live import ADA, GRACE, TENANT, LiveProxy, Sandbox, environment, free_port
 
 ADDRESSES = f"{ME}/addresses"
 BOMB_BYTES = 400_000_000
@@ -93,28 +93,11 @@ ODD_COOKIES = (
 
 
 @pytest.fixture(scope="module")
-def stranded_process(sandbox_process: Sandbox) -> Iterator[LiveProxy]:
+def stranded(sandbox_process: Sandbox) -> Iterator[LiveProxy]:
+    """A proxy without its Redis: whatever asks Redis gets a 503."""
     settings = environment(sandbox_process, f"redis://127.0.0.1:{free_port()}")
     with LiveProxy(settings) as proxy:
         yield proxy
-
-
-@pytest.fixture
-def stranded(stranded_process: LiveProxy, sandbox: Sandbox) -> LiveProxy:
-    """A proxy without its Redis: whatever asks Redis gets a 503."""
-    return stranded_process
-
-
-@pytest.fixture(scope="module")
-def dropping_process(sandbox_process: Sandbox, redis_url: str) -> Iterator[LiveProxy]:
-    with LiveProxy(environment(sandbox_process, redis_url, BFF_DROP_IN="true")) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def odd(dropping_process: LiveProxy, sandbox: Sandbox) -> LiveProxy:
-    """A proxy for stock clients."""
-    return dropping_process
 
 
 def refused(answer: httpx2.Response) -> None:
@@ -198,28 +181,20 @@ def test_cve_2024_24814_an_odd_cookie_line_is_read_or_refused(proxy: LiveProxy, 
 
 
 @pytest.mark.parametrize("path", ["login", "exchangeauthtoken"])
-def test_changelog_2026_05_20_a_bomb_for_an_answer_is_not_unpacked(redis_url: str, path: str) -> None:
+def test_changelog_2026_05_20_a_bomb_for_an_answer_is_not_unpacked(
+    wired: LiveProxy, upstream: Upstream, path: str
+) -> None:
     bomb = gzip.compress(bytes(BOMB_BYTES), compresslevel=9)
-    with Upstream() as upstream:
-        settings = {
-            "BFF_TENANT": TENANT,
-            "BFF_CLIENT_ID": CLIENT_ID,
-            "BFF_UPSTREAM_URL": upstream.url,
-            "BFF_KEYS": new_key(),
-            "BFF_REDIS_URL": redis_url,
-        }
-        upstream.answers(
-            reply("200 OK", "Content-Type: application/json", "Content-Encoding: gzip", body=bomb)
-        )
-        with LiveProxy(settings) as proxy, proxy.browser() as browser:
-            body = ADA if path == "login" else {"token": "x"}
-            answer = browser.post("/auth/login" if path == "login" else "/auth/exchange", json=body)
-            problem(answer, 502, "bad_upstream_answer")
-            assert [one.line for one in upstream.seen]
-            status = Path(f"/proc/{proxy.process.pid}/status")
-            if status.exists():
-                (peak,) = re.findall(r"^VmHWM:\s+(\d+) kB", status.read_text("ascii"), re.MULTILINE)
-                assert int(peak) * 1024 < BOMB_BYTES
+    upstream.answers(reply("200 OK", "Content-Type: application/json", "Content-Encoding: gzip", body=bomb))
+    with wired.browser() as browser:
+        body = ADA if path == "login" else {"token": "x"}
+        answer = browser.post("/auth/login" if path == "login" else "/auth/exchange", json=body)
+    problem(answer, 502, "bad_upstream_answer")
+    assert upstream.seen
+    status = Path(f"/proc/{wired.process.pid}/status")
+    if status.exists():
+        (peak,) = re.findall(r"^VmHWM:\s+(\d+) kB", status.read_text("ascii"), re.MULTILINE)
+        assert int(peak) * 1024 < BOMB_BYTES
 
 
 def test_changelog_2026_08_12_what_was_never_sealed_opens_nothing(proxy: LiveProxy, redis_url: str) -> None:
@@ -264,10 +239,10 @@ def forged(**claims: object) -> str:
 
 @pytest.mark.parametrize("claims", [{}, {"exp": 4_000_000_000}, {"aud": "other"}, {"exp": 1}], ids=str)
 def test_ghsa_wcvh_a_jwt_from_outside_logs_nobody_in(
-    odd: LiveProxy, sandbox: Sandbox, claims: dict[str, object]
+    shop: LiveProxy, sandbox: Sandbox, claims: dict[str, object]
 ) -> None:
     token = forged(**claims)
-    with odd.browser(Authorization=f"Bearer {token}", **{"saas-token": token}) as browser:
+    with shop.browser(Authorization=f"Bearer {token}", **{"saas-token": token}) as browser:
         assert browser.get("/auth/session").json()["kind"] == "none"
         problem(browser.get(ADDRESSES), 401, "login_required")
         problem(browser.get("/auth/validate"), 401, "no_session")
@@ -275,15 +250,15 @@ def test_ghsa_wcvh_a_jwt_from_outside_logs_nobody_in(
         assert browser.get("/auth/session").json()["kind"] == "anonymous"
         stock = browser.get(f"/api/customer/{TENANT}/validateauthtoken")
         assert ADA["email"] not in stock.text
-    with odd.app(token) as app:
+    with shop.app(token) as app:
         opens_nothing(app)
     cookie = {"Cookie": f"bff={token}", "X-CSRF": "1"}
-    with httpx2.Client(base_url=odd.url, headers=cookie, trust_env=False, timeout=30) as browser:
+    with httpx2.Client(base_url=shop.url, headers=cookie, trust_env=False, timeout=30) as browser:
         opens_nothing(browser)
 
 
-def test_ghsa_wcvh_validation_asks_about_the_sessions_own_token(odd: LiveProxy, sandbox: Sandbox) -> None:
-    with customer(odd) as browser:
+def test_ghsa_wcvh_validation_asks_about_the_sessions_own_token(shop: LiveProxy, sandbox: Sandbox) -> None:
+    with customer(shop) as browser:
         before = seen(sandbox)
         answer = browser.get(
             f"/auth/validate?token={forged()}", headers={"Authorization": f"Bearer {forged()}"}

@@ -26,7 +26,7 @@ from tests.integration.wire import (
     reply,
     send,
 )
-from tests.live import ADA, CLIENT_ID, TENANT, LiveProxy, Sandbox, environment, new_key
+from tests.live import ADA, TENANT, LiveProxy, Sandbox, environment
 
 ROOT = Path(__file__).parents[2]
 ADDRESSES = f"{ME}/addresses"  # for customers only
@@ -49,31 +49,11 @@ FORWARDED = {
 
 
 @pytest.fixture(scope="module")
-def believing_process(sandbox_process: Sandbox, redis_url: str) -> Iterator[LiveProxy]:
+def believing(sandbox_process: Sandbox, redis_url: str) -> Iterator[LiveProxy]:
+    """A proxy that believes its peer, and knows an identity provider."""
     settings = with_providers(sandbox_process, redis_url, BFF_TRUSTED_PROXIES="127.0.0.0/8")
     with LiveProxy(settings) as proxy:
         yield proxy
-
-
-@pytest.fixture
-def believing(believing_process: LiveProxy, sandbox: Sandbox) -> LiveProxy:
-    """A proxy that believes its peer, and knows an identity provider."""
-    return believing_process
-
-
-@pytest.fixture
-def wired(redis_url: str) -> Iterator[tuple[LiveProxy, Upstream]]:
-    """A proxy in front of a bare socket."""
-    with Upstream() as upstream:
-        settings = {
-            "BFF_TENANT": TENANT,
-            "BFF_CLIENT_ID": CLIENT_ID,
-            "BFF_UPSTREAM_URL": upstream.url,
-            "BFF_KEYS": new_key(),
-            "BFF_REDIS_URL": redis_url,
-        }
-        with LiveProxy(settings) as proxy:
-            yield proxy, upstream
 
 
 @pytest.mark.parametrize("name", [*ROUTING_FIELDS, *(name.replace("-", "_") for name in ROUTING_FIELDS)])
@@ -164,9 +144,8 @@ def test_cve_2024_52003_no_forwarded_field_of_a_trusted_peer_is_believed_but_its
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 def test_changelog_2026_08_07_fields_are_scrubbed_whatever_the_method(
-    wired: tuple[LiveProxy, Upstream], method: str
+    wired: LiveProxy, upstream: Upstream, method: str
 ) -> None:
-    proxy, upstream = wired
     denied = ("Authorization", "Cookie", "saas-token", "saas_token", "hybris-tenant", "X-Forwarded-User")
     fields = [f"{name}: smuggled" for name in denied]
     path = (
@@ -174,7 +153,7 @@ def test_changelog_2026_08_07_fields_are_scrubbed_whatever_the_method(
     )
     for status in ("200 OK", "404 Not Found", "500 Internal Server Error"):
         upstream.answers(reply(status, "Set-Cookie: a=b", "Server: x", "Access-Control-Allow-Origin: *"))
-        answer = send(proxy, method, f"/api{path}", *fields)
+        answer = send(wired, method, f"/api{path}", *fields)
         for name in ("server", "access-control-allow-origin"):
             assert answer.all(name) == []
         assert all(field.startswith("bff=") for field in answer.all("set-cookie"))
@@ -254,12 +233,11 @@ def test_ghsa_f96h_a_form_is_never_parsed(proxy: LiveProxy, sandbox: Sandbox) ->
 
 
 def test_ghsa_2mr9_upstreams_cookies_of_one_visitor_are_not_sent_for_another(
-    wired: tuple[LiveProxy, Upstream],
+    wired: LiveProxy, upstream: Upstream
 ) -> None:
-    proxy, upstream = wired
     set_cookie = ("Set-Cookie: session=ada; Path=/", "Set-Cookie: other=ada; Domain=127.0.0.1")
     upstream.answers(reply("200 OK", *set_cookie, body=b"{}"))
-    with proxy.browser() as ada, proxy.browser() as grace:
+    with wired.browser() as ada, wired.browser() as grace:
         for browser in (ada, grace, ada, grace):
             answer = browser.get(f"{CARTS}?siteCode=main")
             assert answer.status_code == 200
@@ -294,10 +272,11 @@ def test_httpx_trust_env_an_environments_proxy_sees_nothing(sandbox: Sandbox, re
     assert caught == []
 
 
-def test_changelog_2026_05_20_a_compressed_answer_passes_unopened(wired: tuple[LiveProxy, Upstream]) -> None:
-    proxy, upstream = wired
+def test_changelog_2026_05_20_a_compressed_answer_passes_unopened(
+    wired: LiveProxy, upstream: Upstream
+) -> None:
     bomb = gzip.compress(bytes(50_000_000))
     upstream.answers(reply("200 OK", "Content-Encoding: gzip", body=bomb))
-    answer = send(proxy, "GET", f"/api/product/{TENANT}/products", "Accept-Encoding: gzip")
+    answer = send(wired, "GET", f"/api/product/{TENANT}/products", "Accept-Encoding: gzip")
     assert answer.all("content-encoding") == ["gzip"]
     assert answer.body == bomb

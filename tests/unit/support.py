@@ -2,12 +2,13 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
+import pytest
 from redis.asyncio import Redis
 from starlette.types import Message, Receive, Scope, Send
 
@@ -35,6 +36,7 @@ from bff.sessions.tasks import Tasks
 from bff.sessions.visits import Visit
 from tests.live import ADA
 
+T = TypeVar("T")
 TENANT = "acmeshop"
 NOW = 1_800_000_000.0
 
@@ -113,6 +115,15 @@ class Upstream:
             yield gate
         finally:
             gate.set()
+
+    @asynccontextmanager
+    async def delaying(self, part: str, call: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Task[T]]:
+        """Begin a call; upstream's answer to it, at a path with `part` in it, is held until the block ends."""
+        before = self.held
+        with self.holding(part):
+            task = asyncio.create_task(call)
+            await until(lambda: self.held > before)
+            yield task
 
     def fail(self, match: str, kind: str, **more: Any) -> None:
         """Spoil the requests that `match` says; see the sandbox's faults."""
@@ -206,51 +217,23 @@ async def engine(
     lifetimes = Lifetimes(86_400, 604_800)
     guests = Guests(store, emporix, lifetimes, clock=clock, random_bytes=secrets.token_bytes)
     shared = SharedGuest(
-        store,
-        emporix,
-        locks,
-        tasks,
-        ring.digest("shared guest"),
-        lifetime=lifetimes.absolute,
-        skew=skew,
-        site_code=site_code,
-        clock=clock,
-    )
+        store, emporix, locks, tasks, ring.digest("shared guest"),
+        lifetime=lifetimes.absolute, skew=skew, site_code=site_code, clock=clock,
+    )  # fmt: skip
     renewer = Renewer(store, emporix, guests, shared, locks, tasks, skew=skew, clock=clock)
     index = SessionIndex(redis, store, ring, TENANT, lifetime=7_776_000, clock=clock)
     manager = SessionManager(
         store, emporix, guests, shared, renewer, locks, tasks, limits, index, clock=clock
     )
     sign_on = SignOn(
-        manager,
-        store,
-        emporix,
-        guests,
-        renewer,
-        locks,
-        tasks,
-        limits,
-        index,
+        manager, store, emporix, guests, renewer, locks, tasks, limits, index,
         CartMerger(EmporixCarts(client, tenant=TENANT), site_code=site_code),
-        customers=Lifetimes(1_209_600, 7_776_000),
-        clock=clock,
-    )
+        customers=Lifetimes(1_209_600, 7_776_000), clock=clock,
+    )  # fmt: skip
     try:
         yield Engine(
-            clock,
-            upstream,
-            redis,
-            store,
-            emporix,
-            tasks,
-            locks,
-            guests,
-            shared,
-            renewer,
-            limits,
-            manager,
-            sign_on,
-        )
+            clock, upstream, redis, store, emporix, tasks, locks, guests, shared, renewer, limits, manager, sign_on
+        )  # fmt: skip
     finally:
         await tasks.drain()
         await client.aclose()
@@ -268,6 +251,13 @@ async def until(condition: Any, what: str = "") -> None:
     async with asyncio.timeout(20):
         while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
             await asyncio.sleep(0.005)
+
+
+async def leave(call: asyncio.Task[Any]) -> None:
+    """Cancel what a request is doing, as its client does that goes away."""
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
 
 
 async def listens(port: int) -> None:

@@ -43,6 +43,21 @@ class Client:
     def send(self, *parts: bytes) -> None:
         self.writer.write(b"".join(parts))
 
+    @asynccontextmanager
+    async def trickling(self, part: bytes) -> AsyncIterator[None]:
+        """Send a part again and again until the block ends."""
+
+        async def trickle() -> None:
+            while True:
+                self.send(part)
+                await asyncio.sleep(0.05)
+
+        task = asyncio.create_task(trickle())
+        try:
+            yield
+        finally:
+            task.cancel()
+
     async def rest(self) -> bytes:
         """Return everything until the server ends the connection."""
         async with asyncio.timeout(30):
@@ -98,6 +113,7 @@ def problem(answer: bytes) -> dict[str, Any]:
     assert b"content-type: application/problem+json" in lines
     assert b"cache-control: no-store" in lines
     assert b"connection: close" in lines
+    assert b"x-content-type-options: nosniff" in lines
     assert f"x-request-id: {members['requestId']}".encode() in lines
     assert lines[0].startswith(f"http/1.1 {members['status']} ".encode())
     return members
@@ -115,15 +131,8 @@ async def test_a_head_that_trickles_gets_no_more_time(monkeypatch: pytest.Monkey
     soon(monkeypatch, "head")
     async with serving(Application()) as client:
         client.send(POST)
-
-        async def trickle() -> None:
-            while True:
-                client.send(b"x: y\r\n")
-                await asyncio.sleep(0.05)
-
-        trickling = asyncio.ensure_future(trickle())
-        answer = await client.answer()
-        trickling.cancel()
+        async with client.trickling(b"x: y\r\n"):
+            answer = await client.answer()
     assert problem(answer)["status"] == 408
 
 
@@ -170,15 +179,8 @@ async def test_a_body_that_trickles_is_a_timeout(monkeypatch: pytest.MonkeyPatch
     soon(monkeypatch, "body")
     async with serving(Application()) as client:
         client.send(POST, b"content-length: 1000\r\n\r\n")
-
-        async def trickle() -> None:
-            while True:
-                client.send(b".")
-                await asyncio.sleep(0.05)
-
-        trickling = asyncio.ensure_future(trickle())
-        answer = await client.answer()
-        trickling.cancel()
+        async with client.trickling(b"."):
+            answer = await client.answer()
     assert problem(answer)["status"] == 408
 
 

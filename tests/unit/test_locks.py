@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -13,12 +12,6 @@ from tests.unit.relay import relaying
 from tests.unit.support import Clock, Engine, bare, engine, new_ring, new_ticket
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def replica(redis_url: str) -> AsyncIterator[Engine]:
-    async with engine(redis_url) as one:
-        yield one
 
 
 async def test_the_block_has_the_lock_and_gives_it_back(replica: Engine) -> None:

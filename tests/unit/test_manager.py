@@ -1,7 +1,5 @@
 """The state machine: none, guest, customer, and every arrow between them."""
 
-import asyncio
-
 import pytest
 
 from bff.errors import (
@@ -16,12 +14,12 @@ from bff.errors import (
 )
 from bff.secret import Secret
 from bff.sessions.credentials import Presented
-from bff.sessions.models import Carrier, GuestContext
+from bff.sessions.models import Carrier, GuestContext, Session
 from bff.sessions.store import Tombstone
 from bff.sessions.visits import Visit
 from tests.live import ADA
 from tests.unit.relay import relaying
-from tests.unit.support import Engine, access_alive, carrying, engine, until, visiting
+from tests.unit.support import Engine, access_alive, carrying, engine, leave, new_ticket, visiting
 
 pytestmark = pytest.mark.anyio
 
@@ -46,17 +44,16 @@ async def test_a_guest_is_begun_once_and_then_found(replica: Engine) -> None:
     assert replica.limits.guests == ["192.0.2.1"]
 
 
-async def test_a_visitor_who_leaves_still_leaves_no_work_half_done(replica: Engine) -> None:
-    visit = await visiting(replica)
-    with replica.upstream.holding("anonymous/login") as gate:
-        leaving = asyncio.create_task(replica.manager.guest(visit))
-        await until(lambda: replica.upstream.held)
-        leaving.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await leaving
-        gate.set()
+async def test_a_visitor_who_leaves_still_leaves_no_work_half_done(
+    replica: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visit, ticket = await visiting(replica), new_ticket()
+    monkeypatch.setattr(replica.guests, "ticket", lambda: ticket)
+    async with replica.upstream.delaying("anonymous/login", replica.manager.guest(visit)) as leaving:
+        await leave(leaving)
     await replica.tasks.drain()
     assert visit.issued is None
+    assert isinstance(await replica.store.load(ticket), Session)
 
 
 async def test_a_session_is_refused_on_the_other_carrier(replica: Engine) -> None:
@@ -171,13 +168,11 @@ async def test_without_the_store_nothing_is_asked_of_upstream(redis_url: str) ->
 async def test_a_switch_after_an_outage_uses_the_tokens_that_were_not_stored(redis_url: str) -> None:
     async with relaying(redis_url) as relay, engine(relay.url) as one:
         ada = await one.customer()
-        with one.upstream.holding("refreshauthtoken") as gate:
-            renewing = asyncio.create_task(one.renewer.fresh(ada, force=True))
-            await until(lambda: one.upstream.held)
+        renewal = one.renewer.fresh(ada, force=True)
+        async with one.upstream.delaying("refreshauthtoken", renewal) as renewing:
             relay.deaf = True
-            gate.set()
-            with pytest.raises((StoreUnavailable, UpstreamUnavailable)):
-                await renewing
+        with pytest.raises((StoreUnavailable, UpstreamUnavailable)):
+            await renewing
         relay.deaf = False
         await one.unlock(ada)
         visit = await visiting(one, ada)

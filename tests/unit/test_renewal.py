@@ -1,20 +1,17 @@
 """Renewals: one at a time, stored before anyone is answered, and only a definite no ends a session."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
 from bff.errors import NoSession, SessionExpired, SessionRotated, StoreUnavailable, UpstreamUnavailable
 from bff.sandbox.state import Knobs
-from bff.sessions.credentials import Presented
 from bff.sessions.guests import Held
-from bff.sessions.models import Carrier, GuestContext, Session
+from bff.sessions.models import Carrier, GuestContext
 from bff.sessions.renewal import EXPIRED, ROTATED, EndedHere
 from bff.sessions.store import Tombstone
-from bff.sessions.visits import Visit
 from tests.unit.relay import relaying
-from tests.unit.support import Engine, engine, new_ring, until
+from tests.unit.support import Engine, access_alive, engine, leave, new_ring, visiting
 
 pytestmark = pytest.mark.anyio
 
@@ -23,22 +20,11 @@ CUSTOMERS = "refreshauthtoken"
 TRANSIENT = ["error", "throttled", "garbage", "html", "no_access_token"]
 
 
-@pytest.fixture
-async def replica(redis_url: str) -> AsyncIterator[Engine]:
-    async with engine(redis_url) as one:
-        yield one
-
-
 def due(one: Engine, held: Held) -> None:
     """Turn the clock to half a minute before the session's tokens end."""
     tokens = held.session.tokens
     ends = [end for end in (tokens.access_expires_at, tokens.refresh_expires_at) if end is not None]
     one.clock.at = min(ends) - 30
-
-
-def alive(one: Engine, session: Session) -> bool:
-    world = one.upstream.world
-    return world.alive(world.access[session.tokens.access.reveal()])
 
 
 def refuse(one: Engine) -> None:
@@ -103,7 +89,7 @@ async def test_force_takes_another_requests_renewal_for_its_own(replica: Engine)
 
 async def test_the_active_company_is_sent_again_with_every_renewal(replica: Engine) -> None:
     held = await replica.customer()
-    visit = await _visit(replica, held)
+    visit = await visiting(replica, held, safe=True)
     await replica.manager.switch_legal_entity(visit, "LE-100")
     assert visit.held is not None
     renewed = await replica.renewer.fresh(visit.held, force=True)
@@ -138,14 +124,9 @@ async def test_replicas_share_one_renewal(redis_url: str) -> None:
 async def test_a_leaving_client_does_not_cancel_the_renewal(replica: Engine) -> None:
     held = await replica.customer()
     due(replica, held)
-    with replica.upstream.holding(CUSTOMERS) as gate:
-        leaving = asyncio.create_task(replica.renewer.fresh(held))
-        await until(lambda: replica.upstream.held)
-        leaving.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await leaving
-        gate.set()
-        await replica.tasks.drain()
+    async with replica.upstream.delaying(CUSTOMERS, replica.renewer.fresh(held)) as leaving:
+        await leave(leaving)
+    await replica.tasks.drain()
     assert (await replica.stored(held)).generation == 2
 
 
@@ -254,13 +235,10 @@ async def test_a_renewal_that_lost_to_an_end_revokes_what_it_got(
 ) -> None:
     held = await replica.customer()
     before = set(replica.upstream.world.access)
-    with replica.upstream.holding(CUSTOMERS) as gate:
-        late = asyncio.create_task(replica.renewer.fresh(held, force=True))
-        await until(lambda: replica.upstream.held)
+    async with replica.upstream.delaying(CUSTOMERS, replica.renewer.fresh(held, force=True)) as late:
         assert await replica.store.retire(held.ticket, reason)
-        gate.set()
-        with pytest.raises(error):
-            await late
+    with pytest.raises(error):
+        await late
     world = replica.upstream.world
     got = [token for value, token in world.access.items() if value not in before and token.kind == "customer"]
     assert len(got) == 1
@@ -272,20 +250,17 @@ async def test_tokens_that_could_not_be_stored_are_used_at_the_next_try(redis_ur
     async with relaying(redis_url) as relay, engine(relay.url) as one:
         held = await one.customer()
         before = set(one.upstream.world.access)
-        with one.upstream.holding(CUSTOMERS) as gate:
-            renewing = asyncio.create_task(one.renewer.fresh(held, force=True))
-            await until(lambda: one.upstream.held)
+        async with one.upstream.delaying(CUSTOMERS, one.renewer.fresh(held, force=True)) as renewing:
             relay.deaf = True
-            gate.set()
-            with pytest.raises(StoreUnavailable):
-                await renewing
+        with pytest.raises(StoreUnavailable):
+            await renewing
         relay.deaf = False
         await one.unlock(held)
         assert (await one.stored(held)).generation == 1
         renewed = await one.renewer.fresh(held, force=True)
         assert renewed.session == await one.stored(held)
         assert renewed.session.tokens.access.reveal() not in before
-        assert alive(one, renewed.session)
+        assert access_alive(one, renewed.session)
         assert len(one.upstream.calls(CUSTOMERS)) == 1
 
 
@@ -293,17 +268,9 @@ async def test_a_write_whose_answer_was_lost_ends_no_session(redis_url: str) -> 
     """Redis took the new tokens; only its answers got lost, to the first command and to its retry."""
     async with relaying(redis_url) as relay, engine(relay.url) as one:
         held = await one.customer()
-        with one.upstream.holding(CUSTOMERS) as gate:
-            renewing = asyncio.create_task(one.renewer.fresh(held, force=True))
-            await until(lambda: one.upstream.held)
+        async with one.upstream.delaying(CUSTOMERS, one.renewer.fresh(held, force=True)) as renewing:
             relay.mute = 2
-            gate.set()
-            renewed = await renewing
+        renewed = await renewing
         assert renewed.session.tokens == (await one.stored(held)).tokens
-        assert alive(one, renewed.session)
+        assert access_alive(one, renewed.session)
         assert not one.upstream.calls("/logout")
-
-
-async def _visit(one: Engine, held: Held) -> Visit:
-    presented = Presented(held.session.carrier, held.ticket)
-    return await one.manager.visit(presented, client="", user_agent=None, safe=True)

@@ -24,7 +24,7 @@ from bff.sessions.signon import SignOn
 from bff.sessions.store import SessionStore, Tombstone
 from bff.sessions.visits import Visit
 from tests.unit.composed import Composed, a_visit, composed
-from tests.unit.support import TENANT, until
+from tests.unit.support import TENANT, leave
 
 pytestmark = pytest.mark.anyio
 ADA, PASSWORD = "ada@example.com", Secret("correct-horse-battery")
@@ -159,13 +159,10 @@ async def test_a_logout_that_overtakes_a_login_wins_and_its_tokens_are_revoked(r
         visit = await a_guest(one)
         assert visit.held is not None
         ticket = visit.held.ticket
-        with one.upstream.holding("/login") as gate:
-            login = asyncio.ensure_future(one.sign_on.login(visit, ADA, PASSWORD))
-            await until(lambda: one.upstream.held)
+        async with one.upstream.delaying("/login", one.sign_on.login(visit, ADA, PASSWORD)) as login:
             await one.manager.end(ticket, a_visit())
-            gate.set()
-            with pytest.raises(NoSession):
-                await login
+        with pytest.raises(NoSession):
+            await login
         customers = [token for token in one.upstream.world.access.values() if token.kind == "customer"]
         assert len(customers) == 1
         assert not one.upstream.world.alive(customers[0])
@@ -193,14 +190,9 @@ async def test_a_store_that_fails_after_the_login_leaves_no_tokens_alive(
 async def test_a_client_that_leaves_does_not_stop_its_login(redis_url: str) -> None:
     async with composed(redis_url) as one:
         visit = await a_guest(one)
-        with one.upstream.holding("/login") as gate:
-            login = asyncio.ensure_future(one.sign_on.login(visit, ADA, PASSWORD))
-            await until(lambda: one.upstream.held)
-            login.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await login
-            gate.set()
-            await one.tasks.drain()
+        async with one.upstream.delaying("/login", one.sign_on.login(visit, ADA, PASSWORD)) as leaving:
+            await leave(leaving)
+        await one.tasks.drain()
         assert visit.held is not None
         found = await one.store.load(visit.held.ticket)
         assert isinstance(found, Session)
