@@ -35,6 +35,12 @@ SESSIONS: Final = Counter("bff_sessions", "Sessions begun and ended", ["kind", "
 CART_MERGES: Final = Counter(
     "bff_cart_merges", "Guest carts at login by what came of them", ["outcome"], registry=REGISTRY
 )
+ANSWERS_WITHHELD: Final = Counter(
+    "bff_answers_withheld",
+    "Emporix' answers that did not pass, by why not",
+    ["kind"],
+    registry=REGISTRY,
+)
 LIMITS_OPEN: Final = Counter(
     "bff_limits_open", "Rate limits that let through because their store did not answer", registry=REGISTRY
 )

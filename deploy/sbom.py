@@ -21,6 +21,8 @@ Json: TypeAlias = dict[str, Any]
 LICENCES = {
     "anyio": "MIT",
     "async-timeout": "Apache-2.0",
+    "backports-zstd": "PSF-2.0",
+    "brotli": "MIT",
     "cffi": "MIT-0",
     "click": "BSD-3-Clause",
     "cryptography": "Apache-2.0 OR BSD-3-Clause",

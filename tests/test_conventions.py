@@ -21,7 +21,6 @@ TESTED_BY = {
     "app": "integration/test_main_path.py",
     "parsing": "unit/test_settings.py",
     "problems": "unit/test_cors.py",
-    "proxy/forwarder": "integration/test_api_forwarding.py",
     "proxy/route_file": "unit/test_routes.py",
     "proxy/upstream": "integration/test_api_failures.py",
     "sessions/store": "contract/test_session_store.py",

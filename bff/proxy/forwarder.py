@@ -1,26 +1,34 @@
 """Sends a matched request upstream with a token, and streams the answer back.
 
 The forwarder asks for a token and never sees a refresh token. An upstream 401 is met with one renewal and, where
-the body can be sent again and the route allows it, one replay.
+the body can be sent again and the route allows it, one replay. What could be a token answer is searched before
+anything of it is sent; the rest streams.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from starlette.types import Receive, Send
 
-from bff.errors import BffError, ReauthenticationRequired
+from bff.errors import (
+    BadUpstreamAnswer,
+    BffError,
+    ReauthenticationRequired,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
 from bff.proxy.body import REPLAYABLE_BYTES, ClientLeft, RequestBody
 from bff.proxy.headers import request_headers, response_headers
 from bff.proxy.paths import UpstreamPath, replace_owner
 from bff.proxy.routes import Route
+from bff.proxy.scan import LIMIT, found, searchable
 from bff.proxy.upstream import Header, UpstreamAnswer, UpstreamClient
 from bff.secret import Secret
 from bff.sessions.models import Grant
-from bff.telemetry import event, request_id
+from bff.telemetry import ANSWERS_WITHHELD, event, request_id
 
 _BODYLESS: Final = frozenset({204, 304})
 _log = logging.getLogger(__name__)
@@ -92,34 +100,38 @@ class Forwarder:
         """Send the call on and its answer back; return the answer's status.
 
         Raises:
-            BffError: before anything of an answer was sent.
+            BadUpstreamAnswer: the answer has a token in it; like all others, before anything of it was sent.
+            BffError: what else keeps it from being sent.
         """
         body = RequestBody(call.headers, receive, self._max_body_bytes)
         try:
-            answer = await self._opened(call, authority, body)
+            answer, grant = await self._opened(call, authority, body)
         except ClientLeft:
             return 499
         try:
             extra = await authority.answered(answer.status)
-            await self._respond(call, answer, extra, body, send)
+            await self._respond(call, answer, grant, extra, body, send)
         finally:
             await answer.aclose()
         return answer.status
 
-    async def _opened(self, call: Call, authority: Authority, body: RequestBody) -> UpstreamAnswer:
+    async def _opened(
+        self, call: Call, authority: Authority, body: RequestBody
+    ) -> tuple[UpstreamAnswer, Grant]:
+        """Return the answer, and with what the request was sent that it answers."""
         grant = await authority.grant()
         answer = await self._open(call, grant, body)
         if answer.status != 401 or call.route.once:
-            return answer
+            return answer, grant
         try:
             renewed = await authority.renewed(grant)
         except BaseException:
             await answer.aclose()
             raise
         if not body.replayable:
-            return answer
+            return answer, grant
         await answer.aclose()
-        return await self._open(call, renewed, body)
+        return await self._open(call, renewed, body), renewed
 
     async def _open(self, call: Call, grant: Grant, body: RequestBody) -> UpstreamAnswer:
         target, query = call.path.target, call.query
@@ -158,42 +170,123 @@ class Forwarder:
         return own
 
     async def _respond(
-        self, call: Call, answer: UpstreamAnswer, extra: list[Header], body: RequestBody, send: Send
+        self,
+        call: Call,
+        answer: UpstreamAnswer,
+        grant: Grant,
+        extra: list[Header],
+        body: RequestBody,
+        send: Send,
     ) -> None:
         headers = response_headers(
             answer.headers, upstream_origin=self._upstream_origin, browser_cache=call.route.browser_cache
         )
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers + extra})
-        if call.method == "HEAD" or answer.status in _BODYLESS:
-            await send({"type": "http.response.body", "body": b""})
-            return
-        if _length(headers) <= REPLAYABLE_BYTES:
-            await self._pump(call, answer, send)
-            return
-        await self._pump_while_listening(call, answer, body, send)
+        bodyless = call.method == "HEAD" or answer.status in _BODYLESS
 
-    async def _pump_while_listening(
-        self, call: Call, answer: UpstreamAnswer, body: RequestBody, send: Send
-    ) -> None:
-        """Stop reading a long or endless answer when nobody listens any more."""
-        pump = asyncio.ensure_future(self._pump(call, answer, send))
-        listener = asyncio.ensure_future(body.left())
-        try:
-            await asyncio.wait({pump, listener}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            listener.cancel()
-            pump.cancel()
-            await asyncio.gather(pump, listener, return_exceptions=True)
+        async def deliver() -> None:
+            chunks = answer.chunks()
+            if bodyless or not searchable(headers):
+                _search(call, answer.status, headers, b"", grant)
+            else:
+                parts = _at_once(chunks) if _length(headers) <= LIMIT else chunks
+                chunks = await _begun(_searched(call, answer.status, headers, grant, parts))
+            await send({"type": "http.response.start", "status": answer.status, "headers": headers + extra})
+            if bodyless:
+                await send({"type": "http.response.body", "body": b""})
+            else:
+                await _pump(call, chunks, send)
 
-    async def _pump(self, call: Call, answer: UpstreamAnswer, send: Send) -> None:
-        try:
-            async for chunk in answer.chunks():
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        except BffError as broken:
-            # The head is out: leaving the body unfinished is the only way left to say that it broke.
-            event(_log, "upstream_broke_off", level=logging.WARNING, route=call.route.name, code=broken.code)
-            return
-        await send({"type": "http.response.body", "body": b""})
+        if bodyless or _length(headers) <= REPLAYABLE_BYTES:
+            await deliver()
+        else:
+            await _while_listening(deliver(), body)
+
+
+async def _at_once(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield a small body in one piece, or as much of it as there is where it breaks off."""
+    parts: list[bytes] = []
+    broken: BffError | None = None
+    try:
+        async for chunk in chunks:
+            parts.append(chunk)  # noqa: PERF401 - what came before it broke is wanted too
+    except BffError as error:
+        broken = error
+    yield b"".join(parts)
+    if broken is not None:
+        raise broken
+
+
+async def _searched(
+    call: Call, status: int, headers: list[Header], grant: Grant, chunks: AsyncIterator[bytes]
+) -> AsyncIterator[bytes]:
+    """Yield what may leave: each chunk is judged together with all that came before it."""
+    seen = b""
+    async for chunk in chunks:
+        if len(seen) < LIMIT:
+            seen += chunk
+            _search(call, status, headers, seen, grant)
+        yield chunk
+
+
+async def _begun(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Wait for the first chunk, which may be withheld; return all of them.
+
+    Raises:
+        BadUpstreamAnswer: it has a token in it. What breaks off otherwise breaks off after the head, as it came.
+    """
+    first, broken = b"", None
+    try:
+        first = await anext(chunks, b"")
+    except (UpstreamUnavailable, UpstreamTimeout) as error:
+        broken = error
+
+    async def all_of_them() -> AsyncIterator[bytes]:
+        if broken is not None:
+            raise broken
+        yield first
+        async for chunk in chunks:
+            yield chunk
+
+    return all_of_them()
+
+
+def _search(call: Call, status: int, headers: list[Header], body: bytes, grant: Grant) -> None:
+    """Refuse to pass on what has a token in it."""
+    finding = found(headers, body, _own_tokens(grant))
+    if finding is None:
+        return
+    ANSWERS_WITHHELD.labels(finding).inc()
+    event(_log, "answer_withheld", level=logging.ERROR, route=call.route.name, status=status, reason=finding)
+    raise BadUpstreamAnswer("Emporix' answer to this has a token in it, or can not be searched for one")
+
+
+def _own_tokens(grant: Grant) -> Iterator[bytes]:
+    return (token.reveal().encode() for token in (grant.access, grant.saas) if token is not None)
+
+
+async def _while_listening(delivery: Coroutine[None, None, None], body: RequestBody) -> None:
+    """Stop reading a long or endless answer when nobody listens any more."""
+    deliver = asyncio.ensure_future(delivery)
+    listener = asyncio.ensure_future(body.left())
+    try:
+        await asyncio.wait({deliver, listener}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        listener.cancel()
+        deliver.cancel()
+        await asyncio.gather(deliver, listener, return_exceptions=True)
+    if not deliver.cancelled():
+        deliver.result()
+
+
+async def _pump(call: Call, chunks: AsyncIterator[bytes], send: Send) -> None:
+    try:
+        async for chunk in chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    except BffError as broken:
+        # The head is out: leaving the body unfinished is the only way left to say that it broke.
+        event(_log, "upstream_broke_off", level=logging.WARNING, route=call.route.name, code=broken.code)
+        return
+    await send({"type": "http.response.body", "body": b""})
 
 
 def _length(headers: list[Header]) -> float:

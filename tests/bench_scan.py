@@ -1,0 +1,114 @@
+"""What the token scan costs: microseconds of one answer in process, and whole requests with the scan and without.
+
+`python -m tests.bench_scan`. Both proxies answer in turn, in front of the same upstream and Redis; only the ratio of
+the two means anything elsewhere.
+"""
+
+import argparse
+import gzip
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import timeit
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import brotli
+import httpx2
+
+from bff.embedded import EmbeddedRedis
+from bff.proxy.scan import found, searchable
+from tests.bench import PATH, child, report
+from tests.live import TENANT, LiveProxy, free_port, new_key
+
+# `bff serve` with the scan taken out, and nothing else.
+OFF = """
+import sys
+import bff.proxy.forwarder as forwarder
+forwarder.searchable = lambda headers: False
+forwarder.found = lambda headers, body, own: None
+from bff.__main__ import main
+sys.exit(main())
+"""
+OWN = (b"aB3dE6gH9jK2mN5pQ8sT1vW4yZ7b", b"eyJhbGciOiJIUzI1NiJ9." + b"x" * 180)
+HEADERS = [
+    *((b"content-type", b"application/json"), (b"content-length", b"2000"), (b"etag", b'"abc"')),
+    *((b"x-total-count", b"7"), (b"content-language", b"en"), (b"cache-control", b"private, no-store")),
+]
+
+
+def microseconds(items: int) -> None:
+    """Print what one answer with so many products costs, plain and packed."""
+    body = json.dumps(
+        [{"id": f"product-{n}", "name": "Morgengruß", "text": 'A "fine"\u00e9 cup / 2'} for n in range(items)]
+    ).encode()
+    zipped, packed = gzip.compress(body), brotli.compress(body)
+    costs = {
+        "to search or not": lambda: searchable(HEADERS),
+        "plain": lambda: found(HEADERS, body, OWN),
+        "gzip": lambda: found([*HEADERS, (b"content-encoding", b"gzip")], zipped, OWN),
+        "br": lambda: found([*HEADERS, (b"content-encoding", b"br")], packed, OWN),
+        "a parse": lambda: json.loads(body),
+    }
+    found_out = {name: min(timeit.repeat(cost, number=1000, repeat=5)) * 1000 for name, cost in costs.items()}
+    told = "  ".join(f"{name} {cost:.1f}" for name, cost in found_out.items())
+    sys.stdout.write(f"{len(body):6} bytes, {len(zipped):5} as gzip, microseconds: {told}\n")
+
+
+@contextmanager
+def unscanned(environ: Mapping[str, str]) -> Iterator[str]:
+    """Run the proxy without its scan and yield its address."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    whole = {**os.environ, **environ, "BFF_PUBLIC_ORIGIN": url}
+    process = subprocess.Popen(
+        [sys.executable, "-c", OFF, "serve", "--port", str(port)], env=whole, stderr=subprocess.DEVNULL
+    )
+    try:
+        for _ in range(200):
+            try:
+                httpx2.get(url + "/livez", trust_env=False)
+                break
+            except httpx2.TransportError:
+                time.sleep(0.05)
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench_scan", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--connections", type=int, default=32)
+    options = parser.parse_args()
+    for items in (3, 28, 200):
+        microseconds(items)
+    with ExitStack() as ending:
+        folder = Path(ending.enter_context(tempfile.TemporaryDirectory()))
+        redis = ending.enter_context(EmbeddedRedis.start(folder / "redis"))
+        source = ending.enter_context(child("upstream"))
+        plain = ending.enter_context(child("naive", source, redis.url))
+        environ = {
+            "BFF_TENANT": TENANT, "BFF_CLIENT_ID": "bench", "BFF_UPSTREAM_URL": source, "BFF_KEYS": new_key(),
+            "BFF_REDIS_URL": redis.url, "BFF_DRAIN_SECONDS": "0",
+        }  # fmt: skip
+        scanned = ending.enter_context(LiveProxy(environ))
+        without = ending.enter_context(unscanned(environ))
+        asked = {"X-CSRF": "1", "Accept-Encoding": "gzip, deflate, br"}
+        runs: dict[str, tuple[str, str, dict[str, str]]] = {
+            "plain Starlette proxy": (plain, f"/api{PATH}", {}),
+            "with the scan": (scanned.url, f"/api{PATH}", asked),
+            "without": (without, f"/api{PATH}", asked),
+        }
+        report(runs, options)
+
+
+if __name__ == "__main__":
+    main()

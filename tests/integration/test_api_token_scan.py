@@ -1,0 +1,206 @@
+"""No answer of upstream's that has a token in it passes."""
+
+import json
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.integration.visitors import CARTS, PRODUCTS, customer, fault, problem
+from tests.integration.wire import (
+    CART_ECHO,
+    Answer,
+    Incoming,
+    Upstream,
+    chunked,
+    dial,
+    head,
+    reply,
+    send,
+)
+from tests.live import ADA, TENANT, LiveProxy, Sandbox, environment, free_port
+from tests.packing import PACKINGS
+
+JSON = "Content-Type: application/json"
+LEAK = "9fLeaKedTokenOfSomebodyElse2"
+# What each token call of upstream answers, and what an operator would see who opened its path.
+TOKEN_ANSWERS = {
+    "login": {"access_token": LEAK, "saas_token": LEAK, "expires_in": 2591999, "refresh_token": LEAK},
+    "deprecated names": {"accessToken": LEAK, "saasToken": LEAK, "refreshToken": LEAK},
+    "anonymous login": {"token_type": "Bearer", "access_token": LEAK, "sessionId": "x"},
+    "refresh": {"refresh_token": LEAK, "refresh_token_expires_in": 86390},
+    "exchange": {"subject_access_token": LEAK, "expires_in": 14399},
+    "social login": {"social_id_token": LEAK, "expires_in": "3599"},
+    "wrapped": {"items": [{"session": {"saas_token": LEAK}}]},
+}
+
+
+@pytest.fixture(scope="module")
+def metered(upstream: Upstream, sandbox_process: Sandbox, redis_url: str) -> Iterator[tuple[LiveProxy, str]]:
+    """A proxy in front of the scripted upstream, and where its metrics are."""
+    admin = str(free_port())
+    environ = environment(sandbox_process, redis_url, BFF_UPSTREAM_URL=upstream.url, BFF_ADMIN_PORT=admin)
+    with LiveProxy(environ) as proxy:
+        yield proxy, f"http://127.0.0.1:{admin}/metrics"
+
+
+def withheld(answer: Answer) -> bool:
+    """Say whether an answer is the refusal, and has nothing of upstream's in it."""
+    if answer.all("content-type") != ["application/problem+json"]:
+        return False
+    assert (answer.status, answer.json()["code"]) == (502, "bad_upstream_answer")
+    whole = answer.body.decode() + repr(answer.fields)
+    assert not any(word in whole for word in (LEAK, "access_token", "aaaaaaaa", "upstreams-own"))
+    return True
+
+
+@pytest.mark.parametrize("status", ["200 OK", "201 Created", "404 Not Found", "500 Oh"])
+@pytest.mark.parametrize("says", TOKEN_ANSWERS.values(), ids=TOKEN_ANSWERS)
+def test_an_answer_with_tokens_is_withheld(
+    wired: LiveProxy, upstream: Upstream, says: object, status: str
+) -> None:
+    upstream.answers(reply(status, JSON, "X-From: upstreams-own", body=json.dumps(says).encode()))
+    assert withheld(send(wired, "GET", PRODUCTS))
+    assert len(upstream.seen) == 1
+
+
+@pytest.mark.parametrize("coding", ["identity", *PACKINGS])
+@pytest.mark.parametrize("announced", [True, False], ids=["announced", "chunked"])
+def test_no_framing_or_packing_lets_a_token_pass(
+    wired: LiveProxy, upstream: Upstream, coding: str, *, announced: bool
+) -> None:
+    body = PACKINGS.get(coding, bytes)(json.dumps({"id": "x" * 900, "idToken": LEAK}).encode())
+    fields = [JSON, f"Content-Encoding: {coding}"]
+    if announced:
+        upstream.answers(reply("200 OK", *fields, body=body))
+    else:
+        upstream.answers(reply("200 OK", *fields, "Transfer-Encoding: chunked", length=False) + chunked(body))
+    assert withheld(send(wired, "GET", PRODUCTS, "Accept-Encoding: gzip, deflate, br, zstd"))
+
+
+def test_an_answer_that_comes_to_a_token_when_it_has_begun_ends_before_it(
+    wired: LiveProxy, upstream: Upstream
+) -> None:
+    body = json.dumps({"id": "x" * 900, "idToken": LEAK, "z": 1}).encode()
+    parts = chunked(*(body[at : at + 7] for at in range(0, len(body), 7)))
+    upstream.answers(reply("200 OK", JSON, "Transfer-Encoding: chunked", length=False) + parts)
+    with dial(wired) as connection:
+        connection.sendall(head(wired, f"GET {PRODUCTS} HTTP/1.1"))
+        got = b""
+        while more := connection.recv(65_536):
+            got += more
+    assert got.startswith(b"HTTP/1.1 200")
+    assert b'{"id"' in got
+    assert LEAK[:7].encode() not in got
+    assert not got.endswith(b"0\r\n\r\n")
+
+
+def test_it_is_logged_once_and_counted_without_a_value(
+    metered: tuple[LiveProxy, str], upstream: Upstream
+) -> None:
+    proxy, metrics = metered
+    upstream.answers(reply("203 Odd", JSON, body=json.dumps({"accessToken": LEAK}).encode()))
+    assert withheld(send(proxy, "GET", f"{PRODUCTS}?q=secret-words"))
+    (line,) = [line for line in proxy.log_lines() if line["event"] == "answer_withheld"]
+    said = {name: line[name] for name in ("level", "route", "status", "reason")}
+    assert said == {
+        "level": "error", "route": "GET /product/{tenant}/products", "status": 203, "reason": "member",
+    }  # fmt: skip
+    assert set(line) == set(said) | {"time", "logger", "event", "requestId"}
+    assert not re.search("accessToken|secret-words", proxy.log)
+    assert LEAK not in proxy.log
+    text = httpx2.get(metrics, trust_env=False).text
+    assert 'bff_answers_withheld_total{kind="member"} 1.0' in text
+    assert LEAK not in text
+
+
+def test_a_route_file_that_opens_a_token_service_lets_no_token_out(
+    sandbox: Sandbox, redis_url: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "routes.toml"
+    file.write_text('[routes]\n"POST /idp/token" = "public"\n')
+    before = sandbox.secrets()
+    with (
+        LiveProxy(environment(sandbox, redis_url, BFF_ROUTES_FILE=str(file))) as proxy,
+        proxy.browser() as browser,
+    ):
+        answer = browser.post("/api/idp/token", json={"email": ADA["email"]})
+        new = sandbox.secrets() - before
+        assert len(new) >= 2, "the proxy's own, and what was asked for"
+        assert not any(token in answer.text + str(answer.headers) + proxy.log for token in new)
+        problem(answer, 502, "bad_upstream_answer")
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/html", "text/plain", "application/problem+json"])
+def test_an_echo_of_what_was_sent_is_withheld(wired: LiveProxy, upstream: Upstream, kind: str) -> None:
+    def script(connection: socket.socket, incoming: Incoming) -> None:
+        (bearer,) = incoming.all(b"authorization")
+        body = b'{"youSent": ["' + bearer + b'"]}'
+        connection.sendall(reply("500 Oh", f"Content-Type: {kind}", body=body))
+
+    upstream.script = script
+    assert withheld(send(wired, "GET", PRODUCTS))
+
+
+def test_a_customers_own_tokens_are_withheld_under_any_name(proxy: LiveProxy, sandbox: Sandbox) -> None:
+    """The test knows all tokens and not whose they are, so each is echoed by itself; exactly two are Ada's."""
+    others = sandbox.secrets()
+    statuses = []
+    with customer(proxy) as browser:
+        for token in sorted(sandbox.secrets() - others):
+            fault(sandbox, f"GET {CART_ECHO}", "error", times=1, status=200, body={"note": f"a {token}."})
+            answer = browser.get(f"/api{CART_ECHO}")
+            statuses.append(answer.status_code)
+            assert (token in answer.text) is (answer.status_code == 200)
+        assert browser.get("/auth/session").json()["kind"] == "customer"
+    assert statuses.count(502) == 2, "the access token and the saas token"
+
+
+@pytest.mark.parametrize(
+    "field",
+    [f"Location: https://shop.example/#state=x&access%5Ftoken={LEAK}", f"X-Access-Token: {LEAK}"],
+)
+@pytest.mark.parametrize(
+    ("method", "status"),
+    [("GET", "302 Found"), ("HEAD", "200 OK"), ("GET", "204 Nothing"), ("GET", "304 Same")],
+)
+def test_a_token_in_the_head_is_withheld(
+    wired: LiveProxy, upstream: Upstream, method: str, status: str, field: str
+) -> None:
+    upstream.answers(reply(status, field, length=status[:3] not in {"204", "304"}))
+    answer = send(wired, method, PRODUCTS)
+    assert answer.status == 502
+    assert LEAK not in repr(answer)
+
+
+@pytest.mark.parametrize(("coding", "body"), [("compress", b"{}"), ("gzip", b"{}"), ("dcb", b"{}")])
+def test_an_answer_that_can_not_be_searched_is_withheld(
+    wired: LiveProxy, upstream: Upstream, coding: str, body: bytes
+) -> None:
+    upstream.answers(reply("200 OK", JSON, f"Content-Encoding: {coding}", body=body))
+    assert withheld(send(wired, "GET", PRODUCTS))
+
+
+def test_a_guest_that_was_begun_for_a_withheld_answer_is_kept(proxy: LiveProxy, sandbox: Sandbox) -> None:
+    fault(sandbox, f"GET /cart/{TENANT}/carts", "error", times=1, status=200, body={"saasToken": LEAK})
+    with proxy.browser() as browser:
+        problem(browser.get(CARTS, params={"siteCode": "main"}), 502, "bad_upstream_answer")
+        view = browser.get("/auth/session").json()
+        assert view["kind"] == "anonymous"
+        assert browser.get(CARTS, params={"siteCode": "main", "create": "true"}).status_code == 200
+        assert browser.get("/auth/session").json()["version"] == view["version"]
+
+
+def test_nothing_of_an_answer_is_sent_before_it_was_searched(wired: LiveProxy, upstream: Upstream) -> None:
+    body = b'{"id": 1, "access_token": "' + LEAK.encode() + b'"}'
+
+    def script(connection: socket.socket, _incoming: Incoming) -> None:
+        connection.sendall(reply("200 OK", JSON, f"Content-Length: {len(body)}", length=False))
+        for at in range(len(body)):
+            connection.sendall(body[at : at + 1])
+
+    upstream.script = script
+    assert withheld(send(wired, "GET", PRODUCTS))

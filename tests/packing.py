@@ -1,0 +1,35 @@
+"""How bodies are packed on their way: each content coding as HTTP names it, and what packs into it."""
+
+import gzip
+import sys
+import zlib
+from collections.abc import Callable
+from typing import Final
+
+import brotli
+
+if sys.version_info >= (3, 14):
+    from compression.zstd import CompressionParameter, ZstdCompressor, compress
+else:
+    from backports.zstd import CompressionParameter, ZstdCompressor, compress
+
+Pack = Callable[[bytes], bytes]
+
+
+def _brotli(body: bytes) -> bytes:
+    packed: bytes = brotli.compress(body)
+    return packed
+
+
+PACKINGS: Final[dict[str, Pack]] = {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "br": _brotli,
+    "zstd": compress,
+}
+
+
+def greedy_zstd(body: bytes) -> bytes:
+    """Pack into a frame that wants 16 MB of its reader, which is more than HTTP allows (RFC 9659)."""
+    packer = ZstdCompressor(options={CompressionParameter.window_log: 24})
+    return packer.compress(body, mode=ZstdCompressor.FLUSH_BLOCK)
