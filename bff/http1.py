@@ -85,7 +85,7 @@ class Http1Connection(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         self._measure(name, value)
         if self._phase is Phase.HEAD:  # a trailer is no header field (RFC 9110 §6.5.1)
-            super().on_header(name, value)
+            super().on_header(name, value.rstrip(b" \t"))  # RFC 9112 §5: the parser takes off what is before
 
     def on_headers_complete(self) -> None:
         """Let a `#` of the target reach the application in its path, where it is refused.

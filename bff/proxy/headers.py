@@ -6,7 +6,7 @@ both spellings. Judgements are cached by name, which makes the usual field cost 
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
@@ -38,6 +38,7 @@ _RESPONSE_PREFIXES: Final = (
     *(b"proxy-", b"x-session-", b"access-control-", b"cross-origin-", b"content-security-policy"),
     *(b"public-key-pins", b"surrogate-", b"cdn-cache-control", b"cloudflare-cdn-cache-control"),
 )
+_LONGEST_KEPT: Final = 64
 _FRAMING: Final = b"content-length"  # nobody's Connection field may take it away, and it has no twin
 _LOCATIONS: Final = frozenset({b"location", b"content-location"})
 
@@ -91,17 +92,23 @@ def response_headers(
     return answer
 
 
-@lru_cache(maxsize=1024)
+def _remembered(judge: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+    """Keep judgements by name, but of no name that is there to fill the memory."""
+    known = lru_cache(maxsize=1024)(judge)
+    return lambda name: known(name) if len(name) <= _LONGEST_KEPT else judge(name)
+
+
+@_remembered
 def _canonical(name: bytes) -> bytes:
     return name.strip().lower().replace(b"_", b"-")
 
 
-@lru_cache(maxsize=1024)
+@_remembered
 def _request_key(name: bytes) -> bytes:
     return _key(name, _REQUEST_NAMES, _REQUEST_PREFIXES)
 
 
-@lru_cache(maxsize=1024)
+@_remembered
 def _response_key(name: bytes) -> bytes:
     return _key(name, _RESPONSE_NAMES, _RESPONSE_PREFIXES)
 

@@ -207,6 +207,7 @@ class SessionManager:
         Raises:
             LoginRequired: nobody is logged in.
             Forbidden: upstream refused this company to this customer.
+            SessionExpired: upstream refuses any renewal.
             ReauthenticationRequired: the refresh token has ended.
         """
         session = await self.customer(visit)
@@ -214,7 +215,10 @@ class SessionManager:
             raise ReauthenticationRequired
         try:
             return await self._tasks.finish(self._switch(visit, legal_entity_id))
-        except Refused:
+        except Refused as refused:
+            if refused.status in {400, 401}:
+                # The company or the refresh token: nobody documents which answer means what, a plain renewal tells.
+                await self.fresh(visit, force=True)
             raise Forbidden("this company is not one of the customer's") from None
 
     async def validate(self, visit: Visit) -> Validation:

@@ -318,6 +318,18 @@ async def test_an_answer_under_way_is_ended_before_what_follows_it_ends_the_conn
     assert answer.endswith(b"}")
 
 
+@pytest.mark.parametrize("blanks", [b"", b" ", b"\t", b" \t  "])
+async def test_blanks_around_a_value_are_no_part_of_it(blanks: bytes) -> None:
+    async def telling(scope: Scope, receive: Receive, send: Send) -> None:
+        await JSONResponse([value.decode() for _, value in scope["headers"]])(scope, receive, send)
+
+    async with serving(telling) as client:
+        client.send(
+            b"GET / HTTP/1.1\r\nhost: x\r\na:", blanks, b"b \tc", blanks, b"\r\nd:", blanks, b"\r\n\r\n"
+        )
+        assert (await client.answer()).endswith(b'["x","b \\tc",""]')
+
+
 async def test_a_trailer_is_no_header_field() -> None:
     async with serving(Application()) as client:
         client.send(POST, b"transfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx-csrf: 1\r\n\r\n")
