@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 QUIETLY := --quiet --disable-pip-version-check --no-warn-script-location
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check audit sbom format bench lock clean
+.PHONY: help demo test check audit sbom format bench fuzz lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort

@@ -5,14 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from bff.embedded import EmbeddedRedis, locate_server
+from tests.fuzz import profiles
 from tests.live import TENANT, LiveProxy, Sandbox, environment
 
-# No test measures time, so none has a deadline; what CI finds can be found again.
-settings.register_profile("bff", deadline=None, derandomize="CI" in os.environ)
-settings.load_profile("bff")
+profiles.load()
 
 
 def pytest_report_header() -> str:
