@@ -177,7 +177,10 @@ class Http1Connection(HttpToolsProtocol):
         self._wait(Phase.ENDING, self.linger_seconds)
         self.flow.resume_reading()
         self.transport.write(self._rendered(error))
-        self.transport.write_eof()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:  # TLS has no such half
+            self.transport.close()
 
     def _rendered(self, error: BffError) -> bytes:
         name = secrets.token_hex(16)

@@ -86,7 +86,7 @@ async def deployed(redis_url: str, mutation: Mutation, tls: Path) -> AsyncIterat
     async with AsyncExitStack() as ending:
         upstream = await ending.enter_async_context(serving(create_sandbox()))
         certified = {"ssl_certfile": str(tls), "ssl_keyfile": str(tls)} if mutation.secure else {}
-        port = await ending.enter_async_context(serving(front, **certified))
+        port = await ending.enter_async_context(serving(front, secure=mutation.secure, **certified))
         target = Target("https" if mutation.secure else "http", "127.0.0.1", port)
         environ = _environment(target, f"http://127.0.0.1:{upstream}", redis_url) | mutation.settings
         proxy = Proxy(load_settings(environ))

@@ -66,7 +66,7 @@ def test_another_server_fails_and_gets_1(sandbox: Sandbox) -> None:
     done = _run(sandbox.url)
     assert done.returncode == 1, done.stdout
     failed = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("fail")}
-    assert {"csrf-get", "error-404", "health-live", "field-nosniff", "cookie-httponly"} <= failed
+    assert {"csrf-get", "error-404", "health-live", "field-auth-no-store", "cookie-httponly"} <= failed
 
 
 @pytest.mark.parametrize(
