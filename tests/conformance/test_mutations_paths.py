@@ -8,9 +8,9 @@ import pytest
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from bff.http1 import Http1Connection
 from bff.proxy import paths
 from bff.proxy.paths import UpstreamPath
-from bff.http1 import Http1Connection
 from tests.conformance.deployed import Mutation, answering, assert_caught, moved, rescoped
 
 
