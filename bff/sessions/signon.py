@@ -100,10 +100,8 @@ class SignOn:
         async def create(bearer: Secret) -> str:
             return await self._emporix.signup(bearer, body)
 
-        if visit.session is not None and visit.session.kind is SessionKind.CUSTOMER:
-            ask = create((await self._manager.shared_grant()).access)
-        else:
-            ask = self._with_guest(visit, create)
+        customer = visit.session is not None and visit.session.kind is SessionKind.CUSTOMER
+        ask = self._with_shared(create) if customer else self._with_guest(visit, create)
         try:
             return await self._tasks.finish(ask)
         except Refused as refused:
@@ -192,6 +190,16 @@ class SignOn:
                 raise
         renewed = await self._manager.fresh(visit, force=True) or session
         return await ask(renewed.tokens.access)
+
+    async def _with_shared(self, ask: Callable[[Secret], Awaitable[T]]) -> T:
+        """Ask something with the proxy's own token, and once more with another one where the bearer was refused."""
+        token = (await self._manager.shared_grant()).access
+        try:
+            return await ask(token)
+        except Refused as refused:
+            if not refused.bearer:
+                raise
+        return await ask((await self._manager.shared_grant(refused=token)).access)
 
     async def _promote(self, visit: Visit, obtain: Obtain, email: str | None) -> Session:
         """Make a customer of a guest, under the guest's lock; a customer that stood before is ended first."""

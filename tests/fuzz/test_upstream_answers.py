@@ -4,7 +4,6 @@ import base64
 import json
 from typing import Any, Final
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -228,9 +227,6 @@ def test_any_answer_to_a_proxied_call_passes_or_is_a_broken_upstream(
     assert not answer.all("set-cookie") or SECRET not in str(answer.all("set-cookie"))
 
 
-@pytest.mark.xfail(
-    reason="bff/sessions/signon.py asks for a customer's sign-up once, with a token that may be dead"
-)
 def test_a_customers_sign_up_outlives_the_end_of_the_proxys_own_token(ground: Ground) -> None:
     fields = ground.fresh("customer")
     ground.ask("GET", PUBLIC)
