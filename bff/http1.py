@@ -20,6 +20,7 @@ from bff.problems import problem_response
 from bff.telemetry import REQUESTS, event, request_id
 
 _MOST_HEAD_BYTES: Final = 128 * 1024
+_MOST_PIPELINED: Final = 32
 _log = logging.getLogger(__name__)
 
 
@@ -74,6 +75,8 @@ class Http1Connection(HttpToolsProtocol):
             self.send_400_response("a longer field than anybody needs")
 
     def on_message_begin(self) -> None:
+        if len(self.pipeline) >= _MOST_PIPELINED:
+            raise ValueError("more requests ahead of their answers than anybody sends")
         self._head_bytes = 0
         self._wait(Phase.HEAD, self.head_seconds)
         super().on_message_begin()
@@ -167,13 +170,14 @@ class Http1Connection(HttpToolsProtocol):
         """Answer in the application's place, and take in what may still come until the client ends."""
         cycle = getattr(self, "cycle", None)  # uvicorn's own annotation forgets that there may be none yet
         if cycle is not None and not cycle.response_complete:
-            if cycle.response_started or self._phase is not Phase.BODY:
+            cycle.keep_alive = False
+            if self._phase is Phase.BODY:  # it will not come to its end
+                cycle.disconnected = True
+                cycle.message_event.set()
+            if self.pipeline or cycle.response_started or self._phase is not Phase.BODY:
                 # Another answer within this one, or before it, would be taken for it (CWE-444).
-                cycle.keep_alive = False
-                self._wait(Phase.ENDING, inf)
+                self._wait(Phase.ENDING, self.reader_seconds)
                 return
-            cycle.disconnected = True
-            cycle.message_event.set()
         self._wait(Phase.ENDING, self.linger_seconds)
         self.flow.resume_reading()
         self.transport.write(self._rendered(error))

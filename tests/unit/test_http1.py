@@ -318,6 +318,48 @@ async def test_an_answer_under_way_is_ended_before_what_follows_it_ends_the_conn
     assert answer.endswith(b"}")
 
 
+async def test_a_body_that_breaks_behind_an_answer_under_way_is_not_answered_within_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    soon(monkeypatch, "reader")
+    app = Application(delay=0.2)
+    async with serving(app) as client:
+        client.send(POST, b"content-length: 0\r\n\r\n", POST, b"transfer-encoding: chunked\r\n\r\nz\r\n")
+        answer = await client.rest()
+    assert answer.startswith(OK)
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert answer.endswith(b"}")
+
+
+async def test_an_answer_under_way_ends_with_the_body_that_it_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    soon(monkeypatch, "reader")
+    told: list[Message] = []
+
+    async def both(_scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+        while not told or told[-1]["type"] != "http.disconnect":
+            told.append(await receive())
+
+    async with serving(both) as client:
+        client.send(POST, b"transfer-encoding: chunked\r\n\r\n2\r\nok\r\n")
+        async with asyncio.timeout(30):
+            await client.reader.readuntil(b"begun\r\n")
+        client.send(b"z\r\n")
+        assert await client.rest() == b""
+
+
+async def test_no_more_requests_are_taken_ahead_of_their_answers_than_anybody_sends() -> None:
+    async with serving(Application(delay=0.05)) as client:
+        client.send((POST + b"content-length: 0\r\n\r\n") * 5_000)
+        answer = await client.rest()
+    assert 1 <= answer.count(OK) <= 40
+    assert answer.count(b"HTTP/1.1 ") == answer.count(OK)
+    assert answer.endswith(b"}")
+
+
 @pytest.mark.parametrize("blanks", [b"", b" ", b"\t", b" \t  "])
 async def test_blanks_around_a_value_are_no_part_of_it(blanks: bytes) -> None:
     async def telling(scope: Scope, receive: Receive, send: Send) -> None:
