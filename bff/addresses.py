@@ -42,13 +42,17 @@ def _within(address: str, networks: tuple[Network, ...]) -> bool:
 def network_of(client: str) -> str:
     """Return what counts as one client: of IPv6 it is the /64, of which a subscriber has all."""
     address = _parsed(client)
-    if address is None or address.version == 4:
+    if address is None:
         return client
+    if address.version == 4:
+        return str(address)
     return str(ipaddress.ip_network((address, 64), strict=False))
 
 
 def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(address)
+        parsed = ipaddress.ip_address(address)
     except ValueError:
         return None
+    # A socket for both families names IPv4 like this (RFC 4291 §2.5.5.2).
+    return getattr(parsed, "ipv4_mapped", None) or parsed

@@ -12,7 +12,9 @@ from http import HTTPStatus
 from math import inf
 from typing import ClassVar, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import httptools
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from bff.errors import BffError, InvalidRequest, RequestTimeout
 from bff.middleware.security_headers import security_fields
@@ -33,7 +35,6 @@ class Phase(Enum):
     REST = auto()  # the rest of a body whose request has its answer already
     ANSWER = auto()  # the application
     ENDING = auto()  # the client's end, whatever it still sends
-    CLOSING = auto()  # what was sent to be read
 
 
 class Http1Connection(HttpToolsProtocol):
@@ -44,8 +45,8 @@ class Http1Connection(HttpToolsProtocol):
             connection, or they race its end.
         head_seconds: how long a head may take from its first byte.
         body_seconds: how far a body may lag behind `body_rate`.
-        body_rate: bytes a second that a body must bring.
-        reader_seconds: how long a client may leave what was sent to it unread.
+        body_rate: bytes a second that a body must bring, or a client take.
+        reader_seconds: how far a client may lag behind `body_rate` in reading what was sent to it.
         linger_seconds: how long the rest of a refused request is taken in, so that a reset does not outrun the
             answer (RFC 9112 §9.6).
     """
@@ -59,18 +60,26 @@ class Http1Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._phase = Phase.QUIET
-        self._deadline = inf
+        self._answering: RequestResponseCycle | None = None
         self._unread_since: float | None = None
+        self._unread_bytes = 0
+        self._deadline: float = inf
         self._pending_bytes = 0
         self._wait(Phase.QUIET, self.quiet_seconds)
 
     def data_received(self, data: bytes) -> None:
         if self._phase is Phase.ENDING:
             return
+        self._unset_keepalive_if_required()
         self._pending_bytes += len(data)
-        super().data_received(data)
-        if self._pending_bytes > _MOST_HEAD_BYTES and self._phase in {Phase.HEAD, Phase.BODY}:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            return  # nobody is upgraded, and the answer ends the connection
+        except httptools.HttpParserError:
+            self.send_400_response("no HTTP/1.1 request")
+            return
+        if self._pending_bytes > _MOST_HEAD_BYTES and self._phase in {Phase.HEAD, Phase.BODY, Phase.REST}:
             # One field that does not end, of a head or a trailer: the parser would keep all of it.
             self.send_400_response("a longer field than anybody needs")
 
@@ -96,13 +105,47 @@ class Http1Connection(HttpToolsProtocol):
         The parser would cut the target there in silence, and what is matched would not be what was sent
         (RFC 9112 §3.2 knows no fragment in a target).
         """
+        self._judge_head()
+        if self.parser.should_upgrade() and any(
+            name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0"))
+            for name, value in self.headers
+        ):
+            # The parser takes what follows such a head for another protocol, and then for a request (CWE-444).
+            raise ValueError("a body and an upgrade")
         path, mark, query = self.url.partition(b"?")
         if b"#" in query:
             path += b"#"
         self.url = path.replace(b"#", b"%23") + mark + query.partition(b"#")[0]
         super().on_headers_complete()
+        if self.parser.should_upgrade():
+            self.cycle.keep_alive = False  # what came behind the head is lost
         self._pending_bytes = 0
         self._wait(Phase.BODY, self.body_seconds)
+
+    def _judge_head(self) -> None:
+        """Refuse what the parser lets through and two servers may read in two ways (RFC 9112 §3.2, §6.1)."""
+        version = self.parser.get_http_version()
+        names = [name for name, _ in self.headers]
+        codings = [value.strip().lower() for name, value in self.headers if name == b"transfer-encoding"]
+        if version not in {"1.0", "1.1"}:
+            raise ValueError("a version that is not spoken here")
+        if names.count(b"host") > 1 or (version == "1.1" and b"host" not in names):
+            raise ValueError("not exactly one host")
+        if codings and (codings != [b"chunked"] or version == "1.0"):
+            raise ValueError("a transfer coding that is not chunked alone")
+        if version == "1.0":
+            self.expect_100_continue = False  # RFC 9110 §10.1.1
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the application that is answering, too: uvicorn tells the one that was asked last."""
+        super().connection_lost(exc)
+        if self._answering is not None and not self._answering.response_complete:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
 
     def on_body(self, body: bytes) -> None:
         self._pending_bytes = 0
@@ -120,6 +163,9 @@ class Http1Connection(HttpToolsProtocol):
             self._wait(Phase.ANSWER, inf)
 
     def on_response_complete(self) -> None:
+        if self._phase is Phase.ENDING and len(self.pipeline) == 1 and self.cycle.disconnected:
+            self.pipeline.clear()  # only what broke is left
+            self.transport.close()
         super().on_response_complete()
         if not self.cycle.response_complete:
             return  # one that was asked for in the meantime comes next
@@ -129,7 +175,7 @@ class Http1Connection(HttpToolsProtocol):
             self._wait(Phase.REST, self.linger_seconds)
 
     def pause_writing(self) -> None:
-        self._unread_since = self.loop.time()
+        self._watch_reader()
         super().pause_writing()
 
     def resume_writing(self) -> None:
@@ -138,19 +184,30 @@ class Http1Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP/1.1 request; `msg` is uvicorn's."""
-        self._refuse(InvalidRequest("The request is malformed", log_detail=msg))
+        self._refuse(InvalidRequest("The request is malformed"), msg)
 
     def sweep(self) -> None:
         """End the connection if its client is late; called about once a second."""
-        now = self.loop.time()
-        if self._unread_since is not None and now > self._unread_since + self.reader_seconds:
+        now, closing = self.loop.time(), self.transport.is_closing()
+        if closing and self._unread_since is None:
+            self._watch_reader()
+        if self._unread_since is not None and self._read_late(now, self._unread_since):
             self.transport.abort()
-        elif self.transport.is_closing() and self._phase is not Phase.CLOSING:
-            self._wait(Phase.CLOSING, self.reader_seconds)
         elif self._held():
             self._deadline = max(self._deadline, now + self.body_seconds)
-        elif now > self._deadline:
+        elif now > self._deadline and not closing:
             self._end()
+
+    def _watch_reader(self) -> None:
+        self._unread_since = self.loop.time()
+        self._unread_bytes = self.transport.get_write_buffer_size()
+
+    def _read_late(self, now: float, since: float) -> bool:
+        """Say whether what was sent stays unread; what was read since the last look buys time as a body does."""
+        left = self.transport.get_write_buffer_size()
+        taken, self._unread_bytes = self._unread_bytes - left, left
+        self._unread_since = min(now, since + max(0, taken) / self.body_rate)
+        return now > self._unread_since + self.reader_seconds
 
     def _held(self) -> bool:
         """Say whether it is the client that waits for us."""
@@ -160,38 +217,44 @@ class Http1Connection(HttpToolsProtocol):
 
     def _end(self) -> None:
         if self._phase in {Phase.HEAD, Phase.BODY}:
-            self._refuse(RequestTimeout())
-        elif self._phase is Phase.CLOSING:
-            self.transport.abort()
+            self._refuse(RequestTimeout(), f"late in its {self._phase.name.lower()}")
         else:
             self.transport.close()
 
-    def _refuse(self, error: BffError) -> None:
+    def _refuse(self, error: BffError, reason: str) -> None:
         """Answer in the application's place, and take in what may still come until the client ends."""
+        if self._phase is Phase.REST:  # it has its answer
+            self.transport.close()
+            return
         cycle = getattr(self, "cycle", None)  # uvicorn's own annotation forgets that there may be none yet
         if cycle is not None and not cycle.response_complete:
             cycle.keep_alive = False
+            if self._phase is Phase.BODY and cycle.response_started:
+                self._wait(Phase.ENDING, inf)
+                self.transport.close()
+                return
             if self._phase is Phase.BODY:  # it will not come to its end
                 cycle.disconnected = True
                 cycle.message_event.set()
             if self.pipeline or cycle.response_started or self._phase is not Phase.BODY:
                 # Another answer within this one, or before it, would be taken for it (CWE-444).
-                self._wait(Phase.ENDING, self.reader_seconds)
+                self._wait(Phase.ENDING, inf)
                 return
         self._wait(Phase.ENDING, self.linger_seconds)
         self.flow.resume_reading()
-        self.transport.write(self._rendered(error))
+        self.transport.write(self._rendered(error, reason))
         if self.transport.can_write_eof():
             self.transport.write_eof()
         else:  # TLS has no such half
             self.transport.close()
 
-    def _rendered(self, error: BffError) -> bytes:
+    def _rendered(self, error: BffError, reason: str) -> bytes:
         name = secrets.token_hex(16)
         token = request_id.set(name)
         response = problem_response(error)
         REQUESTS.labels("other", "other", str(error.status)).inc()
-        event(_log, "request_refused", level=logging.WARNING, code=error.code, status=error.status)
+        told = {"code": error.code, "status": error.status, "reason": reason}
+        event(_log, "request_refused", level=logging.WARNING, **told)
         request_id.reset(token)
         named = [(b"connection", b"close"), (b"x-request-id", name.encode())]
         said = security_fields(secure=getattr(self.config, "secure", False))

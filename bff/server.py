@@ -54,10 +54,26 @@ class SweepingServer(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Sweep once a second, and otherwise do as uvicorn does."""
         if counter % _TICKS_A_SECOND == 0:
-            for connection in tuple(self.server_state.connections):
-                assert isinstance(connection, Http1Connection)
-                connection.sweep()
+            self._sweep()
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Go on sweeping while the last requests are waited for, or one late client makes it the whole grace."""
+        sweeping = asyncio.get_running_loop().create_task(self._keep_sweeping())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            sweeping.cancel()
+
+    async def _keep_sweeping(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            self._sweep()
+
+    def _sweep(self) -> None:
+        for connection in tuple(self.server_state.connections):
+            assert isinstance(connection, Http1Connection)
+            connection.sweep()
 
 
 class ProxyServer(SweepingServer):

@@ -234,7 +234,8 @@ def _read(variable: Variable, environ: Mapping[str, str]) -> Any:
     try:
         return None if text is None else variable.parse(text)
     except Expected as error:
-        shown = "" if variable.secret else _shown(text or "")
+        # A file that is mounted in another one's place may hold a key.
+        shown = "" if variable.secret or path else _shown(text or "")
         raise Expected(*(f"{source}: {sentence}{shown}" for sentence in error.sentences)) from None
 
 

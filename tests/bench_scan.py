@@ -21,7 +21,7 @@ import brotli
 import httpx2
 
 from bff.embedded import EmbeddedRedis
-from bff.proxy.scan import found, searchable
+from bff.proxy.scan import found_in_body, found_in_head, searchable
 from tests.bench import PATH, child, report
 from tests.live import TENANT, LiveProxy, free_port, new_key
 
@@ -30,7 +30,8 @@ OFF = """
 import sys
 import bff.proxy.forwarder as forwarder
 forwarder.searchable = lambda headers: False
-forwarder.found = lambda headers, body, own: None
+forwarder.found_in_head = lambda headers, own: None
+forwarder.found_in_body = lambda headers, body, own: None
 from bff.__main__ import main
 sys.exit(main())
 """
@@ -49,9 +50,10 @@ def microseconds(items: int) -> None:
     zipped, packed = gzip.compress(body), brotli.compress(body)
     costs = {
         "to search or not": lambda: searchable(HEADERS),
-        "plain": lambda: found(HEADERS, body, OWN),
-        "gzip": lambda: found([*HEADERS, (b"content-encoding", b"gzip")], zipped, OWN),
-        "br": lambda: found([*HEADERS, (b"content-encoding", b"br")], packed, OWN),
+        "head": lambda: found_in_head(HEADERS, OWN),
+        "plain": lambda: found_in_body(HEADERS, body, OWN),
+        "gzip": lambda: found_in_body([*HEADERS, (b"content-encoding", b"gzip")], zipped, OWN),
+        "br": lambda: found_in_body([*HEADERS, (b"content-encoding", b"br")], packed, OWN),
         "a parse": lambda: json.loads(body),
     }
     found_out = {name: min(timeit.repeat(cost, number=1000, repeat=5)) * 1000 for name, cost in costs.items()}

@@ -133,7 +133,7 @@ def test_tasks_begin_in_one_place() -> None:
     )
     allowed = {
         ("sessions/tasks", "create_task"),
-        ("server", "create_task"),  # a listener, held by the block that it serves in
+        ("server", "create_task"),  # a listener and a sweep, held by the blocks that they serve in
         ("proxy/forwarder", "ensure_future"),  # both ends of one stream, awaited where they begin
     }
     assert set(begun) <= allowed

@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from bff.endpoints.bodies import json_object, text
 from bff.endpoints.door import Door, begins_nothing
 from bff.errors import BffError, InvalidRequest, LoginRequired, NoSession
+from bff.problems import note
 from bff.secret import Secret
 from bff.sessions.aliases import Aliases
 from bff.sessions.manager import SessionManager
@@ -227,6 +228,7 @@ def _rendered(status: int, body: dict[str, Any] | None) -> Response:
 
 def _refused(error: BffError) -> Response:
     """Render an error in upstream's shapes: the gateway's fault for a 401, the customer service's for the rest."""
+    note(error)
     if error.status == 401:
         body: dict[str, Any] = {"fault": {"faultstring": error.detail, "detail": {"errorcode": error.code}}}
     else:

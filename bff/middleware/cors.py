@@ -16,7 +16,7 @@ _METHODS: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE"
 _MAX_AGE: Final = b"600"
 _EXPOSED: Final = (
     b"Content-Language, ETag, Link, Location, Retry-After, X-Next-Cursor, X-Prev-Cursor, X-Request-Id, "
-    b"X-Session-Version, X-Total-Count"
+    b"Version, X-Session-Version, X-Total-Count"
 )
 _AREAS: Final = ("/auth/", "/api/")
 

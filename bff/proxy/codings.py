@@ -70,11 +70,16 @@ def _unbrotli(packed: bytes, limit: int) -> bytes:
 
 
 def _unzstd(packed: bytes, limit: int) -> bytes:
-    """Open all frames (RFC 8878 §3.1)."""
+    """Open all frames (RFC 8878 §3.1), and ignore what follows the last one."""
     whole = b""
     while packed and len(whole) < limit:
         frame = ZstdDecompressor(options={DecompressionParameter.window_log_max: _LARGEST_WINDOW})
-        whole += frame.decompress(packed, limit - len(whole))
+        try:
+            whole += frame.decompress(packed, limit - len(whole))
+        except ZstdError:
+            if whole:
+                break
+            raise
         packed = frame.unused_data
     return whole
 

@@ -24,7 +24,7 @@ from bff.proxy.body import REPLAYABLE_BYTES, ClientLeft, RequestBody
 from bff.proxy.headers import request_headers, response_headers
 from bff.proxy.paths import UpstreamPath, replace_owner
 from bff.proxy.routes import Route
-from bff.proxy.scan import LIMIT, found, searchable
+from bff.proxy.scan import LIMIT, Finding, found_in_body, found_in_head, searchable
 from bff.proxy.upstream import Header, UpstreamAnswer, UpstreamClient
 from bff.secret import Secret
 from bff.sessions.models import Grant
@@ -121,15 +121,15 @@ class Forwarder:
         """Return the answer, and with what the request was sent that it answers."""
         grant = await authority.grant()
         answer = await self._open(call, grant, body)
-        if answer.status != 401 or call.route.once:
+        if answer.status != 401:
             return answer, grant
         try:
             renewed = await authority.renewed(grant)
         except BaseException:
             await answer.aclose()
             raise
-        if not body.replayable:
-            return answer, grant
+        if call.route.once or not body.replayable:
+            return answer, grant  # the next call goes with the new token
         await answer.aclose()
         return await self._open(call, renewed, body), renewed
 
@@ -181,15 +181,16 @@ class Forwarder:
         headers = response_headers(
             answer.headers, upstream_origin=self._upstream_origin, browser_cache=call.route.browser_cache
         )
+        if answer.status in _BODYLESS:
+            # Of a 304 it says how long a 200 would be (RFC 9110 §8.6); the server takes it for a promise.
+            headers = [field for field in headers if field[0] != b"content-length"]
         bodyless = call.method == "HEAD" or answer.status in _BODYLESS
 
         async def deliver() -> None:
             chunks = answer.chunks()
-            if bodyless or not searchable(headers):
-                _search(call, answer.status, headers, b"", grant)
-            else:
-                parts = _at_once(chunks) if _length(headers) <= LIMIT else chunks
-                chunks = await _begun(_searched(call, answer.status, headers, grant, parts))
+            _withhold(call, answer.status, found_in_head(headers, _own_tokens(grant)))
+            if not bodyless and searchable(headers):
+                chunks = await _begun(_searched(call, answer.status, headers, grant, chunks))
             await send({"type": "http.response.start", "status": answer.status, "headers": headers + extra})
             if bodyless:
                 await send({"type": "http.response.body", "body": b""})
@@ -202,29 +203,15 @@ class Forwarder:
             await _while_listening(deliver(), body)
 
 
-async def _at_once(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield a small body in one piece, or as much of it as there is where it breaks off."""
-    parts: list[bytes] = []
-    broken: BffError | None = None
-    try:
-        async for chunk in chunks:
-            parts.append(chunk)  # noqa: PERF401 - what came before it broke is wanted too
-    except BffError as error:
-        broken = error
-    yield b"".join(parts)
-    if broken is not None:
-        raise broken
-
-
 async def _searched(
     call: Call, status: int, headers: list[Header], grant: Grant, chunks: AsyncIterator[bytes]
 ) -> AsyncIterator[bytes]:
     """Yield what may leave: each chunk is judged together with all that came before it."""
-    seen = b""
+    seen, own = b"", tuple(_own_tokens(grant))
     async for chunk in chunks:
-        if len(seen) < LIMIT:
+        if chunk and len(seen) < LIMIT:
             seen += chunk
-            _search(call, status, headers, seen, grant)
+            _withhold(call, status, found_in_body(headers, seen, own))
         yield chunk
 
 
@@ -250,9 +237,8 @@ async def _begun(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     return all_of_them()
 
 
-def _search(call: Call, status: int, headers: list[Header], body: bytes, grant: Grant) -> None:
+def _withhold(call: Call, status: int, finding: Finding | None) -> None:
     """Refuse to pass on what has a token in it."""
-    finding = found(headers, body, _own_tokens(grant))
     if finding is None:
         return
     ANSWERS_WITHHELD.labels(finding).inc()
@@ -284,7 +270,8 @@ async def _pump(call: Call, chunks: AsyncIterator[bytes], send: Send) -> None:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
     except BffError as broken:
         # The head is out: leaving the body unfinished is the only way left to say that it broke.
-        event(_log, "upstream_broke_off", level=logging.WARNING, route=call.route.name, code=broken.code)
+        if not isinstance(broken, BadUpstreamAnswer):  # that one was withheld, and is logged as such
+            event(_log, "upstream_broke_off", level=logging.WARNING, route=call.route.name, code=broken.code)
         return
     await send({"type": "http.response.body", "body": b""})
 

@@ -44,7 +44,7 @@ class Finding(StrEnum):
 
 
 def searchable(headers: Headers) -> bool:
-    """Tell whether a body is searched: text that is announced to be small, or not announced and no stream.
+    """Tell whether a body is searched: text, or what says nothing of itself, if it is small or does not say.
 
     What may be a stream is not, because its head would have to wait for its first bytes.
     """
@@ -52,31 +52,45 @@ def searchable(headers: Headers) -> bool:
     kind = fields.get(b"content-type", b"").strip().lower()
     length = fields.get(b"content-length")
     if length is None:
-        return _WHOLE.match(kind) is not None
-    return int(length) <= LIMIT and (_WHOLE.match(kind) or _TEXT.match(kind)) is not None
+        return not kind or _WHOLE.match(kind) is not None
+    return int(length) <= LIMIT and (not kind or bool(_WHOLE.match(kind) or _TEXT.match(kind)))
 
 
-def found(headers: Headers, body: bytes, own: Iterable[bytes]) -> Finding | None:
-    """Return what of an answer must not leave, or None.
+def found_in_head(headers: Headers, own: Iterable[bytes]) -> Finding | None:
+    """Return whether a name or a value of any field must not leave, or None.
 
     Args:
         headers: what the client would get, names in lower case.
+        own: the tokens of the session that asked.
+    """
+    head = _joined(headers)
+    if any(token in head for token in _long(own)):
+        return Finding.HEAD
+    # A challenge says what is wrong with a token, and has none (RFC 6750 §3).
+    lowered = _joined([field for field in headers if field[0] != b"www-authenticate"]).lower()
+    return Finding.HEAD if b"token" in lowered and _FIELD.search(lowered) else None
+
+
+def found_in_body(headers: Headers, body: bytes, own: Iterable[bytes]) -> Finding | None:
+    """Return what of a body must not leave, or None.
+
+    Args:
+        headers: of which Content-Encoding counts.
         body: what there is of it, packed as it came; of more than `LIMIT` bytes unpacked the first are searched.
         own: the tokens of the session that asked.
     """
-    tokens = [token for token in own if len(token) >= _SHORTEST_TOKEN]
-    if _in_head(headers, tokens):
-        return Finding.HEAD
-    if not body:
-        return None
     unpacked = opened(body, _codings(headers), LIMIT)
     if unpacked is None:
         return Finding.PACKED
     text = _unescaped(unpacked)
-    if any(token in text for token in tokens):
+    if any(token in text for token in _long(own)):
         return Finding.OWN_TOKEN
     lowered = text.lower()
     return Finding.MEMBER if b'token"' in lowered and _MEMBER.search(lowered) else None
+
+
+def _long(own: Iterable[bytes]) -> list[bytes]:
+    return [token for token in own if len(token) >= _SHORTEST_TOKEN]
 
 
 def _codings(headers: Headers) -> list[bytes]:
@@ -84,13 +98,10 @@ def _codings(headers: Headers) -> list[bytes]:
     return [one.strip().lower() for one in b",".join(named).split(b",")]
 
 
-def _in_head(headers: Headers, tokens: list[bytes]) -> bool:
-    """Search names and values of all fields at once; a Location has its names and tokens percent-encoded at times."""
+def _joined(headers: Headers) -> bytes:
+    """Return all fields as one text; a Location has its names and tokens percent-encoded at times."""
     head = b"\n".join([b"%b: %b" % field for field in headers])
-    if b"%" in head:
-        head = unquote_to_bytes(head)
-    lowered = head.lower()
-    return any(token in head for token in tokens) or (b"token" in lowered and bool(_FIELD.search(lowered)))
+    return unquote_to_bytes(head) if b"%" in head else head
 
 
 def _unescaped(text: bytes) -> bytes:

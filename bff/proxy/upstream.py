@@ -110,12 +110,12 @@ class HttpxUpstream:
         request.extensions["timeout"] = _TIMEOUT.as_dict()
         try:
             try:
-                return HttpxAnswer(await self._client.send(request, stream=True))
+                return await self._answer(request)
             except (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError):
                 # An idle connection that upstream closed at the same moment; nothing safe is lost by asking again.
                 if method not in _SAFE or body is not None:
                     raise
-                return HttpxAnswer(await self._client.send(request, stream=True))
+                return await self._answer(request)
         except (httpx2.ConnectTimeout, httpx2.PoolTimeout) as exc:
             raise UpstreamUnavailable(log_detail=type(exc).__name__) from None
         except httpx2.TimeoutException as exc:
@@ -124,6 +124,13 @@ class HttpxUpstream:
             raise BadUpstreamAnswer(log_detail=type(exc).__name__) from None
         except httpx2.TransportError as exc:
             raise UpstreamUnavailable(log_detail=type(exc).__name__) from None
+
+    async def _answer(self, request: httpx2.Request) -> HttpxAnswer:
+        response = await self._client.send(request, stream=True)
+        if response.status_code > 599:  # no status of HTTP (RFC 9110 §15)
+            await response.aclose()
+            raise BadUpstreamAnswer(log_detail=f"status {response.status_code}")
+        return HttpxAnswer(response)
 
     async def aclose(self) -> None:
         await self._client.aclose()

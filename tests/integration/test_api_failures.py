@@ -99,7 +99,7 @@ def test_a_checkout_is_never_sent_twice(guest: httpx2.Client, sandbox: Sandbox) 
     answer = guest.post(f"/api{CHECKOUT}", json={"customer": {"guest": True}})
     assert (answer.status_code, "fault" in answer.json()) == (401, True)
     assert len(watch.of(CHECKOUT)) == 1
-    assert watch.of(ANONYMOUS_REFRESH) == []
+    assert len(watch.of(ANONYMOUS_REFRESH)) == 1, "so that the next try has a token that is good"
 
 
 @pytest.mark.parametrize("kind", ["error", "html", "disconnect"])

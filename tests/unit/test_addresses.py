@@ -32,6 +32,8 @@ def address(peer: str | None, *forwarded: bytes, trusted: tuple[Network, ...] = 
         ("10.0.0.1", [b"203.0.113.9, junk, 10.0.0.2"], "10.0.0.2"),
         ("10.0.0.1", [b""], "10.0.0.1"),
         ("fd00::1", [b"2001:db8::5"], "2001:db8::5"),
+        ("::ffff:10.0.0.1", [b"203.0.113.9"], "203.0.113.9"),
+        ("10.0.0.1", [b"203.0.113.9, ::ffff:10.0.0.2"], "203.0.113.9"),
     ],
 )
 def test_the_caller_is_the_first_hop_that_nobody_trusted_added(
@@ -61,6 +63,7 @@ def test_any_forwarded_line_gives_an_address(lines: list[bytes]) -> None:
         ("2001:db8:0:7::9", "2001:db8:0:7::/64"),
         ("2001:db8:0:7:ffff::1", "2001:db8:0:7::/64"),
         ("2001:db8:0:8::9", "2001:db8:0:8::/64"),
+        ("::ffff:203.0.113.9", "203.0.113.9"),
         ("", ""),
         ("a.sock", "a.sock"),
     ],

@@ -48,8 +48,9 @@ def test_all_members_of_a_body_are_opened(coding: bytes, pack: Pack) -> None:
     assert opened(pack(b"one ") + pack(b"two"), [coding], 5) == b"one t"
 
 
-def test_what_follows_the_last_member_of_gzip_is_ignored() -> None:
-    assert opened(gzip.compress(b"one") + b"rest", [b"gzip"], LIMIT) == b"one"
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "zstd"])
+def test_what_follows_the_last_member_is_ignored(coding: str) -> None:
+    assert opened(PACKINGS[coding](b"one") + b"rest", [coding.encode()], LIMIT) == b"one"
 
 
 def test_codings_are_undone_from_the_last_one_on() -> None:

@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -280,6 +281,15 @@ async def test_a_connection_goes_on_after_the_rest_of_a_body_that_was_answered_e
         b"hello\r\n\r\n",
         b"GET / HTTP/1.1\r\nno field\r\n\r\n",
         POST + b"content-length: 1\r\ncontent-length: 2\r\n\r\n",
+        b"GET / HTTP/1.1\r\na: b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: x\r\nhost: x\r\n\r\n",
+        b"GET / HTTP/2.0\r\nhost: x\r\n\r\n",
+        b"GET /\r\n\r\n",
+        POST + b"transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        POST + b"transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.0\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        POST
+        + b"connection: upgrade\r\nupgrade: h2c\r\ncontent-length: 9\r\n\r\nGET / HTTP/1.1\r\nhost: x\r\n\r\n",
         POST + b"transfer-encoding: chunked\r\n\r\nz\r\n",
         b"GET / HTTP/1.1\r\n" + b"x: %s\r\n" % (b"y" * 60_000) * 3 + b"\r\n",
         b"GET / HTTP/1.1\r\nx: " + b"y" * 600_000,
@@ -358,6 +368,79 @@ async def test_no_more_requests_are_taken_ahead_of_their_answers_than_anybody_se
     assert 1 <= answer.count(OK) <= 40
     assert answer.count(b"HTTP/1.1 ") == answer.count(OK)
     assert answer.endswith(b"}")
+
+
+async def test_an_upgrade_that_is_not_made_ends_the_connection() -> None:
+    async with serving(Application()) as client:
+        client.send(POST, b"connection: upgrade\r\nupgrade: h2c\r\n\r\n", POST, b"\r\n")
+        answer = await client.rest()
+    assert answer.startswith(OK)
+    assert b"connection: close" in answer
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+async def test_an_http_1_0_client_is_not_told_to_continue() -> None:
+    async with serving(Application()) as client:
+        client.send(b"POST / HTTP/1.0\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\nok")
+        assert (await client.rest()).startswith(OK)
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 5])
+async def test_an_application_that_answers_learns_that_its_client_left_whatever_was_asked_ahead(
+    ahead: int,
+) -> None:
+    left = asyncio.Event()
+
+    async def waiting(_scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        left.set()
+
+    async with serving(waiting) as client:
+        client.send((POST + b"content-length: 0\r\n\r\n") * (1 + ahead))
+        await asyncio.sleep(0.1)
+        client.writer.transport.abort()
+        async with asyncio.timeout(30):
+            await left.wait()
+
+
+async def test_what_follows_an_answer_under_way_does_not_shorten_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    soon(monkeypatch, "reader", "linger")
+    async with serving(Application(delay=2.5)) as client:
+        client.send(POST, b"content-length: 0\r\n\r\n", b"hello\r\n\r\n")
+        assert (await client.rest()).startswith(OK)
+
+
+async def test_a_trailer_behind_an_early_answer_is_bounded_and_gets_no_second_one() -> None:
+    async with serving(Application(reads=False)) as client:
+        client.send(POST, b"transfer-encoding: chunked\r\n\r\n2\r\nok\r\n")
+        assert (await client.answer()).startswith(OK)
+        client.send(b"0\r\nx: ", b"y" * 600_000)
+        with suppress(ConnectionError):  # it may be cut while it is sent
+            assert await client.rest() == b""
+
+
+async def test_a_client_that_reads_slowly_and_steadily_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Http1Connection, "reader_seconds", 1.0)
+    size = 1_000_000
+
+    async def large(_scope: Scope, _receive: Receive, send: Send) -> None:
+        fields = [(b"content-length", b"%d" % size), (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send({"type": "http.response.body", "body": b"." * size})
+
+    with listening("127.0.0.1", 0) as listener, in_background(large, listener), socket.socket() as client:
+        for one, buffer in ((listener, socket.SO_SNDBUF), (client, socket.SO_RCVBUF)):
+            one.setsockopt(socket.SOL_SOCKET, buffer, 8192)  # or the system would take it all in at once
+        await listens(listener.getsockname()[1])
+        client.connect(listener.getsockname())
+        client.settimeout(0)
+        loop, got = asyncio.get_running_loop(), b""
+        await loop.sock_sendall(client, POST + b"content-length: 0\r\n\r\n")
+        while more := await loop.sock_recv(client, 16_384):
+            got += more
+            await asyncio.sleep(0.05)
+    assert len(got) > size
 
 
 @pytest.mark.parametrize("blanks", [b"", b" ", b"\t", b" \t  "])

@@ -362,6 +362,18 @@ def test_file_that_gives_no_value_is_a_mistake(content: bytes | None, tmp_path: 
         assert mistake.startswith(f"{name}_FILE: expected a file")
 
 
+@pytest.mark.parametrize("name", WRONG)
+def test_no_message_quotes_a_file(name: str, tmp_path: Path) -> None:
+    """A mount that is mixed up puts the file with the keys where another one should be."""
+    file = tmp_path / "mounted"
+    file.write_text("k1:0123456789 not-to-be-seen")
+    found = mistakes(
+        {one: text for one, text in REQUIRED.items() if one != name} | {f"{name}_FILE": str(file)}
+    )
+    assert [mistake.startswith(f"{name}_FILE: ") for mistake in found] == [True]
+    assert "not-to-be-seen" not in found[0]
+
+
 def test_value_and_file_together_are_a_mistake(tmp_path: Path) -> None:
     for variable in VARIABLES:
         environ = REQUIRED | {variable.name: "x", variable.file: str(tmp_path)}
