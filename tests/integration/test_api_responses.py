@@ -128,3 +128,16 @@ def test_the_browser_alone_may_keep_master_data(
 def test_master_data_is_not_kept_where_upstream_says_nothing(proxy: LiveProxy) -> None:
     answer = send(proxy, "GET", COUNTRIES)
     assert (answer.status, answer.all("cache-control")) == (200, ["private, no-store"])
+
+
+def test_a_304_may_say_how_long_a_200_would_be(wired: LiveProxy, upstream: Upstream) -> None:
+    upstream.answers(reply("304 Not Modified", 'ETag: "v1"', "Content-Length: 500", length=False))
+    answer = send(wired, "GET", PRODUCTS)
+    assert (answer.status, answer.body, answer.all("etag")) == (304, b"", ['"v1"'])
+    assert not [line for line in wired.log_lines() if line["event"] == "unexpected"]
+
+
+def test_a_status_that_http_does_not_have_is_a_bad_answer(wired: LiveProxy, upstream: Upstream) -> None:
+    upstream.answers(reply("799 What", body=b"{}"))
+    answer = send(wired, "GET", PRODUCTS)
+    assert (answer.status, answer.json()["code"]) == (502, "bad_upstream_answer")

@@ -3,6 +3,7 @@
 import pytest
 
 from bff.errors import ALL_ERRORS, BffError, StoreUnavailable, TooManyRequests, UpstreamUnavailable
+from bff.problems import problem_response
 
 # The contract's table, with the two that it leaves to common sense: 408 and 500.
 CONTRACT = {
@@ -70,3 +71,12 @@ def test_errors_that_pass_say_when_to_come_again(error: type[BffError]) -> None:
 def test_other_errors_do_not_promise_that_another_try_helps() -> None:
     waiting = {error.code for error in ALL_ERRORS if error.default_retry_after is not None}
     assert waiting == {"too_many_requests", "upstream_unavailable", "store_unavailable"}
+
+
+def test_what_only_the_log_may_say_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    problem_response(StoreUnavailable())
+    assert not caplog.records
+    answer = problem_response(StoreUnavailable(log_detail="it was taken"))
+    (record,) = caplog.records
+    assert record.__dict__["fields"] == {"code": "store_unavailable", "reason": "it was taken"}
+    assert b"taken" not in bytes(answer.body)

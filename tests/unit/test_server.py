@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 from bff import server as module
+from bff.http1 import Http1Connection
 from bff.server import Draining, ProxyServer, configured, in_background, listening
 from tests.live import free_port
 from tests.unit.support import listens, until
@@ -165,4 +166,27 @@ async def test_the_admin_listener_serves_the_admin_application_and_ends_with_the
         await serving
     with pytest.raises(OSError):
         await asyncio.open_connection("127.0.0.1", port)
+    assert draining()
+
+
+async def test_a_late_client_does_not_hold_up_the_end(
+    draining: Draining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Http1Connection, "body_seconds", 0.3)
+
+    async def reading(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    server = ProxyServer(configured(reading, lifespan="off"))
+    with listening("127.0.0.1", 0) as listener:
+        serving = asyncio.create_task(server._serve([listener]))
+        await until(lambda: server.started)
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n")
+        await until(lambda: server.server_state.tasks)
+        server.handle_exit(signal.SIGINT, None)
+        assert (await reader.read()).startswith(b"HTTP/1.1 408 ")
+        writer.close()
+        await serving
     assert draining()
