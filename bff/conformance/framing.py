@@ -49,6 +49,7 @@ CHECKS: tuple[Check, ...] = (
         "framing-coding", "A transfer coding that is not chunked alone is refused", _RULE,
         (("Transfer-Encoding: xchunked",), _END),
         (("Transfer-Encoding: identity",), _END),
+        (("Transfer-Encoding: gzip, chunked",), _END),
         (("Transfer-Encoding: chunked, identity",), _END),
         (("Transfer-Encoding: chunked", "Transfer-Encoding: identity"), _END),
     ),
@@ -74,6 +75,11 @@ CHECKS: tuple[Check, ...] = (
         "framing-fold", "Folded fields are refused", "RFC 9112 5.2; ASVS 4.2.1",
         (("X-A: 1\r\n folded: 2",), b""),
         (("X-A: 1\r\n\tfolded: 2",), b""),
+    ),
+    _family(
+        "framing-host", "Two hosts are refused", "RFC 9112 3.2; ASVS 4.2.1",
+        (("Host: shop.example", "Host: elsewhere.example"), b""),
+        (("Host: shop.example", "Host: shop.example"), b""),
     ),
     _family(
         "framing-field", "Fields that are none are refused", "RFC 9112 5.1; RFC 9110 5.5; ASVS 4.2.4",

@@ -37,7 +37,15 @@ def _lenient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "LINGER", 0.1)
 
 
-MUTATIONS = [Mutation("the parser is lenient", {"framing-both", "framing-fold"}, _lenient)]
+def _unjudged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take what the parser takes."""
+    monkeypatch.setattr(Http1Connection, "_judge_head", lambda _: None)
+
+
+MUTATIONS = [
+    Mutation("the parser is lenient", {"framing-both", "framing-fold"}, _lenient),
+    Mutation("heads are not judged", {"framing-coding", "framing-host"}, _unjudged),
+]
 IDS = {one.id for one in framing.CHECKS}
 
 
