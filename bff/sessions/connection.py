@@ -38,7 +38,6 @@ def connect(url: Secret) -> Redis | RedisCluster:
         url.reveal(),
         max_connections=POOL_SIZE,
         timeout=TIMEOUT_SECONDS,
-        health_check_interval=15,
         **_timeouts(),
     )
     return Redis.from_pool(pool)
@@ -49,6 +48,8 @@ def _timeouts() -> dict[str, Any]:
         "socket_timeout": TIMEOUT_SECONDS,
         "socket_connect_timeout": TIMEOUT_SECONDS,
         "retry": Retry(NoBackoff(), 1),
+        # A check connects, which checks, which connects: with a silent server redis-py goes on like this for ever.
+        "health_check_interval": 0,
     }
 
 

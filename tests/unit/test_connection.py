@@ -48,6 +48,7 @@ async def test_every_command_has_short_timeouts_and_one_more_try(url: str) -> No
     options = pool_of(url).connection_kwargs
     assert options["socket_timeout"] == options["socket_connect_timeout"] == TIMEOUT_SECONDS == 0.5
     assert options["retry"].get_retries() == 1
+    assert options["health_check_interval"] == 0
 
 
 @pytest.mark.parametrize("url", ["redis://cache.example", "unix:///run/redis.sock"])
