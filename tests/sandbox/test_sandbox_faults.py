@@ -139,7 +139,7 @@ async def test_a_delay_holds_the_answer_back(shop: Any) -> None:
 async def served(app: Any) -> AsyncIterator[httpx2.AsyncClient]:
     """Serve the app on a loopback socket and yield a client of it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)
         task = asyncio.create_task(server.serve([listener]))
         origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
