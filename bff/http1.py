@@ -13,7 +13,7 @@ from math import inf
 from typing import ClassVar, Final
 
 import httptools
-from uvicorn._types import ASGI3Application
+from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from bff.errors import BffError, InvalidRequest, RequestTimeout
@@ -106,12 +106,6 @@ class Http1Connection(HttpToolsProtocol):
         (RFC 9112 §3.2 knows no fragment in a target).
         """
         self._judge_head()
-        if self.parser.should_upgrade() and any(
-            name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0"))
-            for name, value in self.headers
-        ):
-            # The parser takes what follows such a head for another protocol, and then for a request (CWE-444).
-            raise ValueError("a body and an upgrade")
         path, mark, query = self.url.partition(b"?")
         if b"#" in query:
             path += b"#"
@@ -126,18 +120,24 @@ class Http1Connection(HttpToolsProtocol):
         """Refuse what the parser lets through and two servers may read in two ways (RFC 9112 §3.2, §6.1)."""
         version = self.parser.get_http_version()
         names = [name for name, _ in self.headers]
-        codings = [value.strip().lower() for name, value in self.headers if name == b"transfer-encoding"]
+        codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
+        lengths = [value for name, value in self.headers if name == b"content-length" and value.strip(b"0")]
         if version not in {"1.0", "1.1"}:
             raise ValueError("a version that is not spoken here")
         if names.count(b"host") > 1 or (version == "1.1" and b"host" not in names):
             raise ValueError("not exactly one host")
         if codings and (codings != [b"chunked"] or version == "1.0"):
             raise ValueError("a transfer coding that is not chunked alone")
+        if self.parser.should_upgrade() and (codings or lengths):
+            # The parser takes what follows such a head for another protocol, and then for a request (CWE-444).
+            raise ValueError("a body and an upgrade")
         if version == "1.0":
             self.expect_100_continue = False  # RFC 9110 §10.1.1
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answering = cycle
+        if cycle.scope["http_version"] == "1.0":
+            app = _unchunked(app, cycle)
         super()._start_asgi_task(cycle, app)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -271,3 +271,28 @@ class Http1Connection(HttpToolsProtocol):
     def _wait(self, phase: Phase, seconds: float) -> None:
         self._phase = phase
         self._deadline = self.loop.time() + seconds
+
+
+def _unchunked(app: ASGI3Application, cycle: RequestResponseCycle) -> ASGI3Application:
+    """Let the connection's end be the end of an answer without a length: HTTP/1.0 has no chunks (RFC 9112 §6.1).
+
+    uvicorn keeps no HTTP/1.0 connection anyway.
+    """
+
+    async def answering(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        unbounded = False
+
+        async def sending(message: ASGISendEvent) -> None:
+            nonlocal unbounded
+            if message["type"] == "http.response.start":
+                unbounded = all(name.lower() != b"content-length" for name, _ in message.get("headers", ()))
+                if unbounded:
+                    cycle.chunked_encoding = False
+            elif unbounded and message["type"] == "http.response.body":
+                # uvicorn counts down from what was announced, and here nothing was
+                cycle.expected_content_length = len(message.get("body", b""))
+            await send(message)
+
+        await app(scope, receive, sending)
+
+    return answering

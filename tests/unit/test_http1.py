@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from bff.http1 import Http1Connection
@@ -104,6 +104,11 @@ class Application:
                 break
         names = [name.decode() for name, _ in scope["headers"]]
         await JSONResponse({"length": length, "names": names})(scope, receive, send)
+
+
+async def _parts() -> AsyncIterator[bytes]:
+    for part in (b"one", b"", b"two"):
+        yield part
 
 
 def problem(answer: bytes) -> dict[str, Any]:
@@ -383,6 +388,21 @@ async def test_an_http_1_0_client_is_not_told_to_continue() -> None:
     async with serving(Application()) as client:
         client.send(b"POST / HTTP/1.0\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\nok")
         assert (await client.rest()).startswith(OK)
+
+
+@pytest.mark.parametrize("line", [b"GET / HTTP/1.0\r\n", b"GET / HTTP/1.0\r\nconnection: keep-alive\r\n"])
+async def test_an_http_1_0_client_gets_an_answer_without_a_length_up_to_the_connections_end(
+    line: bytes,
+) -> None:
+    async def streaming(scope: Scope, receive: Receive, send: Send) -> None:
+        await StreamingResponse(_parts())(scope, receive, send)
+
+    async with serving(streaming) as client:
+        client.send(line, b"\r\n")
+        head, _, body = (await client.rest()).partition(b"\r\n\r\n")
+    assert body == b"onetwo"
+    assert b"connection: close" in head
+    assert b"transfer-encoding" not in head
 
 
 @pytest.mark.parametrize("ahead", [0, 1, 5])
