@@ -10,6 +10,7 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bff.errors import OriginNotAllowed
+from bff.middleware import AREAS
 from bff.problems import problem_response
 
 _METHODS: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE"
@@ -18,7 +19,6 @@ _EXPOSED: Final = (
     b"Content-Language, ETag, Link, Location, Retry-After, X-Next-Cursor, X-Prev-Cursor, X-Request-Id, "
     b"Version, X-Session-Version, X-Total-Count"
 )
-_AREAS: Final = ("/auth/", "/api/")
 
 
 class Cors:
@@ -34,7 +34,7 @@ class Cors:
         self._origins = frozenset(origin.encode("ascii") for origin in origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith(_AREAS):
+        if scope["type"] != "http" or not scope["path"].startswith(AREAS):
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])

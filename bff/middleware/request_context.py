@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bff.addresses import Network, client_address
 from bff.errors import InternalError
+from bff.middleware import AREAS
 from bff.problems import problem_response
 from bff.telemetry import REQUEST_SECONDS, REQUESTS, event, request_id
 
@@ -65,7 +66,7 @@ class RequestContext:
     def _told(self, scope: Scope, status: int, seconds: float) -> None:
         method = scope["method"] if scope["method"] in _METHODS else "other"
         route = scope.get("bff.route") or getattr(scope.get("route"), "path", "other")
-        area = scope["path"].split("/")[1] if scope["path"].startswith(("/auth/", "/api/")) else "other"
+        area = scope["path"].split("/")[1] if scope["path"].startswith(AREAS) else "other"
         REQUESTS.labels(route, method, str(status)).inc()
         REQUEST_SECONDS.labels(area).observe(seconds)
         event(_log, "request", route=route, method=method, status=status, durationMs=round(seconds * 1000, 1))

@@ -1,15 +1,13 @@
 """How many requests one client may have under way at once, so that nobody takes every upstream connection."""
 
 from collections import Counter
-from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bff.addresses import network_of
 from bff.errors import TooManyRequests
+from bff.middleware import AREAS
 from bff.problems import problem_response
-
-_AREAS: Final = ("/auth/", "/api/")
 
 
 class StreamLimit:
@@ -28,7 +26,7 @@ class StreamLimit:
         self._under_way: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith(_AREAS):
+        if scope["type"] != "http" or not scope["path"].startswith(AREAS):
             await self._app(scope, receive, send)
             return
         client: str = network_of(scope["bff.client"])
