@@ -81,7 +81,8 @@ def read(answer: Answer) -> dict[str, Any]:
         Refused: a 4xx that means no.
         TooManyRequests: a 429, with upstream's own `Retry-After` where it gave one.
         UpstreamUnavailable: a 5xx, or a 408 or 425.
-        BadUpstreamAnswer: a success that is no JSON object, or a status that makes no sense here.
+        BadUpstreamAnswer: a success that is no JSON object, a status that makes no sense here, or a 4xx other
+            than 401 with a page of HTML, which is not what the API answers.
     """
     judge(answer)
     body = _object(answer.body)
@@ -106,6 +107,9 @@ def judge(answer: Answer) -> None:
         )
     if status < 400:
         raise BadUpstreamAnswer(log_detail=f"upstream answered {status}")
+    if status != 401 and answer.headers.get("content-type", "").lower().startswith("text/html"):
+        # Emporix answers in JSON: this is a firewall's or a gateway's own word.
+        raise BadUpstreamAnswer(log_detail=f"a page came with {status}")
     raise _refusal(status, _object(answer.body) or {})
 
 

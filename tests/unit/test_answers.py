@@ -239,6 +239,19 @@ def test_a_body_that_is_no_object_spoils_a_success_and_no_refusal(body: bytes) -
     judge(answer(204, body))
 
 
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 413])
+@pytest.mark.parametrize("kind", ["text/html", "Text/HTML; charset=utf-8"])
+def test_a_page_is_a_gateways_word_and_no_refusal(status: int, kind: str) -> None:
+    page = Answer(status, {"content-type": kind}, b"<html>403 Forbidden</html>")
+    with pytest.raises(BadUpstreamAnswer):
+        judge(page)
+
+
+def test_a_401_is_a_refusal_whatever_comes_with_it() -> None:
+    with pytest.raises(Refused):
+        judge(Answer(401, {"content-type": "text/html"}, b"<html>401</html>"))
+
+
 @given(st.integers(100, 599), st.binary(max_size=60), st.text(max_size=12))
 def test_any_answer_has_one_of_the_outcomes(status: int, body: bytes, later: str) -> None:
     outcome = outcome_of(Answer(status, {"retry-after": later}, body))

@@ -163,6 +163,19 @@ async def test_an_ended_token_in_an_outage_is_a_503_and_ends_nothing(replica: En
     assert (await replica.renewer.fresh(held)).session.generation == 2
 
 
+@pytest.mark.parametrize(("kind", "status"), [("error", 404), ("error", 405), ("html", 400), ("html", 403)])
+@pytest.mark.parametrize("whose", [0, 1])
+async def test_what_a_gateway_says_meanwhile_ends_nothing(
+    replica: Engine, whose: int, kind: str, status: int
+) -> None:
+    held = (await both(replica))[whose]
+    replica.upstream.fail("GET /customer*refresh*", kind, status=status)
+    with pytest.raises(UpstreamUnavailable):
+        await replica.renewer.fresh(held, force=True)
+    replica.upstream.world.faults.clear()
+    assert (await replica.renewer.fresh(held, force=True)).session.generation == 2
+
+
 @pytest.mark.parametrize(("bearer", "calls"), [("anonymous", 1), ("both", 1), ("customer", 2)])
 async def test_a_renewal_finds_the_bearer_that_upstream_wants(
     replica: Engine, bearer: str, calls: int
