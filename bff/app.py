@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bff.crypto import KeyRing
@@ -325,9 +326,16 @@ async def _unexpected(_request: Request, _exc: Exception) -> Response:
     return problem_response(InternalError())
 
 
-async def _told(_request: Request, exc: Exception) -> Response:
+async def _told(request: Request, exc: Exception) -> Response:
     """Render what the router raises in the one shape that errors have here."""
     assert isinstance(exc, HTTPException)
-    allow = tuple((name, value) for name, value in (exc.headers or {}).items() if name.lower() == "allow")
-    kinds: dict[int, BffError] = {404: NotFound(), 405: MethodNotAllowed(headers=allow)}
-    return problem_response(kinds.get(exc.status_code) or InvalidRequest())
+    if exc.status_code == 405:
+        return problem_response(MethodNotAllowed(headers=(("Allow", _methods(request)),)))
+    return problem_response(NotFound() if exc.status_code == 404 else InvalidRequest())
+
+
+def _methods(request: Request) -> str:
+    """List what a path is there for: the router names the first of several routes only (RFC 9110 §10.2.1)."""
+    routes = (route for route in request.app.routes if isinstance(route, Route))
+    matching = (route.methods or () for route in routes if route.matches(request.scope)[0] is not Match.NONE)
+    return ", ".join(sorted({method for methods in matching for method in methods}))

@@ -28,6 +28,8 @@ _ALLOWED = {
     "/auth/refresh": {"POST"},
     "/auth/legal-entity": {"PUT"},
     "/auth/validate": {"GET", "HEAD"},
+    "/auth/sessions": {"GET", "HEAD", "DELETE"},
+    "/auth/sessions/8d0Qb2m9Jx4kP1aL": {"DELETE"},
 }
 _BROKEN = {
     "nothing-parsable": b"{",
