@@ -37,7 +37,8 @@ class ProxyConfig(uvicorn.Config):
     """uvicorn's configuration, and what a worker process has to know besides.
 
     Attributes:
-        drain_seconds: how long to keep serving after SIGTERM; a second signal and SIGINT end it at once.
+        drain_seconds: how long to keep serving after SIGTERM; SIGINT ends it at once, and so does a second SIGTERM
+            where there is one worker only.
         secure: whether browsers come over https.
         admin: host and port of the second listener, which serves the application's `admin()`; of several workers
             the first one has it, and the others' share of the metrics.
@@ -105,11 +106,16 @@ class ProxyServer(SweepingServer):
         self._ending.close()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
-        """Take a signal; it is not raised again at the end, because it was obeyed."""
-        if sig != signal.SIGTERM or DRAINING.begun:
+        """Take a signal; it is not raised again at the end, because it was obeyed.
+
+        Of several workers each has SIGTERM twice where the whole group is told (systemd): once from its supervisor.
+        """
+        again = DRAINING.begun
+        if sig != signal.SIGTERM or (again and self.config.workers == 1):
             self.should_exit = True
-        DRAINING.begun = True
-        self._until = time.monotonic() + self._drain_seconds
+        if not again:
+            DRAINING.begun = True
+            self._until = time.monotonic() + self._drain_seconds
 
     async def on_tick(self, counter: int) -> bool:
         """End when the drain is over."""

@@ -39,7 +39,9 @@ def new_key() -> str:
 class Process:
     """One `bff` command, its output in a file."""
 
-    def __init__(self, *arguments: str, environ: Mapping[str, str] | None = None, probe: str) -> None:
+    def __init__(
+        self, *arguments: str, environ: Mapping[str, str] | None = None, probe: str, group: bool = False
+    ) -> None:
         self._log = tempfile.NamedTemporaryFile("w+b", prefix="bff-test-", suffix=".log")  # noqa: SIM115
         clean = {name: value for name, value in os.environ.items() if not name.startswith("BFF_")}
         self.process = subprocess.Popen(
@@ -48,6 +50,7 @@ class Process:
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
+            process_group=0 if group else None,
         )
         try:
             self._await(probe)
@@ -72,6 +75,10 @@ class Process:
 
     def kill(self, number: int) -> None:
         self.process.send_signal(number)
+
+    def kill_group(self, number: int) -> None:
+        """Send a signal to it and all its workers at once, where it was begun as a group."""
+        os.killpg(self.process.pid, number)
 
     def stop(self, number: int = signal.SIGINT) -> int:
         """End the process and return its exit code."""
@@ -142,13 +149,19 @@ class Sandbox(Process):
 class LiveProxy(Process):
     """One `bff serve`."""
 
-    def __init__(self, environ: Mapping[str, str], *arguments: str, port: int | None = None) -> None:
+    def __init__(
+        self, environ: Mapping[str, str], *arguments: str, port: int | None = None, group: bool = False
+    ) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         whole = {"BFF_PUBLIC_ORIGIN": self.url} | dict(environ)
         self.environ = whole
         super().__init__(
-            "serve", "--port", str(self.port), *arguments, environ=whole, probe=self.url + "/livez"
+            "serve",
+            *("--port", str(self.port), *arguments),
+            environ=whole,
+            probe=self.url + "/livez",
+            group=group,
         )
 
     def browser(self, **headers: str) -> httpx2.Client:

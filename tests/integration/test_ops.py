@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
@@ -106,13 +107,16 @@ def test_the_admin_port_has_metrics_and_health_and_nothing_else(
         problem(_get(f"{proxy.url}/metrics"), 404, "not_found")
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_sigterm_drains_and_ends_well(sandbox: Sandbox, redis_url: str, workers: str) -> None:
+@pytest.mark.parametrize(("workers", "group"), [("1", False), ("2", False), ("2", True)])
+def test_sigterm_drains_and_ends_well(sandbox: Sandbox, redis_url: str, workers: str, *, group: bool) -> None:
     settings = environment(sandbox, redis_url, BFF_DRAIN_SECONDS=str(_DRAIN))
-    with LiveProxy(settings, "--workers", workers) as proxy:
+    with LiveProxy(settings, "--workers", workers, group=True) as proxy:
         assert _get(f"{proxy.url}/readyz").text == "ready"
-        proxy.kill(signal.SIGTERM)
+        (proxy.kill_group if group else proxy.kill)(signal.SIGTERM)
         eventually(lambda: _told(f"{proxy.url}/readyz") == (503, "not ready"))
+        if group:  # the supervisor has told its workers once more
+            eventually(lambda: "Waiting for child process" in proxy.log)
+            time.sleep(1)
         with proxy.browser() as browser:
             assert browser.post("/auth/anonymous").status_code == 201
             assert browser.post("/auth/login", json=ADA).status_code == 200

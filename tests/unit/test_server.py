@@ -126,6 +126,16 @@ async def test_a_second_signal_or_sigint_ends_the_drain(
     assert draining()
 
 
+async def test_one_of_several_workers_may_be_told_twice_to_drain(draining: Draining) -> None:
+    server = ProxyServer(configured(telling, drain_seconds=3600, workers=2))
+    for number in (signal.SIGTERM, signal.SIGTERM):
+        server.handle_exit(number, None)
+    assert draining()
+    assert not server.should_exit
+    server.handle_exit(signal.SIGINT, None)
+    assert server.should_exit
+
+
 async def test_the_server_keeps_answering_while_it_drains(draining: Draining) -> None:
     server = ProxyServer(configured(telling, drain_seconds=3600, lifespan="off"))
     with listening("127.0.0.1", 0) as listener:
