@@ -13,6 +13,7 @@ from limits.aio.storage import RedisClusterStorage, RedisStorage, Storage
 from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
@@ -131,9 +132,10 @@ class Proxy:
             if aliases is None
             else DropIn(manager, sign_on, door, aliases, tenant=settings.tenant, clock=clock)
         )
-        self._api = ApiEndpoint(
+        api = ApiEndpoint(
             door, manager, _route_table(settings), self._forwarder(settings, aliases, clock), drop_in
         )
+        self._api = ServerErrorMiddleware(api, handler=_unexpected)
         self._health = health_routes(self.store, draining)
         self._own = Starlette(
             routes=[*AuthEndpoints(manager, sign_on, door).routes(), *sso.routes(), *self._health],
@@ -322,7 +324,7 @@ def _counters(settings: Settings, redis: AnyRedis) -> Storage:
 
 
 async def _unexpected(_request: Request, _exc: Exception) -> Response:
-    """Render what nobody foresaw; the router raises it again, and the outermost layer logs it."""
+    """Render what nobody foresaw; the middleware raises it again, and the outermost layer logs it."""
     return problem_response(InternalError())
 
 

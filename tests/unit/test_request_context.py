@@ -13,7 +13,7 @@ from bff.app import Proxy
 from bff.middleware.request_context import RequestContext
 from bff.settings import load_settings
 from bff.telemetry import REGISTRY, request_id
-from tests.live import Sandbox, environment
+from tests.live import TENANT, Sandbox, environment
 from tests.unit.support import http_scope, run_app
 
 pytestmark = pytest.mark.anyio
@@ -107,8 +107,9 @@ async def test_what_is_not_http_is_left_alone() -> None:
     assert seen == ["lifespan"]
 
 
+@pytest.mark.parametrize("target", ["/auth/anonymous", f"/api/cart/{TENANT}/carts"])
 async def test_an_unexpected_error_of_the_whole_proxy_is_a_problem_too(
-    sandbox: Sandbox, redis_url: str
+    sandbox: Sandbox, redis_url: str, target: str
 ) -> None:
     def broken(_size: int) -> bytes:
         raise RuntimeError("no randomness")
@@ -117,7 +118,10 @@ async def test_an_unexpected_error_of_the_whole_proxy_is_a_problem_too(
     proxy = Proxy(load_settings(environ), random_bytes=broken)
     transport = httpx2.ASGITransport(proxy)
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
-        answer = await client.post("/auth/anonymous", headers={"X-CSRF": "1"})
+        headers = {"X-CSRF": "1", "Origin": "http://127.0.0.1:8080"}
+        answer = await client.post(target, headers=headers)
     await proxy.aclose()
     assert answer.status_code == 500
     assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["access-control-allow-origin"] == "http://127.0.0.1:8080"
