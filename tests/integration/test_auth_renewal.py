@@ -2,10 +2,13 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import httpx2
 import pytest
 
+from bff.app import Proxy
+from bff.settings import load_settings
 from tests.integration.visitors import (
     ANONYMOUS_LOGIN,
     ANONYMOUS_REFRESH,
@@ -25,7 +28,7 @@ from tests.integration.visitors import (
     seen,
     set_cookies,
 )
-from tests.live import TENANT, LiveProxy, Sandbox
+from tests.live import TENANT, LiveProxy, Sandbox, environment
 
 _RENEWALS = {"anonymous": ANONYMOUS_REFRESH, "customer": CUSTOMER_REFRESH}
 _REFUSALS = ["bad_request", "unauthorized", "apigee"]
@@ -37,6 +40,23 @@ def _revoked(browser: httpx2.Client, sandbox: Sandbox) -> tuple[str, str]:
     session = emporix_session(browser, sandbox)
     sandbox.control("POST", "/revoke", {"sessionId": session})
     return browser.cookies["bff"], session
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("skew", "renewed"), [("60", False), ("120", True)])
+async def test_a_token_is_renewed_as_long_before_its_end_as_is_set(
+    sandbox: Sandbox, redis_url: str, skew: str, *, renewed: bool
+) -> None:
+    origin, begin, later = "http://127.0.0.1:8080", datetime.now(UTC).timestamp(), 0
+    settings = environment(sandbox, redis_url, BFF_PUBLIC_ORIGIN=origin, BFF_REFRESH_SKEW_SECONDS=skew)
+    proxy = Proxy(load_settings(settings), clock=lambda: begin + later)
+    transport, headers = httpx2.ASGITransport(proxy), {"X-CSRF": "1"}
+    async with httpx2.AsyncClient(transport=transport, base_url=origin, headers=headers) as browser:
+        assert (await browser.post("/auth/anonymous")).status_code == 201
+        before, later = seen(sandbox), 3599 - 90
+        await browser.get(CARTS)
+    await proxy.aclose()
+    assert (ANONYMOUS_REFRESH in calls(sandbox, before)) is renewed
 
 
 def test_refresh_renews_now_and_keeps_the_session(proxy: LiveProxy, sandbox: Sandbox) -> None:

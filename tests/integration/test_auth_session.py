@@ -265,6 +265,14 @@ def test_a_guest_that_upstream_does_not_give_is_an_error_and_no_session(
         assert browser.post("/auth/anonymous").status_code == 201
 
 
+def test_the_client_id_is_what_upstream_is_shown(sandbox: Sandbox, redis_url: str) -> None:
+    with (
+        LiveProxy(environment(sandbox, redis_url, BFF_CLIENT_ID="nobodys")) as proxy,
+        proxy.browser() as browser,
+    ):
+        problem(browser.post("/auth/anonymous"), 502, "bad_upstream_answer")
+
+
 @pytest.mark.parametrize("names", [{"camelNames": False}, {"snakeNames": False}], ids=["snake", "camel"])
 def test_tokens_are_read_in_either_spelling(
     proxy: LiveProxy, sandbox: Sandbox, names: dict[str, bool]

@@ -2,7 +2,10 @@
 
 import base64
 import hashlib
+import re
+from html import unescape
 from http.cookies import SimpleCookie
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
@@ -22,6 +25,7 @@ from tests.integration.signing import (
     view,
 )
 from tests.integration.visitors import calls, carrying, fault, problem, seen, set_cookies
+from tests.integration.wire import send
 from tests.live import ADA, GRACE, LiveProxy, Sandbox
 
 
@@ -90,6 +94,42 @@ def test_a_sign_on_logs_in_on_the_guests_own_emporix_session(sso: LiveProxy, san
         assert last_session(sandbox, browser) == session
         assert sandbox.control("GET", "/sessions")[session]["email"] == ADA["email"]
         assert attempts(browser) == []
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_visitor_from_another_site_is_sent_here_once_more_with_what_they_asked(
+    sso: LiveProxy, sandbox: Sandbox, site: str
+) -> None:
+    with navigating(sso) as browser:
+        query = "return_to=/account&ui_locales=de"
+        answer = browser.get(f"/auth/sso/main?{query}", headers={"Sec-Fetch-Site": site})
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/html")
+        assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+        assert answer.headers["cache-control"] == "no-store"
+        assert not set_cookies(answer)
+        (address,) = re.findall(r'http-equiv="refresh" content="0;url=([^"]+)"', answer.text)
+        again = urlsplit(unescape(address))
+        assert (again.netloc, again.path) == ("", "/auth/sso/main")
+        assert again.query.startswith(query)
+        answer = browser.get(unescape(address), headers={"Sec-Fetch-Site": "same-origin"})
+        assert answer.headers["location"].startswith(f"{sandbox.url}/idp/authorize?")
+
+
+def test_what_they_asked_is_no_markup_on_the_way(sso: LiveProxy) -> None:
+    query = "ui_locales=\"><script>alert('1')</script>&lt=1"
+    answer = send(sso, "GET", f"/auth/sso/main?{query}", "Sec-Fetch-Site: cross-site")
+    assert answer.status == 200
+    page = answer.body.decode()
+    assert "<script" not in page
+    (address,) = re.findall(r'http-equiv="refresh" content="0;url=([^"]+)">$', page)
+    assert urlsplit(unescape(address)).query.startswith(query)
+
+
+def test_a_visitor_from_another_site_whose_cookie_came_along_goes_on(sso: LiveProxy) -> None:
+    with navigating(sso) as browser:
+        guest_of(browser)
+        assert browser.get("/auth/sso/main", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 302
 
 
 def test_lifetimes_that_come_as_texts_are_read(sso: LiveProxy, sandbox: Sandbox) -> None:

@@ -141,6 +141,13 @@ def test_a_sealed_value_of_another_length_is_no_ticket(plain: bytes) -> None:
     assert read((b"cookie", b"__Host-bff=" + value)).ticket is None
 
 
+def test_a_value_longer_than_any_of_ours_is_not_even_opened() -> None:
+    value = RING.sealer("cookie").seal(bytes(400)).encode()
+    assert len(value) > 512
+    with pytest.raises(InvalidRequest):
+        read((b"cookie", b"__Host-bff=" + value))
+
+
 def test_a_secure_cookie_has_what_its_prefix_demands() -> None:
     value, *attributes = HOST.set_cookie(TICKET, 60).decode().split("; ")
     assert set(attributes) == {"Max-Age=60", "Path=/", "HttpOnly", "SameSite=Strict", "Secure"}
