@@ -1,4 +1,4 @@
-"""`/api`: the proxied Emporix API as plain ASGI. Knock, match, enter, forward."""
+"""`/api`: the proxied Emporix API as plain ASGI. Knock, enter, match, forward."""
 
 import logging
 from typing import Final
