@@ -129,6 +129,9 @@ def _serve(arguments: argparse.Namespace) -> int:
             admin=(arguments.host, settings.admin_port) if settings.admin_port else None,
         )
         if arguments.workers > 1:
+            if config.admin is not None:
+                with listening(*config.admin):
+                    pass  # a worker could not say that the port is taken, or know that it is not by another worker
             with tempfile.TemporaryDirectory(prefix="bff-metrics-") as folder:
                 os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
                 supervise(config, listener)

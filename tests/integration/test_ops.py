@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -183,6 +184,22 @@ def test_a_wrong_configuration_does_not_start() -> None:
     assert {"BFF_TENANT", "BFF_CLIENT_ID", "BFF_KEYS", "BFF_PUBLIC_ORIGIN"} <= set(
         re.findall(r"BFF_[A-Z_]+", done.stderr)
     )
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("which", ["public", "admin"])
+def test_a_port_that_is_taken_is_a_failed_start(
+    sandbox: Sandbox, redis_url: str, which: str, workers: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ports = {"public": free_port(), "admin": free_port()} | {which: taken.getsockname()[1]}
+        origin = f"http://127.0.0.1:{ports['public']}"
+        settings = environment(
+            sandbox, redis_url, BFF_PUBLIC_ORIGIN=origin, BFF_ADMIN_PORT=str(ports["admin"])
+        )
+        done = _bff("serve", "--port", str(ports["public"]), "--workers", workers, **settings)
+    assert done.returncode == 3, done.stderr
+    assert f"port {ports[which]} " in done.stderr
 
 
 def test_new_keys_are_fresh_and_fit(sandbox: Sandbox, redis_url: str) -> None:
