@@ -36,13 +36,13 @@ def log_in(page: Page) -> None:
     page.locator("#account-open").click()
     page.locator("#demo-fill").click()
     page.locator("#login-form [type=submit]").click()
-    is_customer(page, "Ada", "ada@example.com")
+    expect_customer(page, "Ada", "ada@example.com")
 
 
 def log_out(page: Page) -> None:
     page.locator("#account-open").click()
     page.locator("#logout").click()
-    is_nobody(page)
+    expect_nobody(page)
 
 
 def to_provider(page: Page) -> None:
@@ -59,23 +59,23 @@ def sign_on(page: Page, shop_url: str, email: str) -> None:
     page.get_by_role("button", name="Continue").click()
     page.wait_for_url(f"{shop_url}/")
     ready(page)
-    is_customer(page, email, email)
+    expect_customer(page, email, email)
 
 
-def is_customer(page: Page, name: str, email: str) -> None:
+def expect_customer(page: Page, name: str, email: str) -> None:
     """Expect the page to greet this customer, and its panel to name the same one."""
     expect(page.locator("#account-open")).to_have_text(name)
     expect(page.locator("#session-facts .kind")).to_have_text("customer")
     expect(page.locator("#session-facts")).to_contain_text(email)
 
 
-def is_nobody(page: Page) -> None:
+def expect_nobody(page: Page) -> None:
     """Expect the page to know of no session."""
     expect(page.locator("#account-open")).to_have_text("Log in")
     expect(page.locator("#session-facts .kind")).to_have_text("none")
 
 
-def cart_holds(page: Page, *names: str, articles: int) -> None:
+def expect_cart(page: Page, *names: str, articles: int) -> None:
     """Expect these products and this many articles in the cart."""
     expect(page.locator("#cart-count")).to_have_text(str(articles))
     page.locator("#cart-open").click()
@@ -84,7 +84,7 @@ def cart_holds(page: Page, *names: str, articles: int) -> None:
     page.keyboard.press("Escape")
 
 
-def holds_nothing(page: Page, *, session: bool) -> None:
+def expect_nothing_readable(page: Page, *, session: bool) -> None:
     """Script finds nothing in this browser, and the panel says the same."""
     assert page.evaluate(READABLE) == ["", 0, 0]
     said = dict(

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.shopping import add_to_cart, is_customer, jar, log_in, session_cookie, visit
+from tests.browser.shopping import add_to_cart, expect_customer, jar, log_in, session_cookie, visit
 from tests.browser.shops import Exchange, Shop
 from tests.live import GRACE, TENANT
 
@@ -96,7 +96,7 @@ def _attacked(context: BrowserContext, shop: Shop, address: str) -> Iterator[Pag
     assert session_cookie(context) == cookie
     assert shop.sessions() <= records
     victim.reload()
-    is_customer(victim, "Ada", "ada@example.com")
+    expect_customer(victim, "Ada", "ada@example.com")
     assert victim.locator("#session-facts dd").nth(3).inner_text() == version
     expect(victim.locator("#cart-count")).to_have_text(articles)
 
@@ -194,7 +194,7 @@ def test_a_link_from_a_foreign_page_opens_the_shop_as_the_customer(
         pass
     page.set_content(f'<a href="{shop.url}/">to the shop</a>')
     page.get_by_role("link").click()
-    is_customer(page, "Ada", "ada@example.com")
+    expect_customer(page, "Ada", "ada@example.com")
     name = add_to_cart(page, 1)
     page.locator("#cart-open").click()
     expect(page.locator("#cart-lines")).to_contain_text(name)

@@ -9,10 +9,10 @@ from playwright.sync_api import BrowserContext, Page, Request, expect
 
 from tests.browser.shopping import (
     add_to_cart,
-    cart_holds,
-    holds_nothing,
-    is_customer,
-    is_nobody,
+    expect_cart,
+    expect_customer,
+    expect_nobody,
+    expect_nothing_readable,
     jar,
     log_in,
     session_cookie,
@@ -51,7 +51,7 @@ def _continue(page: Page) -> None:
     page.get_by_role("button", name="Continue").click()
 
 
-def _refused_for_good(page: Page, shop_url: str, message: str) -> None:
+def _expect_refusal(page: Page, shop_url: str, message: str) -> None:
     """Expect the shop to say why, and its address to have forgotten it."""
     expect(page.locator("#messages")).to_have_text(message)
     expect(page).to_have_url(f"{shop_url}/")
@@ -61,7 +61,7 @@ def test_the_demo_offers_its_provider_and_signs_on(context: BrowserContext, demo
     page, email = visit(context, demo.url), _mail()
     sign_on(page, demo.url, email)
     session_cookie(context)
-    holds_nothing(page, session=True)
+    expect_nothing_readable(page, session=True)
 
 
 def test_a_strict_cookie_stays_home_and_the_guest_is_still_found(context: BrowserContext, shop: Shop) -> None:
@@ -84,8 +84,8 @@ def test_a_strict_cookie_stays_home_and_the_guest_is_still_found(context: Browse
     assert (login["status"], login["bearer"], login["sessionId"]) == (200, "anonymous", guest)
     assert {one["sessionId"] for one in shop.asked(start, _ME)} == {guest}
     assert session_cookie(context) != cookie
-    cart_holds(page, name, articles=2)
-    holds_nothing(page, session=True)
+    expect_cart(page, name, articles=2)
+    expect_nothing_readable(page, session=True)
     assert shop.leaked() == []
 
 
@@ -95,7 +95,7 @@ def test_a_sign_on_without_a_guest_begins_one(context: BrowserContext, shop: Sho
     sign_on(page, shop.url, email)
     session_cookie(context)
     add_to_cart(page, 0)
-    is_customer(page, email, email)
+    expect_customer(page, email, email)
 
 
 def test_a_cancelled_form_comes_back_as_the_guest_and_says_so(context: BrowserContext, shop: Shop) -> None:
@@ -105,10 +105,10 @@ def test_a_cancelled_form_comes_back_as_the_guest_and_says_so(context: BrowserCo
     to_provider(page)
     with page.expect_request(f"{shop.url}/?sso_error=access_denied"):
         page.get_by_role("button", name="Cancel").click()
-    _refused_for_good(page, shop.url, "You cancelled the sign-in. You are who you were before.")
+    _expect_refusal(page, shop.url, "You cancelled the sign-in. You are who you were before.")
     assert session_cookie(context) == cookie
     expect(page.locator("#session-facts .kind")).to_have_text("anonymous")
-    cart_holds(page, name, articles=1)
+    expect_cart(page, name, articles=1)
     page.reload()
     expect(page.locator("#session-facts .kind")).to_have_text("anonymous")
     expect(page.locator("#messages")).to_be_empty()
@@ -124,8 +124,8 @@ def test_going_back_and_sending_the_form_again_is_refused_and_keeps_the_session(
     expect(page.get_by_role("heading", name="Sandbox sign-in")).to_be_visible()
     with page.expect_request(f"{shop.url}/?sso_error=login_state_invalid"):
         _continue(page)
-    _refused_for_good(page, shop.url, _USED)
-    is_customer(page, email, email)
+    _expect_refusal(page, shop.url, _USED)
+    expect_customer(page, email, email)
     assert session_cookie(context) == cookie
     assert shop.asked(start, _SOCIAL_LOGIN) == []
 
@@ -139,7 +139,7 @@ def test_a_callback_works_once(context: BrowserContext, shop: Shop, brought_back
     assert (attempt["httpOnly"], attempt["sameSite"]) == (True, "Lax")
     page.locator("[name=email]").fill(email)
     _continue(page)
-    is_customer(page, email, email)
+    expect_customer(page, email, email)
     (callback,) = callbacks
     cookie, start = session_cookie(context), shop.seen()
     if brought_back:
@@ -155,8 +155,8 @@ def test_a_callback_works_once(context: BrowserContext, shop: Shop, brought_back
             ]
         )
     page.goto(callback.url)
-    _refused_for_good(page, shop.url, _USED)
-    is_customer(page, email, email)
+    _expect_refusal(page, shop.url, _USED)
+    expect_customer(page, email, email)
     assert session_cookie(context) == cookie
     assert shop.asked(start, _SOCIAL_LOGIN) == []
 
@@ -172,8 +172,8 @@ def test_a_callback_that_another_browser_began_logs_nobody_in(context: BrowserCo
     start = shop.seen()
     page = visit(context, shop.url)
     page.goto(prepared)
-    _refused_for_good(page, shop.url, _USED)
-    is_nobody(page)
+    _expect_refusal(page, shop.url, _USED)
+    expect_nobody(page)
     assert context.cookies() == []
     assert shop.asked(start, _SOCIAL_LOGIN) == []
 
@@ -185,7 +185,7 @@ def test_signing_on_over_a_customer_gives_the_other_customer(context: BrowserCon
     page.goto(f"{shop.url}/auth/sso/sandbox?return_to=/")
     page.locator("[name=email]").fill(email)
     _continue(page)
-    is_customer(page, email, email)
+    expect_customer(page, email, email)
     assert ADA["email"] not in page.locator("#session-facts").inner_text()
     assert session_cookie(context) != cookie
 

@@ -8,9 +8,9 @@ from playwright.sync_api import BrowserContext, Page, Response, expect
 
 from tests.browser.shopping import (
     add_to_cart,
-    cart_holds,
-    holds_nothing,
-    is_customer,
+    expect_cart,
+    expect_customer,
+    expect_nothing_readable,
     log_in,
     log_out,
     session_cookie,
@@ -39,7 +39,7 @@ def test_looking_around_costs_no_session(context: BrowserContext, demo: Demo) ->
     expect(page.locator("#session-facts .kind")).to_have_text("none")
     expect(page.locator("#counter-summary")).to_contain_text("no session")
     assert context.cookies() == []
-    holds_nothing(page, session=False)
+    expect_nothing_readable(page, session=False)
 
 
 def test_a_visitor_shops_from_first_look_to_order_and_leaves(context: BrowserContext, demo: Demo) -> None:
@@ -48,33 +48,33 @@ def test_a_visitor_shops_from_first_look_to_order_and_leaves(context: BrowserCon
     stayed = add_to_cart(page, 0)
     log_out(page)
     assert context.cookies() == []
-    holds_nothing(page, session=False)
+    expect_nothing_readable(page, session=False)
 
     brought = add_to_cart(page, 1, quantity=2)
     expect(page.locator("#session-facts .kind")).to_have_text("anonymous")
     guest = session_cookie(context)
-    holds_nothing(page, session=True)
-    cart_holds(page, brought, articles=2)
+    expect_nothing_readable(page, session=True)
+    expect_cart(page, brought, articles=2)
 
     log_in(page)
     customer = session_cookie(context)
     assert customer != guest
-    holds_nothing(page, session=True)
-    cart_holds(page, stayed, brought, articles=3)
+    expect_nothing_readable(page, session=True)
+    expect_cart(page, stayed, brought, articles=3)
 
     number = _check_out(page)
     page.locator("#account-open").click()
     expect(page.locator("#orders")).to_contain_text(number)
     page.keyboard.press("Escape")
-    holds_nothing(page, session=True)
+    expect_nothing_readable(page, session=True)
 
     log_out(page)
     assert context.cookies() == []
     expect(page.locator("#cart-count")).to_have_text("0")
     again = add_to_cart(page, 2)
-    cart_holds(page, again, articles=1)
+    expect_cart(page, again, articles=1)
     assert session_cookie(context) not in {guest, customer}
-    holds_nothing(page, session=True)
+    expect_nothing_readable(page, session=True)
 
 
 def test_a_reload_finds_the_same_visitor_without_anything_kept_by_script(
@@ -84,9 +84,9 @@ def test_a_reload_finds_the_same_visitor_without_anything_kept_by_script(
     log_in(page)
     cookie = session_cookie(context)
     page.reload()
-    is_customer(page, "Ada", "ada@example.com")
+    expect_customer(page, "Ada", "ada@example.com")
     assert session_cookie(context) == cookie
-    holds_nothing(page, session=True)
+    expect_nothing_readable(page, session=True)
 
 
 def test_the_tools_renew_and_validate_behind_the_same_cookie(context: BrowserContext, demo: Demo) -> None:
@@ -142,7 +142,7 @@ def test_no_issued_token_leaves_while_a_visitor_shops(context: BrowserContext, s
     for name, value in fields.items():
         form.locator(f"[name={name}]").fill(value)
     form.locator("[type=submit]").click()
-    is_customer(page, "Edith", email)
+    expect_customer(page, "Edith", email)
     page.locator("#account-open").click()
     page.locator("#refresh").click()
     expect(page.locator("#account-dialog [data-status]")).to_contain_text("The tokens are new.")

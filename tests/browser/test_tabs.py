@@ -7,10 +7,10 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.shopping import (
     add_to_cart,
-    cart_holds,
-    holds_nothing,
-    is_customer,
-    is_nobody,
+    expect_cart,
+    expect_customer,
+    expect_nobody,
+    expect_nothing_readable,
     jar,
     log_in,
     log_out,
@@ -50,10 +50,10 @@ def test_two_tabs_that_sign_on_at_once_both_end_logged_in(
         tab.wait_for_url(f"{url}/")
     for tab in (one, two):
         tab.reload()
-        is_customer(tab, email, email)
-        cart_holds(tab, name, articles=1)
+        expect_customer(tab, email, email)
+        expect_cart(tab, name, articles=1)
     session_cookie(context)
-    holds_nothing(two, session=True)
+    expect_nothing_readable(two, session=True)
 
 
 def test_a_second_sign_on_after_the_first_ends_logged_in_too(context: BrowserContext, shop: Shop) -> None:
@@ -66,9 +66,9 @@ def test_a_second_sign_on_after_the_first_ends_logged_in_too(context: BrowserCon
     sign_on(one, shop.url, email)
     two.get_by_role("button", name="Continue").click()
     two.wait_for_url(f"{shop.url}/")
-    is_customer(two, email, email)
+    expect_customer(two, email, email)
     one.locator("#categories .chip").nth(1).click()
-    is_customer(one, email, email)
+    expect_customer(one, email, email)
     session_cookie(context)
 
 
@@ -78,13 +78,13 @@ def test_a_logout_in_one_tab_shows_as_another_version_in_the_other(
     one, two = visit(context, demo.url), visit(context, demo.url)
     log_in(one)
     two.locator("#categories .chip").nth(1).click()
-    is_customer(two, "Ada", "ada@example.com")
+    expect_customer(two, "Ada", "ada@example.com")
     expect(two.locator("#messages")).to_contain_text("You are now logged in as ada@example.com")
     log_out(one)
     with two.expect_response("**/api/category/**") as answer:
         two.locator("#categories .chip").nth(2).click()
     assert (answer.value.status, answer.value.headers["x-session-version"]) == (200, "0")
-    is_nobody(two)
+    expect_nobody(two)
     expect(two.locator("#messages")).to_have_text(_NO_LONGER)
     assert context.cookies() == []
 
@@ -108,7 +108,7 @@ def test_a_slow_call_of_one_tab_does_not_undo_the_logout_of_the_other(
     assert late.value.header_value("set-cookie") is None
     assert context.cookies() == []
     two.locator("#categories .chip").nth(2).click()
-    is_nobody(two)
+    expect_nobody(two)
 
 
 def test_two_tabs_add_to_one_cart(context: BrowserContext, demo: Demo) -> None:
@@ -117,8 +117,8 @@ def test_two_tabs_add_to_one_cart(context: BrowserContext, demo: Demo) -> None:
     two = visit(context, demo.url)
     second = add_to_cart(two, 1)
     one.reload()
-    cart_holds(one, first, second, articles=2)
-    cart_holds(two, first, second, articles=2)
+    expect_cart(one, first, second, articles=2)
+    expect_cart(two, first, second, articles=2)
 
 
 def test_a_session_ended_from_another_device_is_told_to_the_tab(context: BrowserContext, shop: Shop) -> None:
@@ -135,6 +135,6 @@ def test_a_session_ended_from_another_device_is_told_to_the_tab(context: Browser
         other.get_by_role("button", name="End it").click()
         expect(other.locator("#sessions li")).to_have_count(1)
         page.locator("#account-open").click()
-        is_nobody(page)
+        expect_nobody(page)
         other.keyboard.press("Escape")
-        is_customer(other, email, email)
+        expect_customer(other, email, email)

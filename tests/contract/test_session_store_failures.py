@@ -63,7 +63,7 @@ async def test_a_cancelled_command_never_gives_its_answer_to_the_next_caller(kep
         await redis.aclose()
 
 
-async def every_outcome(url: str) -> None:
+async def assert_unavailable(url: str) -> None:
     """Every method of a store that gets no answer says so, and in no other way."""
     redis = bare(connect(Secret(url)))
     ring = new_ring()
@@ -88,18 +88,18 @@ async def every_outcome(url: str) -> None:
 
 
 async def test_a_port_where_nobody_listens_is_unavailable() -> None:
-    await every_outcome(f"redis://:t0psecret@127.0.0.1:{free_port()}")
+    await assert_unavailable(f"redis://:t0psecret@127.0.0.1:{free_port()}")
 
 
 async def test_a_server_that_accepts_and_never_answers_is_unavailable() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen(64)
-        await every_outcome(f"redis://127.0.0.1:{silent.getsockname()[1]}")
+        await assert_unavailable(f"redis://127.0.0.1:{silent.getsockname()[1]}")
 
 
 @pytest.mark.skipif(not PROGRAMS, reason="no server program is here to ask for a password")
 @pytest.mark.parametrize("credentials", ["", ":t0psecret-wrong@"])
 async def test_a_server_that_wants_another_password_is_unavailable(credentials: str) -> None:
     with serving(next(iter(PROGRAMS)), "--requirepass", "right") as url:
-        await every_outcome(url.replace("//", f"//{credentials}"))
+        await assert_unavailable(url.replace("//", f"//{credentials}"))

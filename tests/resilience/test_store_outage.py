@@ -49,7 +49,9 @@ def unavailable(answer: httpx2.Response) -> bool:
     return True
 
 
-def everything_is_503_and_nothing_happens(shop: LiveProxy, sandbox: Sandbox, guest: httpx2.Client) -> None:
+def assert_everything_is_503_and_nothing_happens(
+    shop: LiveProxy, sandbox: Sandbox, guest: httpx2.Client
+) -> None:
     cookie = guest.cookies["bff"]
     watch = Watch(sandbox)
     calls = [
@@ -77,7 +79,7 @@ def test_a_dead_store_is_503_and_heals_by_itself(
 ) -> None:
     cart = guest.get(CART).json()["id"]
     own.stop()
-    everything_is_503_and_nothing_happens(shop, sandbox, guest)
+    assert_everything_is_503_and_nothing_happens(shop, sandbox, guest)
     own.start()
     eventually(lambda: guest.get("/readyz").status_code == 200)
     healed = guest.get(CART)
@@ -90,7 +92,7 @@ def test_a_silent_store_is_503_and_heals_by_itself(
 ) -> None:
     cart = guest.get(CART).json()["id"]
     with own.frozen():
-        everything_is_503_and_nothing_happens(shop, sandbox, guest)
+        assert_everything_is_503_and_nothing_happens(shop, sandbox, guest)
     eventually(lambda: guest.get("/readyz").status_code == 200)
     healed = guest.get(CART)
     assert (healed.status_code, healed.json()["id"]) == (200, cart)

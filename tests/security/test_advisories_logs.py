@@ -143,7 +143,7 @@ def test_ghsa_59jp_nothing_of_upstream_is_in_a_refusal(wired: LiveProxy, upstrea
     assert send(wired, "GET", CARTS, cookie).body == UPSTREAM_BYTES
 
 
-def _told(settings: dict[str, str], *arguments: str) -> None:
+def _assert_told_without_password(settings: dict[str, str], *arguments: str) -> None:
     """Assert that a command says that the address is wrong, without its password."""
     whole = {
         "BFF_TENANT": TENANT,
@@ -164,12 +164,12 @@ def test_changelog_2026_07_28_a_broken_redis_url_is_refused_without_its_password
     text = url.format(CANARY)
     file = tmp_path / "url"
     file.write_text(text + "\n", "utf-8")
-    _told({"BFF_REDIS_URL": text}, "serve", "--port", str(free_port()))
-    _told({"BFF_REDIS_URL_FILE": str(file)}, "check")
+    _assert_told_without_password({"BFF_REDIS_URL": text}, "serve", "--port", str(free_port()))
+    _assert_told_without_password({"BFF_REDIS_URL_FILE": str(file)}, "check")
 
 
 def test_changelog_2026_07_28_a_sentinel_url_without_a_service_is_a_mistake() -> None:
-    _told({"BFF_REDIS_URL": f"redis+sentinel://:{CANARY}@host"}, "check")
+    _assert_told_without_password({"BFF_REDIS_URL": f"redis+sentinel://:{CANARY}@host"}, "check")
 
 
 def test_changelog_2026_07_28_no_traceback_of_a_start_tells_the_password() -> None:

@@ -100,21 +100,21 @@ def stranded(sandbox_process: Sandbox) -> Iterator[LiveProxy]:
         yield proxy
 
 
-def refused(answer: httpx2.Response) -> None:
+def assert_refused(answer: httpx2.Response) -> None:
     """Assert that what was carried is refused as none of the proxy's, by whichever of the two codes."""
     code = answer.json()["code"]
     problem(answer, {"invalid_request": 400, "no_session": 401}[code], code)
 
 
-def opens_nothing(client: httpx2.Client) -> None:
+def assert_opens_nothing(client: httpx2.Client) -> None:
     """Assert that what a client carries is refused, or counts as nothing."""
     answer = client.get("/auth/session")
     if answer.status_code == 200:
         assert answer.json()["kind"] == "none"
         problem(client.get(ADDRESSES), 401, "login_required")
     else:
-        refused(answer)
-        refused(client.get(ADDRESSES))
+        assert_refused(answer)
+        assert_refused(client.get(ADDRESSES))
 
 
 def ring_of(proxy: LiveProxy) -> KeyRing:
@@ -152,9 +152,9 @@ def test_cve_2021_32791_a_record_under_anothers_name_opens_for_nobody(
 def test_cve_2021_32785_what_is_no_id_never_gets_to_redis(stranded: LiveProxy, value: str) -> None:
     for client in (stranded.app(value), carrying(stranded, value)):
         with client:
-            refused(client.get("/auth/session"))
-            refused(client.get(f"{CARTS}?siteCode=main"))
-            refused(client.post("/auth/login", json=ADA))
+            assert_refused(client.get("/auth/session"))
+            assert_refused(client.get(f"{CARTS}?siteCode=main"))
+            assert_refused(client.post("/auth/login", json=ADA))
 
 
 def test_cve_2021_32785_an_id_of_the_right_form_does_get_there(stranded: LiveProxy) -> None:
@@ -212,7 +212,7 @@ def test_changelog_2026_08_12_what_was_never_sealed_opens_nothing(proxy: LivePro
     }
     for form in forms:
         with carrying(proxy, form) as browser:
-            opens_nothing(browser)
+            assert_opens_nothing(browser)
     record = {"v": 1, "id": plain[:16].hex(), "kind": "customer", "email": ADA["email"]}
     with redis.Redis.from_url(redis_url) as client, carrying(proxy, cookie) as browser:
         assert browser.get("/auth/session").json()["kind"] == "customer"
@@ -251,10 +251,10 @@ def test_ghsa_wcvh_a_jwt_from_outside_logs_nobody_in(
         stock = browser.get(f"/api/customer/{TENANT}/validateauthtoken")
         assert ADA["email"] not in stock.text
     with shop.app(token) as app:
-        opens_nothing(app)
+        assert_opens_nothing(app)
     cookie = {"Cookie": f"bff={token}", "X-CSRF": "1"}
     with httpx2.Client(base_url=shop.url, headers=cookie, trust_env=False, timeout=30) as browser:
-        opens_nothing(browser)
+        assert_opens_nothing(browser)
 
 
 def test_ghsa_wcvh_validation_asks_about_the_sessions_own_token(shop: LiveProxy, sandbox: Sandbox) -> None:

@@ -17,7 +17,7 @@ from tests.integration.visitors import CARTS, ME, carrying, guest, problem, seen
 from tests.live import ADA, GRACE, LiveProxy, Sandbox
 
 
-def stays_a_guest(proxy: LiveProxy, cookie: str) -> None:
+def assert_a_guest_at_most(proxy: LiveProxy, cookie: str) -> None:
     """Assert that a cookie shows the guest at most, and can change nothing."""
     with carrying(proxy, cookie) as thief:
         seen_as = thief.get("/auth/session").json()
@@ -46,7 +46,7 @@ def test_a_stolen_guest_cookie_never_becomes_a_customers(sso: LiveProxy, sandbox
         else:
             returned(browser, consented(begun(browser)))
         assert browser.cookies["bff"] != stolen
-        stays_a_guest(sso, stolen)
+        assert_a_guest_at_most(sso, stolen)
         assert view(browser)["kind"] == "customer"
 
 
@@ -57,7 +57,7 @@ def test_a_planted_guest_cookie_logs_the_thief_in_nowhere(sso: LiveProxy) -> Non
         answer = victim.post("/auth/login", json=ADA)
         assert answer.status_code == 200
         assert planted not in "".join(set_cookies(answer))
-    stays_a_guest(sso, planted)
+    assert_a_guest_at_most(sso, planted)
 
 
 def test_a_planted_session_id_logs_the_thief_in_nowhere(sso: LiveProxy) -> None:

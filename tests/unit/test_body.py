@@ -100,4 +100,12 @@ async def test_a_client_that_leaves_in_the_middle_is_no_end_of_the_body(headers:
 
 
 async def test_left_returns_when_the_client_has_left() -> None:
-    await RequestBody([], coming(b"", b""), LIMIT).left()
+    receive, received = coming(b"", b""), list[str]()
+
+    async def noting() -> Message:
+        message = await receive()
+        received.append(message["type"])
+        return message
+
+    await RequestBody([], noting, LIMIT).left()
+    assert received == ["http.request", "http.request", "http.disconnect"]

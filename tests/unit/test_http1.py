@@ -238,8 +238,7 @@ async def test_an_answer_that_nobody_reads_ends_and_its_application_learns_it(
 
     async with serving(endless) as client:
         client.send(POST, b"content-length: 0\r\n\r\n")
-        async with asyncio.timeout(30):
-            await left.wait()
+        assert await asyncio.wait_for(left.wait(), 30)
 
 
 async def test_the_last_of_an_answer_is_not_kept_for_ever_either(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,8 +257,7 @@ async def test_the_last_of_an_answer_is_not_kept_for_ever_either(monkeypatch: py
     monkeypatch.setattr(Http1Connection, "connection_lost", connection_lost)
     async with serving(large) as client:
         client.send(POST, b"content-length: 0\r\n\r\n")
-        async with asyncio.timeout(30):
-            await lost.wait()
+        assert await asyncio.wait_for(lost.wait(), 30)
 
 
 async def test_the_rest_of_a_body_that_was_answered_early_is_not_waited_for(
@@ -420,8 +418,7 @@ async def test_an_application_that_answers_learns_that_its_client_left_whatever_
         client.send((POST + b"content-length: 0\r\n\r\n") * (1 + ahead))
         await asyncio.sleep(0.1)
         client.writer.transport.abort()
-        async with asyncio.timeout(30):
-            await left.wait()
+        assert await asyncio.wait_for(left.wait(), 30)
 
 
 async def test_what_follows_an_answer_under_way_does_not_shorten_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,8 +51,9 @@ async def test_workers_of_two_replicas_come_one_after_the_other(replica: Engine,
 
 
 async def test_locks_of_different_sessions_do_not_wait_for_each_other(replica: Engine) -> None:
-    async with replica.locks.hold(new_ticket()), replica.locks.hold(new_ticket()):
-        pass
+    one, other = new_ticket(), new_ticket()
+    async with replica.locks.hold(one), replica.locks.hold(other):
+        assert [await replica.store.try_lock(ticket, 1) for ticket in (one, other)] == [None, None]
 
 
 async def test_a_waiter_goes_on_without_the_lock_once_there_is_a_result(replica: Engine) -> None:
@@ -117,9 +118,11 @@ async def test_the_lock_outlives_all_that_its_holder_may_ask_of_upstream(replica
 
 async def test_a_store_that_fails_at_the_end_does_not_spoil_the_work(redis_url: str) -> None:
     async with relaying(redis_url) as relay, engine(relay.url) as one:
-        async with one.locks.hold(new_ticket()):
+        ticket = new_ticket()
+        async with one.locks.hold(ticket):
             relay.deaf = True
         relay.deaf = False
+        assert await one.store.try_lock(ticket, 1) is None, "the store had not failed"
 
 
 async def test_a_store_that_fails_at_the_beginning_is_said(redis_url: str) -> None:

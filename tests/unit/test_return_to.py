@@ -123,7 +123,7 @@ _PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-def _goes_nowhere_else(value: str) -> None:
+def _assert_leads_nowhere_else(value: str) -> None:
     try:
         accepted = RETURN_TO.accepted(value)
     except InvalidRequest:
@@ -138,14 +138,14 @@ def _goes_nowhere_else(value: str) -> None:
 
 @given(st.lists(_PIECES, max_size=8).map("".join))
 def test_nothing_accepted_leads_elsewhere_however_it_is_put_together(value: str) -> None:
-    _goes_nowhere_else(value)
+    _assert_leads_nowhere_else(value)
 
 
 @given(
     st.one_of(st.text(max_size=40), st.text(max_size=40).map("/".__add__), st.text().map(ALLOWED[0].__add__))
 )
 def test_nothing_accepted_leads_elsewhere_whatever_the_text(value: str) -> None:
-    _goes_nowhere_else(value)
+    _assert_leads_nowhere_else(value)
 
 
 @pytest.mark.parametrize(
