@@ -121,14 +121,15 @@ class Http1Connection(HttpToolsProtocol):
         version = self.parser.get_http_version()
         names = [name for name, _ in self.headers]
         codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
-        lengths = [value for name, value in self.headers if name == b"content-length" and value.strip(b"0")]
         if version not in {"1.0", "1.1"}:
             raise ValueError("a version that is not spoken here")
         if names.count(b"host") > 1 or (version == "1.1" and b"host" not in names):
             raise ValueError("not exactly one host")
         if codings and (codings != [b"chunked"] or version == "1.0"):
             raise ValueError("a transfer coding that is not chunked alone")
-        if self.parser.should_upgrade() and (codings or lengths):
+        if self.parser.should_upgrade() and (
+            codings or any(name == b"content-length" and value.strip(b"0") for name, value in self.headers)
+        ):
             # The parser takes what follows such a head for another protocol, and then for a request (CWE-444).
             raise ValueError("a body and an upgrade")
         if version == "1.0":
