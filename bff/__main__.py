@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import secrets
+import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -117,7 +118,11 @@ def _operating() -> Iterator[Settings]:
 def _serve(arguments: argparse.Namespace) -> int:
     configure_logging()
     settings = _configuration(os.environ)
-    with _redis(settings) as environ, listening(arguments.host, arguments.port) as listener:
+    with (
+        _redis(settings) as environ,
+        listening(arguments.host, arguments.port) as listener,
+        _admin_listener(arguments.host, settings.admin_port) as admin,
+    ):
         os.environ |= environ
         os.environ.pop("BFF_REDIS_URL_FILE", None) if environ else None
         config = configured(
@@ -126,12 +131,9 @@ def _serve(arguments: argparse.Namespace) -> int:
             workers=arguments.workers,
             drain_seconds=settings.drain_seconds,
             secure=settings.secure,
-            admin=(arguments.host, settings.admin_port) if settings.admin_port else None,
+            admin=admin,
         )
         if arguments.workers > 1:
-            if config.admin is not None:
-                with listening(*config.admin):
-                    pass  # a worker could not say that the port is taken, or know that it is not by another worker
             with tempfile.TemporaryDirectory(prefix="bff-metrics-") as folder:
                 os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
                 supervise(config, listener)
@@ -139,6 +141,10 @@ def _serve(arguments: argparse.Namespace) -> int:
         server = ProxyServer(config)
         server.run(sockets=[listener])
     return 0 if server.started else _FAILED
+
+
+def _admin_listener(host: str, port: int | None) -> contextlib.AbstractContextManager[socket.socket | None]:
+    return contextlib.nullcontext() if port is None else listening(host, port, setting="BFF_ADMIN_PORT")
 
 
 def _check(_arguments: argparse.Namespace) -> int:

@@ -40,13 +40,13 @@ class ProxyConfig(uvicorn.Config):
         drain_seconds: how long to keep serving after SIGTERM; SIGINT ends it at once, and so does a second SIGTERM
             where there is one worker only.
         secure: whether browsers come over https.
-        admin: host and port of the second listener, which serves the application's `admin()`; of several workers
-            the first one has it, and the others' share of the metrics.
+        admin: the second listener, for the application's `admin()`; of several workers each has it, and every
+            worker's share of the metrics.
     """
 
     drain_seconds: float = 0.0
     secure: bool = False
-    admin: tuple[str, int] | None = None
+    admin: socket.socket | None = None
 
 
 class SweepingServer(uvicorn.Server):
@@ -90,15 +90,9 @@ class ProxyServer(SweepingServer):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening, on the admin port too."""
         await super().startup(sockets)
-        if self._admin is None or self.should_exit:
-            return
-        try:
-            listener = self._ending.enter_context(listening(*self._admin))
-        except OSError:
-            if self.config.workers == 1:
-                raise
-            return
-        self._ending.enter_context(in_background(self.config.loaded_app.admin(), listener))
+        if self._admin is not None and not self.should_exit:
+            self._ending.enter_context(self._admin)
+            self._ending.enter_context(in_background(self.config.loaded_app.admin(), self._admin))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening, on the admin port too."""
@@ -156,7 +150,7 @@ def configured(
     *,
     drain_seconds: float = 0.0,
     secure: bool = False,
-    admin: tuple[str, int] | None = None,
+    admin: socket.socket | None = None,
     **options: Any,
 ) -> ProxyConfig:
     """Return the configuration for everything that this proxy listens with; `options` are uvicorn's."""
@@ -179,17 +173,22 @@ def configured(
 
 
 @contextmanager
-def listening(host: str, port: int) -> Iterator[socket.socket]:
-    """Bind a listening socket; port 0 takes a free one."""
+def listening(host: str, port: int, *, setting: str = "--port") -> Iterator[socket.socket]:
+    """Listen on a port; 0 takes a free one.
+
+    Raises:
+        OSError: the port cannot be had; the message names the `setting` that takes another.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Without the protocol's number asyncio leaves Nagle's algorithm on, which costs 40 ms an answer.
     with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
+            listener.listen()  # two sockets may be bound to one port until one of them listens
         except OSError as error:
             raise OSError(
-                f"port {port} of {host} cannot be had ({error.strerror}): --port takes another"
+                f"port {port} of {host} cannot be had ({error.strerror}): {setting} takes another"
             ) from None
         yield listener
 

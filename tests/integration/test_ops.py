@@ -187,19 +187,24 @@ def test_a_wrong_configuration_does_not_start() -> None:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-@pytest.mark.parametrize("which", ["public", "admin"])
+@pytest.mark.parametrize(
+    ("taken", "setting"),
+    [("public", "--port"), ("admin", "BFF_ADMIN_PORT"), ("by the other", "BFF_ADMIN_PORT")],
+)
 def test_a_port_that_is_taken_is_a_failed_start(
-    sandbox: Sandbox, redis_url: str, which: str, workers: str
+    sandbox: Sandbox, redis_url: str, taken: str, setting: str, workers: str
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        ports = {"public": free_port(), "admin": free_port()} | {which: taken.getsockname()[1]}
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        ports = {"public": free_port(), "admin": free_port()}
+        ports |= {"admin": ports["public"]} if taken == "by the other" else {taken: other.getsockname()[1]}
         origin = f"http://127.0.0.1:{ports['public']}"
         settings = environment(
             sandbox, redis_url, BFF_PUBLIC_ORIGIN=origin, BFF_ADMIN_PORT=str(ports["admin"])
         )
         done = _bff("serve", "--port", str(ports["public"]), "--workers", workers, **settings)
     assert done.returncode == 3, done.stderr
-    assert f"port {ports[which]} " in done.stderr
+    assert f"port {ports['public' if setting == '--port' else 'admin']} of " in done.stderr
+    assert f": {setting} takes another" in done.stderr
 
 
 def test_new_keys_are_fresh_and_fit(sandbox: Sandbox, redis_url: str) -> None:

@@ -11,7 +11,6 @@ from starlette.types import Receive, Scope, Send
 from bff import server as module
 from bff.http1 import Http1Connection
 from bff.server import Draining, ProxyServer, configured, in_background, listening
-from tests.live import free_port
 from tests.unit.support import listens, until
 
 pytestmark = pytest.mark.anyio
@@ -91,10 +90,12 @@ def test_a_free_port_is_taken_on_the_host(host: str, family: int) -> None:
 
 
 def test_a_port_that_is_taken_is_an_error() -> None:
-    with listening("127.0.0.1", 0) as first:
-        first.listen()
-        with pytest.raises(OSError), listening("127.0.0.1", first.getsockname()[1]):
-            pass
+    with (
+        listening("127.0.0.1", 0) as first,
+        pytest.raises(OSError),
+        listening("127.0.0.1", first.getsockname()[1]),
+    ):
+        pass
 
 
 async def test_the_first_sigterm_begins_the_drain_and_ends_nothing(draining: Draining) -> None:
@@ -163,19 +164,19 @@ class Administered:
 async def test_the_admin_listener_serves_the_admin_application_and_ends_with_the_server(
     draining: Draining,
 ) -> None:
-    port = free_port()
-    config = configured(Administered(), admin=("127.0.0.1", port), lifespan="off")
-    config.load()
-    server = ProxyServer(config)
-    with listening("127.0.0.1", 0) as listener:
+    with listening("127.0.0.1", 0) as listener, listening("127.0.0.1", 0) as admin:
+        port = admin.getsockname()[1]
+        config = configured(Administered(), admin=admin, lifespan="off")
+        config.load()
+        server = ProxyServer(config)
         serving = asyncio.create_task(server._serve([listener]))
         await until(lambda: server.started)
         assert (await exchange(listener.getsockname()[1], b"/")).endswith(b"public")
         assert (await exchange(port, b"/")).endswith(b"admin")
         server.handle_exit(signal.SIGINT, None)
         await serving
-    with pytest.raises(OSError):
-        await asyncio.open_connection("127.0.0.1", port)
+        with pytest.raises(OSError):
+            await asyncio.open_connection("127.0.0.1", port)
     assert draining()
 
 
