@@ -132,10 +132,9 @@ class Proxy:
             if aliases is None
             else DropIn(manager, sign_on, door, aliases, tenant=settings.tenant, clock=clock)
         )
-        api = ApiEndpoint(
+        self._api = ApiEndpoint(
             door, manager, _route_table(settings), self._forwarder(settings, aliases, clock), drop_in
         )
-        self._api = ServerErrorMiddleware(api, handler=_unexpected)
         self._health = health_routes(self.store, draining)
         self._own = Starlette(
             routes=[*AuthEndpoints(manager, sign_on, door).routes(), *sso.routes(), *self._health],
@@ -148,7 +147,10 @@ class Proxy:
         self._stack: ASGIApp = RequestContext(
             SecurityHeaders(
                 Cors(
-                    StreamLimit(self._dispatch, most=settings.client_streams),
+                    StreamLimit(
+                        ServerErrorMiddleware(self._dispatch, handler=_unexpected),
+                        most=settings.client_streams,
+                    ),
                     origins=(settings.public_origin, *settings.allowed_origins),
                 ),
                 secure=settings.secure,

@@ -107,15 +107,18 @@ async def test_what_is_not_http_is_left_alone() -> None:
     assert seen == ["lifespan"]
 
 
-@pytest.mark.parametrize("target", ["/auth/anonymous", f"/api/cart/{TENANT}/carts"])
+@pytest.mark.parametrize("target", ["/auth/anonymous", f"/api/cart/{TENANT}/carts", "/storefront"])
 async def test_an_unexpected_error_of_the_whole_proxy_is_a_problem_too(
     sandbox: Sandbox, redis_url: str, target: str
 ) -> None:
     def broken(_size: int) -> bytes:
         raise RuntimeError("no randomness")
 
+    async def fallback(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise RuntimeError("no storefront")
+
     environ = environment(sandbox, redis_url, BFF_PUBLIC_ORIGIN="http://127.0.0.1:8080")
-    proxy = Proxy(load_settings(environ), random_bytes=broken)
+    proxy = Proxy(load_settings(environ), random_bytes=broken, fallback=fallback)
     transport = httpx2.ASGITransport(proxy)
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
         headers = {"X-CSRF": "1", "Origin": "http://127.0.0.1:8080"}
@@ -124,4 +127,5 @@ async def test_an_unexpected_error_of_the_whole_proxy_is_a_problem_too(
     assert answer.status_code == 500
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.headers["access-control-allow-origin"] == "http://127.0.0.1:8080"
+    shared = None if target == "/storefront" else "http://127.0.0.1:8080"
+    assert answer.headers.get("access-control-allow-origin") == shared
