@@ -3,4 +3,4 @@
 from typing import Final
 
 AREAS: Final = ("/auth/", "/api/")
-"""Where visitors are served; all else is for operators."""
+"""Where visitors have sessions; what is elsewhere knows of none."""
