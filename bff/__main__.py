@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from bff import __version__
-from bff.embedded import EmbeddedRedis, EmbeddedRedisError
+from bff.api.route_file import RouteTableError, load_route_table
+from bff.cli.sessions import end_sessions, list_sessions
+from bff.config.embedded_redis import EmbeddedRedis, EmbeddedRedisError
+from bff.config.settings import ConfigurationError, Settings, load_settings
 from bff.errors import BffError
-from bff.operator import end_sessions, list_sessions
-from bff.proxy.route_file import RouteTableError, load_route_table
-from bff.secret import Secret
-from bff.server import ProxyServer, configured, listening, supervise
-from bff.settings import ConfigurationError, Settings, load_settings
-from bff.telemetry import configure_logging
+from bff.security.secret import Secret
+from bff.server.process import ProxyServer, configured, listening, supervise
+from bff.telemetry.logs import configure_logging
 
 _MISTAKE = 2
 _FAILED = 3

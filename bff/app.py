@@ -19,45 +19,46 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bff.crypto import KeyRing
+from bff.api.endpoint import ApiEndpoint
+from bff.api.forwarder import Forwarder
+from bff.api.route_file import load_route_table
+from bff.api.routes import RouteTable
+from bff.auth.aliases import Aliases
+from bff.auth.drop_in import DropIn
+from bff.auth.endpoints import AuthEndpoints
+from bff.auth.login_state import LoginStates, Provider
+from bff.auth.return_to import ReturnTo
+from bff.auth.sso import SsoEndpoints
+from bff.config.settings import Settings, load_settings
 from bff.emporix.auth import EmporixAuth
 from bff.emporix.carts import EmporixCarts
-from bff.emporix.client import EmporixClient
-from bff.endpoints.api import ApiEndpoint
-from bff.endpoints.auth import AuthEndpoints
-from bff.endpoints.door import Door
-from bff.endpoints.drop_in import DropIn
-from bff.endpoints.ops import health_routes, metrics_route
-from bff.endpoints.return_to import ReturnTo
-from bff.endpoints.sso import SsoEndpoints
 from bff.errors import BffError, InternalError, InvalidRequest, MethodNotAllowed, NotFound
+from bff.health import health_routes, metrics_route
+from bff.middleware.carriers import SessionCarriers
 from bff.middleware.cors import Cors
-from bff.middleware.request_context import RequestContext
+from bff.middleware.problem_details import problem_response
+from bff.middleware.request_layer import RequestLayer
 from bff.middleware.security_headers import SecurityHeaders
-from bff.middleware.streams import StreamLimit
-from bff.problems import problem_response
-from bff.proxy.forwarder import Forwarder
-from bff.proxy.route_file import load_route_table
-from bff.proxy.routes import RouteTable
-from bff.proxy.upstream import HttpxUpstream
-from bff.server import DRAINING
-from bff.sessions.aliases import Aliases
-from bff.sessions.carts import CartMerger
-from bff.sessions.connection import TIMEOUT_SECONDS, connect
-from bff.sessions.credentials import Credentials
-from bff.sessions.guests import Guests, SharedGuest
-from bff.sessions.index import SessionIndex
-from bff.sessions.limits import Limits
-from bff.sessions.locks import Locks
-from bff.sessions.login_state import LoginStates, Provider
-from bff.sessions.manager import SessionManager
-from bff.sessions.models import Lifetimes
-from bff.sessions.renewal import Renewer
-from bff.sessions.signon import SignOn
-from bff.sessions.store import AnyRedis, SessionStore
+from bff.middleware.session_layer import SessionLayer
+from bff.middleware.stream_limit import StreamLimit
+from bff.security.keyring import KeyRing
+from bff.server.process import DRAINING
+from bff.session import Lifetimes
+from bff.sessions.anonymous import AnonymousSessions
+from bff.sessions.cart_merge import CartMerger
+from bff.sessions.lifecycle import SessionLifecycle
+from bff.sessions.login import CustomerLogin
+from bff.sessions.refresh import TokenRefresher
+from bff.sessions.shared_token import SharedToken
 from bff.sessions.tasks import Tasks
-from bff.settings import Settings, load_settings
-from bff.telemetry import configure_logging
+from bff.store.connection import TIMEOUT_SECONDS, connect
+from bff.store.customer_index import RedisCustomerIndex
+from bff.store.locks import Locks
+from bff.store.rate_limits import RedisRateLimits
+from bff.store.redis_store import AnyRedis, RedisSessionStore
+from bff.telemetry.logs import configure_logging
+from bff.upstream.httpx_client import HttpxClient
+from bff.upstream.token_calls import TokenCallClient
 
 _FINISH_SECONDS: Final = 20.0
 _log = logging.getLogger(__name__)
@@ -90,22 +91,22 @@ class Proxy:
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._redis = connect(settings.redis_url)
-        self._emporix = EmporixClient(settings.upstream_url)
-        self._upstream = HttpxUpstream(settings.upstream_url)
+        self._emporix = TokenCallClient(settings.upstream_url)
+        self._upstream = HttpxClient(settings.upstream_url)
         self._tasks = Tasks()
         ring = _ring(settings, random_bytes)
-        self.store = SessionStore(
+        self.store = RedisSessionStore(
             self._redis, ring.record_sealer(), settings.tenant, clock=clock, random_bytes=random_bytes
         )
         self.index = _index(settings, self._redis, self.store, ring, clock)
         manager, sign_on = self._sessions(settings, ring, clock, random_bytes)
-        credentials = Credentials(
+        credentials = SessionCarriers(
             ring,
             cookie_name=settings.cookie_name,
             secure=settings.secure,
             same_site=settings.cookie_samesite,
         )
-        self._door = door = Door(
+        self._door = door = SessionLayer(
             manager,
             credentials,
             public_origin=settings.public_origin,
@@ -144,7 +145,7 @@ class Proxy:
         self._own.router.redirect_slashes = False
         self._fallback = fallback or self._own
         self._most = settings.max_body_bytes
-        self._stack: ASGIApp = RequestContext(
+        self._stack: ASGIApp = RequestLayer(
             SecurityHeaders(
                 Cors(
                     StreamLimit(
@@ -210,7 +211,7 @@ class Proxy:
 
     def _sessions(
         self, settings: Settings, ring: KeyRing, clock: Clock, random_bytes: Callable[[int], bytes]
-    ) -> tuple[SessionManager, SignOn]:
+    ) -> tuple[SessionLifecycle, CustomerLogin]:
         store, tasks = self.store, self._tasks
         emporix = EmporixAuth(
             self._emporix, tenant=settings.tenant, client_id=settings.client_id, clock=clock
@@ -218,8 +219,8 @@ class Proxy:
         guest = Lifetimes(settings.guest_idle_seconds, settings.guest_max_seconds)
         customer = Lifetimes(settings.customer_idle_seconds, settings.customer_max_seconds)
         locks = Locks(store, clock=time.monotonic, jitter=secrets.SystemRandom().random)
-        guests = Guests(store, emporix, guest, clock=clock, random_bytes=random_bytes)
-        shared = SharedGuest(
+        guests = AnonymousSessions(store, emporix, guest, clock=clock, random_bytes=random_bytes)
+        shared = SharedToken(
             store,
             emporix,
             locks,
@@ -230,21 +231,21 @@ class Proxy:
             site_code=settings.site_code,
             clock=clock,
         )
-        renewer = Renewer(
+        renewer = TokenRefresher(
             store, emporix, guests, shared, locks, tasks, skew=settings.refresh_skew_seconds, clock=clock
         )
-        limits = Limits(
+        limits = RedisRateLimits(
             _counters(settings, self._redis),
             settings.tenant,
             login=(settings.login_rate.count, settings.login_rate.seconds),
             guest=(settings.guest_rate.count, settings.guest_rate.seconds),
             clock=clock,
         )
-        manager = SessionManager(
+        manager = SessionLifecycle(
             store, emporix, guests, shared, renewer, locks, tasks, limits, self.index, clock=clock
         )
         carts = CartMerger(EmporixCarts(self._emporix, tenant=settings.tenant), site_code=settings.site_code)
-        sign_on = SignOn(
+        sign_on = CustomerLogin(
             manager,
             store,
             emporix,
@@ -272,12 +273,12 @@ class Proxy:
 
 
 @asynccontextmanager
-async def session_index(settings: Settings) -> AsyncIterator[tuple[SessionStore, SessionIndex]]:
+async def session_index(settings: Settings) -> AsyncIterator[tuple[RedisSessionStore, RedisCustomerIndex]]:
     """Open the sessions for an operator's command, and close the connection after it."""
     redis = connect(settings.redis_url)
     ring = _ring(settings, secrets.token_bytes)
     clock = time.time  # noqa: TID251 - the commands' wall clock
-    store = SessionStore(
+    store = RedisSessionStore(
         redis, ring.record_sealer(), settings.tenant, clock=clock, random_bytes=secrets.token_bytes
     )
     try:
@@ -297,10 +298,10 @@ def _ring(settings: Settings, random_bytes: Callable[[int], bytes]) -> KeyRing:
 
 
 def _index(
-    settings: Settings, redis: AnyRedis, store: SessionStore, ring: KeyRing, clock: Clock
-) -> SessionIndex:
+    settings: Settings, redis: AnyRedis, store: RedisSessionStore, ring: KeyRing, clock: Clock
+) -> RedisCustomerIndex:
     lifetime = settings.customer_max_seconds
-    return SessionIndex(redis, store, ring, settings.tenant, lifetime=lifetime, clock=clock)
+    return RedisCustomerIndex(redis, store, ring, settings.tenant, lifetime=lifetime, clock=clock)
 
 
 def _route_table(settings: Settings) -> RouteTable:

@@ -26,9 +26,9 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from bff.embedded import EmbeddedRedis
-from bff.secret import Secret
-from bff.sessions.connection import connect
+from bff.config.embedded_redis import EmbeddedRedis
+from bff.security.secret import Secret
+from bff.store.connection import connect
 from tests.live import TENANT, LiveProxy, free_port, new_key
 
 PATH = f"/product/{TENANT}/products"

@@ -20,8 +20,8 @@ from pathlib import Path
 import brotli
 import httpx2
 
-from bff.embedded import EmbeddedRedis
-from bff.proxy.scan import found_in_body, found_in_head, searchable
+from bff.api.token_scan import found_in_body, found_in_head, searchable
+from bff.config.embedded_redis import EmbeddedRedis
 from tests.bench import PATH, child, report
 from tests.live import TENANT, LiveProxy, free_port, new_key
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bff.embedded import EmbeddedRedis, locate_server
+from bff.config.embedded_redis import EmbeddedRedis, locate_server
 from tests.fuzz import profiles
 from tests.live import TENANT, LiveProxy, Sandbox, environment
 

@@ -19,30 +19,43 @@ NAMES = [path.relative_to(SOURCE).with_suffix("").as_posix() for path in MODULES
 # Modules whose tests have another name than `test_MODULE.py` or `test_MODULE_….py`.
 TESTED_BY = {
     "app": "integration/test_main_path.py",
-    "parsing": "unit/test_settings.py",
-    "problems": "unit/test_cors.py",
-    "proxy/route_file": "unit/test_routes.py",
-    "proxy/upstream": "integration/test_api_failures.py",
-    "sessions/store": "contract/test_session_store.py",
-    "sessions/signon": "unit/test_manager.py",
-    "sessions/visits": "unit/test_manager.py",
-    "endpoints/handling": "integration/test_auth_session.py",
+    "auth/endpoints": "integration/test_auth_session.py",
+    "auth/handling": "integration/test_auth_session.py",
+    "api/endpoint": "integration/test_api_forwarding.py",
+    "api/route_file": "unit/test_routes.py",
+    "cli/sessions": "unit/test_cli_sessions.py",
+    "config/embedded_redis": "integration/test_embedded.py",
+    "config/parsing": "unit/test_settings.py",
+    "emporix/carts": "unit/test_cart_merge.py",
+    "health": "integration/test_ops.py",
+    "middleware/problem_details": "unit/test_cors.py",
+    "server/http1": "unit/test_server_http1.py",
+    "server/process": "unit/test_server_process.py",
+    "sessions/request_session": "unit/test_lifecycle.py",
+    "sessions/shared_token": "unit/test_anonymous.py",
+    "store/redis_store": "contract/test_session_store.py",
+    "telemetry/logs": "unit/test_telemetry.py",
+    "telemetry/metrics": "integration/test_ops.py",
+    "tokens": "unit/test_session.py",
+    "upstream/httpx_client": "integration/test_api_failures.py",
+    "upstream/protocol": "integration/test_api_failures.py",
 }
 
 # The only places where a bare secret is wanted, and what for.
 REVEALING = {
     "app": "the address of Redis, for the rate limits",
+    "api/forwarder": "tokens in proxied calls",
+    "auth/aliases": "what drop-in clients see instead of an id",
+    "auth/login_state": "the PKCE verifier, to seal it",
+    "config/settings": "the address of Redis, to judge it",
     "emporix/auth": "tokens in token calls",
     "emporix/carts": "tokens in cart calls",
-    "endpoints/door": "an app's new session id",
-    "proxy/forwarder": "tokens in proxied calls",
-    "sessions/aliases": "what drop-in clients see instead of an id",
-    "sessions/connection": "the address of Redis",
-    "sessions/index": "the name of a customer's index",
-    "sessions/signon": "tokens from outside, to see that upstream can take them",
-    "sessions/login_state": "the PKCE verifier, to seal it",
-    "sessions/models": "the record, to seal it",
-    "settings": "the address of Redis, to judge it",
+    "middleware/session_layer": "an app's new session id",
+    "session": "the record, to seal it",
+    "sessions/login": "tokens from outside, to see that upstream can take them",
+    "store/connection": "the address of Redis",
+    "store/customer_index": "the name of a customer's index",
+    "tokens": "the claims of a saas token",
 }
 
 # Where a bare secret is part of a longer text: bearers and a path, in the calls that send them.
@@ -133,8 +146,8 @@ def test_tasks_begin_in_one_place() -> None:
     )
     allowed = {
         ("sessions/tasks", "create_task"),
-        ("server", "create_task"),  # a listener and a sweep, held by the blocks that they serve in
-        ("proxy/forwarder", "ensure_future"),  # both ends of one stream, awaited where they begin
+        ("server/process", "create_task"),  # a listener and a sweep, held by the blocks that they serve in
+        ("api/forwarder", "ensure_future"),  # both ends of one stream, awaited where they begin
     }
     assert set(begun) <= allowed
 

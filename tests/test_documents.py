@@ -16,11 +16,11 @@ from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.routing import Route
 
+from bff.api.routes import METHODS
 from bff.app import Proxy
-from bff.endpoints.views import session_view
+from bff.auth.views import session_view
+from bff.config.settings import VARIABLES, load_settings
 from bff.errors import ALL_ERRORS
-from bff.proxy.routes import METHODS
-from bff.settings import VARIABLES, load_settings
 from tests.live import Process, free_port, new_key
 
 ROOT = Path(__file__).parents[1]

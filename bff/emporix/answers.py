@@ -8,12 +8,13 @@ besides bodies that are no JSON at all. Nothing here raises anything but the out
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from bff.errors import BadUpstreamAnswer, TooManyRequests, UpstreamUnavailable
-from bff.secret import Secret
-from bff.sessions.models import TokenSet, jwt_claims
+from bff.security.secret import Secret
+from bff.tokens import TokenSet, jwt_claims
+from bff.upstream.protocol import Answer
 
 # Where upstream does not say how long a token lives, it is renewed soon rather than trusted long.
 UNKNOWN_LIFETIME_SECONDS: Final = 300.0
@@ -44,15 +45,6 @@ class Refused(Exception):
         self.bearer = bearer
         self.misconfigured = misconfigured
         self.fields = fields
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An upstream answer, read whole."""
-
-    status: int
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from bff.emporix.answers import Issued, Validation, issued, judge, read, validation
-from bff.emporix.client import EmporixClient
 from bff.errors import BadUpstreamAnswer
-from bff.secret import Secret
-from bff.sessions.models import GuestContext
+from bff.security.secret import Secret
+from bff.session import GuestContext
+from bff.upstream.token_calls import TokenCallClient
 
 REVOKE_DEADLINE_SECONDS: Final = 3.0
 
@@ -31,7 +31,7 @@ class EmporixAuth:
     """
 
     def __init__(
-        self, client: EmporixClient, *, tenant: str, client_id: str, clock: Callable[[], float]
+        self, client: TokenCallClient, *, tenant: str, client_id: str, clock: Callable[[], float]
     ) -> None:
         self._client = client
         self._tenant = tenant

@@ -7,9 +7,9 @@ session's id, which is how a guest's cart is found without anybody remembering i
 from urllib.parse import quote
 
 from bff.emporix.answers import Refused, judge, read
-from bff.emporix.client import EmporixClient
 from bff.errors import BadUpstreamAnswer
-from bff.secret import Secret
+from bff.security.secret import Secret
+from bff.upstream.token_calls import TokenCallClient
 
 
 class EmporixCarts:
@@ -20,7 +20,7 @@ class EmporixCarts:
         tenant: the tenant, part of every path.
     """
 
-    def __init__(self, client: EmporixClient, *, tenant: str) -> None:
+    def __init__(self, client: TokenCallClient, *, tenant: str) -> None:
         self._client = client
         self._tenant = tenant
         self._path = f"/cart/{quote(tenant)}/carts"

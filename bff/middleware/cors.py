@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bff.errors import OriginNotAllowed
 from bff.middleware import AREAS
-from bff.problems import problem_response
+from bff.middleware.problem_details import problem_response
 
 _METHODS: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE"
 _MAX_AGE: Final = b"600"

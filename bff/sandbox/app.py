@@ -24,9 +24,7 @@ from bff.sandbox import (
     profile,
     shop,
 )
-from bff.sandbox import (
-    control as control_plane,
-)
+from bff.sandbox import control as control_plane
 from bff.sandbox.echo import Echo
 from bff.sandbox.injector import FaultInjector
 from bff.sandbox.recording import Recorder, templates_of

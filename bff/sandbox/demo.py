@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from bff.app import Proxy
-from bff.embedded import EmbeddedRedis
+from bff.config.embedded_redis import EmbeddedRedis
+from bff.config.settings import load_settings, state_directory
 from bff.sandbox.app import create_sandbox
 from bff.sandbox.state import DEMO_EMAIL, DEMO_PASSWORD
 from bff.sandbox.storefront import create_storefront
-from bff.server import DRAINING, ProxyServer, configured, in_background, listening
-from bff.settings import load_settings, state_directory
-from bff.telemetry import configure_logging
+from bff.server.process import DRAINING, ProxyServer, configured, in_background, listening
+from bff.telemetry.logs import configure_logging
 
 TENANT = "acmeshop"
 SITE = "main"

@@ -14,9 +14,9 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bff.app import Proxy
+from bff.config.settings import load_settings
 from bff.sandbox.storefront import create_storefront
-from bff.server import configured, listening
-from bff.settings import load_settings
+from bff.server.process import configured, listening
 from tests.live import ADA, CLIENT_ID, TENANT, Process, Sandbox, environment, free_port
 
 # Opaque tokens of 28 and 32 characters, mixed in case, that stand alone; and what begins like a signed one.

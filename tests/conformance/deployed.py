@@ -18,13 +18,13 @@ from cryptography.x509.oid import NameOID
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bff.app import Proxy
+from bff.config.settings import load_settings
 from bff.conformance.check import Outcome, Row
 from bff.conformance.probe import Options, Probe
 from bff.conformance.run import CHECKS, rows
 from bff.conformance.wire import Target
 from bff.sandbox.app import create_sandbox
-from bff.server import BackgroundServer, configured, listening
-from bff.settings import load_settings
+from bff.server.process import BackgroundServer, configured, listening
 from tests.live import ADA, CLIENT_ID, TENANT, new_key
 
 ALLOWED = "https://app.shop.example"

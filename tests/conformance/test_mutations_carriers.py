@@ -8,11 +8,11 @@ from urllib.parse import parse_qs
 import pytest
 from starlette.types import Scope
 
-from bff.endpoints.door import Door, Header
-from bff.sessions.credentials import Credentials, Presented
-from bff.sessions.manager import SessionManager
-from bff.sessions.models import Carrier
-from bff.sessions.visits import Visit
+from bff.middleware.carriers import SessionCarriers
+from bff.middleware.session_layer import Header, SessionLayer
+from bff.session import CarriedTicket, Carrier
+from bff.sessions.lifecycle import SessionLifecycle
+from bff.sessions.request_session import RequestSession
 from tests.conformance.deployed import Change, Mutation, assert_caught, rescoped
 
 _Headers = Iterable[tuple[bytes, bytes]]
@@ -20,33 +20,33 @@ _Headers = Iterable[tuple[bytes, bytes]]
 
 def _reading(change: Callable[[dict[bytes, bytes]], set[bytes]]) -> Change:
     """Let the carriers be read without some of the fields."""
-    real = Credentials.read
+    real = SessionCarriers.read
 
-    def read(self: Credentials, headers: _Headers) -> Presented:
+    def read(self: SessionCarriers, headers: _Headers) -> CarriedTicket:
         held = list(headers)
         gone = change(dict(held))
         return real(self, [one for one in held if one[0] not in gone])
 
-    return lambda monkeypatch: monkeypatch.setattr(Credentials, "read", read)
+    return lambda monkeypatch: monkeypatch.setattr(SessionCarriers, "read", read)
 
 
 def _one_purpose(monkeypatch: pytest.MonkeyPatch) -> None:
-    begin = Credentials.__init__
+    begin = SessionCarriers.__init__
 
-    def changed(self: Credentials, *args: Any, **options: Any) -> None:
+    def changed(self: SessionCarriers, *args: Any, **options: Any) -> None:
         begin(self, *args, **options)
         self._sealers[Carrier.HEADER] = self._sealers[Carrier.COOKIE]
 
-    visited = SessionManager.visit
+    visited = SessionLifecycle.visit
 
-    async def visit(self: SessionManager, presented: Presented, **options: Any) -> Visit:
+    async def visit(self: SessionLifecycle, presented: CarriedTicket, **options: Any) -> RequestSession:
         """Find what either carrier made."""
         found = await visited(self, presented, **options)
         other = Carrier.COOKIE if presented.carrier is Carrier.HEADER else Carrier.HEADER
-        return found if found.held else await visited(self, Presented(other, presented.ticket), **options)
+        return found if found.held else await visited(self, CarriedTicket(other, presented.ticket), **options)
 
-    monkeypatch.setattr(Credentials, "__init__", changed)
-    monkeypatch.setattr(SessionManager, "visit", visit)
+    monkeypatch.setattr(SessionCarriers, "__init__", changed)
+    monkeypatch.setattr(SessionLifecycle, "visit", visit)
 
 
 def _from_the_address(scope: Scope) -> None:
@@ -55,14 +55,14 @@ def _from_the_address(scope: Scope) -> None:
 
 
 def _set_for_apps(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Door.leave
+    real = SessionLayer.leave
 
-    def leave(self: Door, visit: Visit) -> list[Header]:
+    def leave(self: SessionLayer, visit: RequestSession) -> list[Header]:
         if visit.carrier is Carrier.HEADER and visit.issued is not None:
             return [(b"set-cookie", self._credentials.set_cookie(visit.issued.ticket, 60))]
         return real(self, visit)
 
-    monkeypatch.setattr(Door, "leave", leave)
+    monkeypatch.setattr(SessionLayer, "leave", leave)
 
 
 _IDS = {b"x-session-id", b"x-session-transport"}

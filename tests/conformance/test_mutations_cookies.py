@@ -7,25 +7,25 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from bff.endpoints.auth import AuthEndpoints
-from bff.endpoints.door import Door, Header
-from bff.endpoints.handling import Reply
-from bff.sessions.credentials import Credentials
-from bff.sessions.models import Ticket
-from bff.sessions.visits import Visit
-from bff.settings import Settings
+from bff.auth.endpoints import AuthEndpoints
+from bff.auth.handling import Reply
+from bff.config.settings import Settings
+from bff.middleware.carriers import SessionCarriers
+from bff.middleware.session_layer import Header, SessionLayer
+from bff.session import Ticket
+from bff.sessions.request_session import RequestSession
 from tests.conformance.deployed import Change, Mutation, assert_caught
 
 
 def _attributes(change: Callable[[str], str]) -> Change:
     def patch(monkeypatch: pytest.MonkeyPatch) -> None:
-        begin = Credentials.__init__
+        begin = SessionCarriers.__init__
 
-        def changed(self: Credentials, *args: Any, **options: Any) -> None:
+        def changed(self: SessionCarriers, *args: Any, **options: Any) -> None:
             begin(self, *args, **options)
             self._attributes = change(self._attributes)
 
-        monkeypatch.setattr(Credentials, "__init__", changed)
+        monkeypatch.setattr(SessionCarriers, "__init__", changed)
 
     return patch
 
@@ -39,28 +39,28 @@ def _unprefixed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _padded(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Credentials.set_cookie
+    real = SessionCarriers.set_cookie
 
-    def padded(self: Credentials, ticket: Ticket, max_age: int) -> bytes:
+    def padded(self: SessionCarriers, ticket: Ticket, max_age: int) -> bytes:
         return real(self, ticket, max_age).replace(b"; Max-Age", b"A" * 4096 + b"; Max-Age", 1)
 
-    monkeypatch.setattr(Credentials, "set_cookie", padded)
+    monkeypatch.setattr(SessionCarriers, "set_cookie", padded)
 
 
 def _repeating(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Door.leave
+    real = SessionLayer.leave
 
-    def leave(self: Door, visit: Visit) -> list[Header]:
+    def leave(self: SessionLayer, visit: RequestSession) -> list[Header]:
         visit.issued = visit.issued or visit.held
         return real(self, visit)
 
-    monkeypatch.setattr(Door, "leave", leave)
+    monkeypatch.setattr(SessionLayer, "leave", leave)
 
 
 def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
     real = AuthEndpoints.session
 
-    async def session(self: AuthEndpoints, request: Request, visit: Visit) -> Reply:
+    async def session(self: AuthEndpoints, request: Request, visit: RequestSession) -> Reply:
         await self._manager.guest(visit)
         return await real(self, request, visit)
 
@@ -68,10 +68,10 @@ def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _bare_removal(monkeypatch: pytest.MonkeyPatch) -> None:
-    def clear(self: Credentials) -> bytes:
+    def clear(self: SessionCarriers) -> bytes:
         return f"{self._cookie_name}=; Max-Age=0".encode("ascii")
 
-    monkeypatch.setattr(Credentials, "clear_cookie", clear)
+    monkeypatch.setattr(SessionCarriers, "clear_cookie", clear)
 
 
 MUTATIONS = [

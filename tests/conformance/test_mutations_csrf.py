@@ -6,21 +6,21 @@ from pathlib import Path
 import pytest
 from starlette.types import Scope
 
-from bff.endpoints.door import Door, Header
 from bff.errors import CsrfFailed
-from bff.sessions.credentials import Presented
+from bff.middleware.session_layer import Header, SessionLayer
+from bff.session import CarriedTicket
 from tests.conformance.deployed import Change, Mutation, assert_caught
 
-_PROVE = Door._prove
+_PROVE = SessionLayer._prove
 
 
 def _proving(change: Callable[[list[Header]], list[Header]], *, bare: bool = False) -> Change:
     """Let the door see other fields than were sent, or none of them missing."""
 
-    def prove(self: Door, headers: list[Header], *, bare: bool = bare, given: bool = bare) -> None:
+    def prove(self: SessionLayer, headers: list[Header], *, bare: bool = bare, given: bool = bare) -> None:
         _PROVE(self, change(headers), bare=bare or given)
 
-    return lambda monkeypatch: monkeypatch.setattr(Door, "_prove", prove)
+    return lambda monkeypatch: monkeypatch.setattr(SessionLayer, "_prove", prove)
 
 
 def _blind(name: bytes) -> Change:
@@ -36,7 +36,7 @@ def _last_alone(headers: list[Header]) -> list[Header]:
 
 
 def _open(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Door, "_prove", lambda *_, **__: None)
+    monkeypatch.setattr(SessionLayer, "_prove", lambda *_, **__: None)
 
 
 def _closed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,16 +49,16 @@ def _code(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _clearing(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Door.knock
+    real = SessionLayer.knock
 
-    def knock(self: Door, scope: Scope, *, bare: bool = False) -> Presented:
+    def knock(self: SessionLayer, scope: Scope, *, bare: bool = False) -> CarriedTicket:
         try:
             return real(self, scope, bare=bare)
         except CsrfFailed as error:
             cookie = self._credentials.clear_cookie().decode("ascii")
             raise CsrfFailed(error.detail, headers=(("set-cookie", cookie),)) from None
 
-    monkeypatch.setattr(Door, "knock", knock)
+    monkeypatch.setattr(SessionLayer, "knock", knock)
 
 
 MUTATIONS = [

@@ -11,7 +11,7 @@ from bff.conformance import framing, wire
 from bff.conformance.check import Outcome
 from bff.conformance.probe import Probe
 from bff.conformance.wire import Target
-from bff.http1 import Http1Connection
+from bff.server.http1 import Http1Connection
 from tests.conformance.deployed import Mutation, assert_caught, everything
 
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -5,77 +5,79 @@ from pathlib import Path
 import pytest
 
 from bff.errors import NoSession
-from bff.sessions.credentials import Credentials
-from bff.sessions.models import Carrier, Ticket
+from bff.middleware.carriers import SessionCarriers
+from bff.session import Carrier, Ticket
 from tests.conformance.deployed import Mutation, assert_caught
 
 
 def _unauthenticated(monkeypatch: pytest.MonkeyPatch) -> None:
     """Open by the first characters alone, as encryption without a tag would."""
     issued: dict[bytes, Ticket] = {}
-    seal, opening = Credentials.seal, Credentials._open
+    seal, opening = SessionCarriers.seal, SessionCarriers._open
 
-    def sealed(self: Credentials, carrier: Carrier, ticket: Ticket) -> str:
+    def sealed(self: SessionCarriers, carrier: Carrier, ticket: Ticket) -> str:
         text = seal(self, carrier, ticket)
         issued[text[-60:-8].encode()] = ticket
         return text
 
-    def opened(self: Credentials, carrier: Carrier, value: bytes) -> Ticket | None:
+    def opened(self: SessionCarriers, carrier: Carrier, value: bytes) -> Ticket | None:
         return issued.get(value[-60:-8]) or opening(self, carrier, value)
 
-    monkeypatch.setattr(Credentials, "seal", sealed)
-    monkeypatch.setattr(Credentials, "_open", opened)
+    monkeypatch.setattr(SessionCarriers, "seal", sealed)
+    monkeypatch.setattr(SessionCarriers, "_open", opened)
 
 
 def _refused_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Credentials._open
+    real = SessionCarriers._open
 
-    def opened(self: Credentials, carrier: Carrier, value: bytes) -> Ticket | None:
+    def opened(self: SessionCarriers, carrier: Carrier, value: bytes) -> Ticket | None:
         ticket = real(self, carrier, value)
         if ticket is None:
             raise NoSession
         return ticket
 
-    monkeypatch.setattr(Credentials, "_open", opened)
+    monkeypatch.setattr(SessionCarriers, "_open", opened)
 
 
 def _any_shape(monkeypatch: pytest.MonkeyPatch) -> None:
     """Open whatever it is as the ticket that was sealed last."""
     issued: list[Ticket] = []
-    seal = Credentials.seal
+    seal = SessionCarriers.seal
 
-    def sealed(self: Credentials, carrier: Carrier, ticket: Ticket) -> str:
+    def sealed(self: SessionCarriers, carrier: Carrier, ticket: Ticket) -> str:
         issued.append(ticket)
         return seal(self, carrier, ticket)
 
-    monkeypatch.setattr(Credentials, "seal", sealed)
-    monkeypatch.setattr(Credentials, "_open", lambda *_: issued[-1])
+    monkeypatch.setattr(SessionCarriers, "seal", sealed)
+    monkeypatch.setattr(SessionCarriers, "_open", lambda *_: issued[-1])
 
 
 def _fragile(monkeypatch: pytest.MonkeyPatch) -> None:
-    def own(self: Credentials, text: bytes) -> list[bytes]:
+    def own(self: SessionCarriers, text: bytes) -> list[bytes]:
         pairs = [tuple(pair.split(b"=", 1)) for pair in text.split(b";")]
         if len(pairs) > 100:
             raise MemoryError
         return [value for name, value in pairs if name.strip() == self._cookie_prefix[:-1]]
 
-    monkeypatch.setattr(Credentials, "_own_cookies", own)
+    monkeypatch.setattr(SessionCarriers, "_own_cookies", own)
 
 
 def _first_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Credentials._opened
-    monkeypatch.setattr(Credentials, "_opened", lambda self, carrier, values: real(self, carrier, values[:1]))
+    real = SessionCarriers._opened
+    monkeypatch.setattr(
+        SessionCarriers, "_opened", lambda self, carrier, values: real(self, carrier, values[:1])
+    )
 
 
 def _long_is_fatal(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Credentials._open
+    real = SessionCarriers._open
 
-    def opened(self: Credentials, carrier: Carrier, value: bytes) -> Ticket | None:
+    def opened(self: SessionCarriers, carrier: Carrier, value: bytes) -> Ticket | None:
         if len(value) > 10_000:
             raise RecursionError
         return real(self, carrier, value)
 
-    monkeypatch.setattr(Credentials, "_open", opened)
+    monkeypatch.setattr(SessionCarriers, "_open", opened)
 
 
 MUTATIONS = [

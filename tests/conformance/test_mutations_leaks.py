@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from bff.endpoints.door import Door
-from bff.endpoints.views import session_view
-from bff.secret import Secret
-from bff.sessions.credentials import Credentials
-from bff.sessions.models import Carrier, Session, Ticket
-from bff.sessions.visits import Visit
+from bff.auth.views import session_view
+from bff.middleware.carriers import SessionCarriers
+from bff.middleware.session_layer import SessionLayer
+from bff.security.secret import Secret
+from bff.session import Carrier, Session, Ticket
+from bff.sessions.request_session import RequestSession
 from tests.conformance.deployed import Change, Mutation, assert_caught
 
 
@@ -18,30 +18,30 @@ def _viewing(**members: str) -> Change:
     def view(session: Session | None) -> dict[str, Any]:
         return session_view(session) | members
 
-    return lambda monkeypatch: monkeypatch.setattr("bff.endpoints.auth.session_view", view)
+    return lambda monkeypatch: monkeypatch.setattr("bff.auth.endpoints.session_view", view)
 
 
 def _real_token(monkeypatch: pytest.MonkeyPatch) -> None:
     def view(session: Session | None) -> dict[str, Any]:
         return session_view(session) | ({"t": session.tokens.access.reveal()} if session else {})
 
-    monkeypatch.setattr("bff.endpoints.auth.session_view", view)
+    monkeypatch.setattr("bff.auth.endpoints.session_view", view)
 
 
 def _cookie_in_body(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tell a browser what its cookie holds, as an app is told its id."""
     sealed: dict[tuple[Carrier, Ticket], str] = {}
-    seal = Credentials.seal
+    seal = SessionCarriers.seal
 
-    def once(self: Credentials, carrier: Carrier, ticket: Ticket) -> str:
+    def once(self: SessionCarriers, carrier: Carrier, ticket: Ticket) -> str:
         return sealed.setdefault((carrier, ticket), seal(self, carrier, ticket))
 
-    def new_session_id(self: Door, visit: Visit) -> Secret | None:
+    def new_session_id(self: SessionLayer, visit: RequestSession) -> Secret | None:
         held = visit.issued
         return None if held is None else Secret(self._credentials.seal(visit.carrier, held.ticket))
 
-    monkeypatch.setattr(Credentials, "seal", once)
-    monkeypatch.setattr(Door, "new_session_id", new_session_id)
+    monkeypatch.setattr(SessionCarriers, "seal", once)
+    monkeypatch.setattr(SessionLayer, "new_session_id", new_session_id)
 
 
 MUTATIONS = [

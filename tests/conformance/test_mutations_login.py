@@ -7,38 +7,39 @@ import pytest
 from starlette.routing import Route
 
 from bff.app import Proxy
+from bff.auth.views import own_session_view
 from bff.emporix.answers import Issued
-from bff.endpoints.views import own_session_view
 from bff.errors import InvalidCredentials, NoSession
-from bff.secret import Secret
-from bff.sessions.credentials import Credentials, Presented
-from bff.sessions.guests import Guests, Held
-from bff.sessions.index import OwnSession
-from bff.sessions.manager import SessionManager
-from bff.sessions.models import Carrier, Session, Ticket
-from bff.sessions.renewal import ROTATED
-from bff.sessions.signon import SignOn
-from bff.sessions.store import SessionStore
-from bff.sessions.visits import Visit
+from bff.middleware.carriers import SessionCarriers
+from bff.security.secret import Secret
+from bff.session import ROTATED, CarriedTicket, Carrier, HeldSession, Session, Ticket
+from bff.sessions.anonymous import AnonymousSessions
+from bff.sessions.lifecycle import SessionLifecycle
+from bff.sessions.login import CustomerLogin
+from bff.sessions.request_session import RequestSession
+from bff.store.customer_index import OwnSession
+from bff.store.redis_store import RedisSessionStore
 from tests.conformance.deployed import Mutation, assert_caught
 
 
 def _same_id(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a customer of the guest under the guest's own id."""
-    rotate = SignOn._rotate
+    rotate = CustomerLogin._rotate
 
-    async def kept(self: SignOn, visit: Visit, old: Held, issued: Issued, email: str | None) -> Session:
+    async def kept(
+        self: CustomerLogin, visit: RequestSession, old: HeldSession, issued: Issued, email: str | None
+    ) -> Session:
         async def forget(*_: Any, **__: Any) -> bool:
             await self._store.delete(old.ticket)
             return True
 
         with pytest.MonkeyPatch.context() as inner:
             await forget()
-            inner.setattr(Guests, "ticket", lambda _self: old.ticket)
-            inner.setattr(SessionStore, "retire", _done)
+            inner.setattr(AnonymousSessions, "ticket", lambda _self: old.ticket)
+            inner.setattr(RedisSessionStore, "retire", _done)
             return await rotate(self, visit, old, issued, email)
 
-    monkeypatch.setattr(SignOn, "_rotate", kept)
+    monkeypatch.setattr(CustomerLogin, "_rotate", kept)
 
 
 async def _done(*_: Any, **__: Any) -> bool:
@@ -46,60 +47,60 @@ async def _done(*_: Any, **__: Any) -> bool:
 
 
 def _old_id_lives(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = SessionStore.retire
+    real = RedisSessionStore.retire
 
-    async def retire(self: SessionStore, ticket: Ticket, reason: str, **options: Any) -> bool:
+    async def retire(self: RedisSessionStore, ticket: Ticket, reason: str, **options: Any) -> bool:
         return True if reason == ROTATED else await real(self, ticket, reason, **options)
 
-    monkeypatch.setattr(SessionStore, "retire", retire)
+    monkeypatch.setattr(RedisSessionStore, "retire", retire)
 
 
 def _failure_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = SignOn.login
+    real = CustomerLogin.login
 
-    async def login(self: SignOn, visit: Visit, email: str, password: Secret) -> Session:
+    async def login(self: CustomerLogin, visit: RequestSession, email: str, password: Secret) -> Session:
         try:
             return await real(self, visit, email, password)
         except InvalidCredentials:
             await self._manager.end_now(visit)
             raise
 
-    monkeypatch.setattr(SignOn, "login", login)
+    monkeypatch.setattr(CustomerLogin, "login", login)
 
 
 def _refs_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    held: list[Credentials] = []
-    begin = Credentials.__init__
+    held: list[SessionCarriers] = []
+    begin = SessionCarriers.__init__
 
-    def noted(self: Credentials, *args: Any, **options: Any) -> None:
+    def noted(self: SessionCarriers, *args: Any, **options: Any) -> None:
         begin(self, *args, **options)
         held.append(self)
 
     def view(entry: OwnSession, current: Ticket) -> dict[str, Any]:
         return own_session_view(entry, current) | {"ref": held[-1].seal(Carrier.COOKIE, current)}
 
-    monkeypatch.setattr(Credentials, "__init__", noted)
-    monkeypatch.setattr("bff.endpoints.auth.own_session_view", view)
+    monkeypatch.setattr(SessionCarriers, "__init__", noted)
+    monkeypatch.setattr("bff.auth.endpoints.own_session_view", view)
 
 
 def _cookie_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Log out in the browser and nowhere else."""
 
-    async def logout(_self: SessionManager, _presented: Presented, visit: Visit) -> None:
+    async def logout(_self: SessionLifecycle, _presented: CarriedTicket, visit: RequestSession) -> None:
         visit.cleared = True
 
-    monkeypatch.setattr(SessionManager, "logout", logout)
+    monkeypatch.setattr(SessionLifecycle, "logout", logout)
 
 
 def _once(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = SessionManager.logout
+    real = SessionLifecycle.logout
 
-    async def logout(self: SessionManager, presented: Presented, visit: Visit) -> None:
+    async def logout(self: SessionLifecycle, presented: CarriedTicket, visit: RequestSession) -> None:
         if presented.ticket is None:
             raise NoSession
         await real(self, presented, visit)
 
-    monkeypatch.setattr(SessionManager, "logout", logout)
+    monkeypatch.setattr(SessionLifecycle, "logout", logout)
 
 
 def _by_link(proxy: Proxy) -> None:

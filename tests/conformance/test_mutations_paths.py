@@ -8,9 +8,9 @@ import pytest
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from bff.http1 import Http1Connection
-from bff.proxy import paths
-from bff.proxy.paths import UpstreamPath
+from bff.api import paths
+from bff.api.paths import UpstreamPath
+from bff.server.http1 import Http1Connection
 from tests.conformance.deployed import Mutation, answering, assert_caught, moved, rescoped
 
 
@@ -20,7 +20,7 @@ def _trusting(raw: bytes, prefix: bytes = b"/api") -> UpstreamPath:
 
 
 def _unparsed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bff.endpoints.api.parse_path", _trusting)
+    monkeypatch.setattr("bff.api.endpoint.parse_path", _trusting)
 
 
 def _cutting(monkeypatch: pytest.MonkeyPatch) -> None:

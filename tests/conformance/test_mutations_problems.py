@@ -9,9 +9,9 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from bff.api.request_body import RequestBody
 from bff.conformance import wire
 from bff.errors import BffError, BodyTooLarge, UnsupportedMediaType
-from bff.proxy.body import RequestBody
 from tests.conformance.deployed import Change, Mutation, assert_caught, refielded
 
 _STATUSES = {f"error-{status}" for status in (400, 401, 403, 404, 405, 413, 415)}
@@ -50,7 +50,7 @@ def _echoing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _lenient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bff.endpoints.bodies._once", dict)
+    monkeypatch.setattr("bff.auth.json_body._once", dict)
 
 
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from starlette.types import Scope
 
-from bff.proxy.routes import Match, Route, RouteTable, TokenKind, _Leaf
+from bff.api.routes import Match, Route, RouteTable, TokenKind, _Leaf
 from tests.conformance.deployed import Mutation, answering, assert_caught
 
 

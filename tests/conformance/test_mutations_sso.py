@@ -8,9 +8,9 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Scope
 
-from bff.endpoints import sso
-from bff.endpoints.return_to import ReturnTo
-from bff.sessions.login_state import Header, LoginState, LoginStates, Provider
+from bff.auth import sso
+from bff.auth.login_state import Header, LoginState, LoginStates, Provider
+from bff.auth.return_to import ReturnTo
 from tests.conformance.deployed import Mutation, assert_caught, rescoped
 
 _REDIRECTS = {f"sso-redirect-{kind}" for kind in ("host", "full", "script", "space", "wide", "own")}

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from bff.crypto import KeyRing
-from bff.secret import Secret
-from bff.sessions.connection import connect
-from bff.sessions.models import Session, Ticket
-from bff.sessions.store import SessionStore, name_of
+from bff.security.keyring import KeyRing
+from bff.security.secret import Secret
+from bff.session import Session, Ticket, record_name
+from bff.store.connection import connect
+from bff.store.redis_store import RedisSessionStore
 from tests.contract.backends import BACKENDS, serving
 from tests.unit.support import Clock, a_session, bare, new_ring, new_ticket
 
@@ -28,21 +28,21 @@ class Kept:
 
     url: str
     redis: Redis
-    store: SessionStore
+    store: RedisSessionStore
     ring: KeyRing
     clock: Clock
     tenant: str
 
     def key(self, ticket: Ticket) -> str:
-        return f"bff:{self.tenant}:{{{name_of(ticket).hex()}}}"
+        return f"bff:{self.tenant}:{{{record_name(ticket).hex()}}}"
 
     async def begin(self, **changes: Any) -> tuple[Ticket, Session]:
         ticket = new_ticket()
         return ticket, await self.store.create(ticket, a_session(**changes))
 
-    def again(self, redis: Redis | None = None, ring: KeyRing | None = None) -> SessionStore:
+    def again(self, redis: Redis | None = None, ring: KeyRing | None = None) -> RedisSessionStore:
         """Return another replica's store."""
-        return SessionStore(
+        return RedisSessionStore(
             redis or self.redis,
             (ring or self.ring).record_sealer(),
             self.tenant,
@@ -61,6 +61,8 @@ def url(request: pytest.FixtureRequest) -> Iterator[str]:
 async def kept(url: str) -> AsyncIterator[Kept]:
     redis, clock, tenant = bare(connect(Secret(url))), Clock(), "t" + secrets.token_hex(5)
     ring = new_ring(tenant=tenant)
-    store = SessionStore(redis, ring.record_sealer(), tenant, clock=clock, random_bytes=secrets.token_bytes)
+    store = RedisSessionStore(
+        redis, ring.record_sealer(), tenant, clock=clock, random_bytes=secrets.token_bytes
+    )
     yield Kept(url, redis, store, ring, clock, tenant)
     await redis.aclose()

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from bff.errors import StoreUnavailable
-from bff.secret import Secret
-from bff.sessions.models import Session, SessionKind, Ticket
-from bff.sessions.store import Tombstone, name_of
+from bff.security.secret import Secret
+from bff.session import Session, SessionKind, Ticket, Tombstone, record_name
 from tests.contract.backends import BACKENDS, FAKE
 from tests.contract.conftest import Kept
 from tests.unit.support import NOW, a_session, new_ring, new_ticket, tokens
@@ -200,10 +199,10 @@ async def test_a_session_is_ended_by_its_name_alone(kept: Kept) -> None:
     ticket, _ = await kept.begin()
     kept.clock.at += 7
     await kept.store.load(ticket)
-    assert await kept.store.last_seen(name_of(ticket)) == NOW + 7
-    assert await kept.store.names() == [name_of(ticket)]
-    assert await kept.store.retire_name(name_of(ticket), "ended")
-    assert await kept.store.last_seen(name_of(ticket)) is None
+    assert await kept.store.last_seen(record_name(ticket)) == NOW + 7
+    assert await kept.store.names() == [record_name(ticket)]
+    assert await kept.store.retire_name(record_name(ticket), "ended")
+    assert await kept.store.last_seen(record_name(ticket)) is None
     assert await kept.store.last_seen(bytes(32)) is None
 
 
@@ -229,7 +228,7 @@ async def test_a_record_that_opens_and_is_another_counts_as_not_there(kept: Kept
     record = session.to_json(ticket.id if change == "schema" else bytes(16))
     if change == "schema":
         record = record.replace(b'{"v":1,', b'{"v":2,')
-    name = name_of(ticket)
+    name = record_name(ticket)
     blob = kept.ring.record_sealer().seal(record, secret=ticket.secret, name=name)
     await kept.redis.hset(kept.key(ticket), "v", blob)
     assert await kept.store.load(ticket) is None
@@ -248,7 +247,7 @@ async def test_nothing_in_redis_names_or_shows_a_session(kept: Kept) -> None:
         if not key.endswith(b":lock"):
             fields: Any = await kept.redis.hgetall(key)
             dump += b"\n".join(part for pair in fields.items() for part in pair)
-    assert name_of(ticket).hex().encode() in dump
+    assert record_name(ticket).hex().encode() in dump
     assert held.refresh is not None
     words = [held.access.reveal(), held.refresh.reveal(), session.upstream_session_id.reveal()]
     for word in [*words, "saas-token", "ada@example.com", "agent-7", ticket.id.hex(), ticket.secret.hex()]:

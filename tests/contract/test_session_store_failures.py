@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from bff.errors import StoreUnavailable
-from bff.secret import Secret
-from bff.sessions.connection import connect
-from bff.sessions.store import SessionStore
+from bff.security.secret import Secret
+from bff.store.connection import connect
+from bff.store.redis_store import RedisSessionStore
 from tests.contract.backends import PROGRAMS, serving
 from tests.contract.conftest import Kept
 from tests.live import free_port
@@ -67,7 +67,9 @@ async def assert_unavailable(url: str) -> None:
     """Every method of a store that gets no answer says so, and in no other way."""
     redis = bare(connect(Secret(url)))
     ring = new_ring()
-    store = SessionStore(redis, ring.record_sealer(), "shop", clock=Clock(), random_bytes=secrets.token_bytes)
+    store = RedisSessionStore(
+        redis, ring.record_sealer(), "shop", clock=Clock(), random_bytes=secrets.token_bytes
+    )
     ticket, session = new_ticket(), a_session()
     asked = [
         store.ping(),

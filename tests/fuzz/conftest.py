@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bff.embedded import EmbeddedRedis
+from bff.config.embedded_redis import EmbeddedRedis
 from tests.fuzz.ground import Ground, without_expiry
 from tests.live import LiveProxy, Sandbox, environment, free_port
 

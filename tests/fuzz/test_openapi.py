@@ -14,7 +14,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 
 import bff
-from bff.proxy.route_file import load_route_table
+from bff.api.route_file import load_route_table
 from tests.fuzz.ground import WHO, Ground
 from tests.fuzz.profiles import fuzzed
 from tests.live import TENANT

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from bff.embedded import EmbeddedRedis
+from bff.config.embedded_redis import EmbeddedRedis
 from tests.fuzz import profiles
 from tests.fuzz.actors import FAULTS, Place, Street
 from tests.fuzz.attacks import FOREIGN_PAGES, ON_SESSIONS, from_a_foreign_page

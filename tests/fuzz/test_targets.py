@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff.proxy.route_file import load_route_table
+from bff.api.route_file import load_route_table
 from tests.fuzz.ground import CANARY, WHO, Ground, judge, strange
 from tests.fuzz.profiles import fuzzed
 from tests.integration.wire import Upstream, reply, send

@@ -44,7 +44,7 @@ MALFORMED = frozenset({"GET /", "get /product/acmeshop/products"})
 
 
 def never() -> Iterator[tuple[str, str]]:
-    table = tomllib.loads(files("bff.proxy").joinpath("routes.toml").read_text("utf-8"))["never"]
+    table = tomllib.loads(files("bff.api").joinpath("routes.toml").read_text("utf-8"))["never"]
     for key in table:
         methods, _, template = key.partition(" ")
         path = "/".join(

@@ -8,7 +8,7 @@ import threading
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from bff.proxy.scan import LIMIT
+from bff.api.token_scan import LIMIT
 from tests.integration.test_api_token_scan import JSON, LEAK, withheld
 from tests.integration.visitors import PRODUCTS, fault, guest
 from tests.integration.wire import (
@@ -24,7 +24,7 @@ from tests.integration.wire import (
 )
 from tests.live import TENANT, LiveProxy, Sandbox
 from tests.packing import PACKINGS
-from tests.unit.test_scan import documents, parsed
+from tests.unit.test_token_scan import documents, parsed
 
 GET = f"GET {PRODUCTS} HTTP/1.1"
 

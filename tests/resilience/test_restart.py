@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from bff.embedded import locate_server
+from bff.config.embedded_redis import locate_server
 from tests.integration.wire import ANONYMOUS_LOGIN, ANONYMOUS_REFRESH, Watch, dial, head
 from tests.live import ADA, GRACE, TENANT, LiveProxy, Sandbox, environment, new_key
 from tests.resilience.outages import expire, reached, session_of

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from bff.embedded import locate_server
+from bff.config.embedded_redis import locate_server
 from tests.integration.visitors import eventually
 from tests.integration.wire import ANONYMOUS_LOGIN, ANONYMOUS_REFRESH, CUSTOMER_REFRESH, Watch
 from tests.live import ADA, TENANT, LiveProxy, Sandbox, environment

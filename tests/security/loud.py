@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from bff.app import Proxy
-from bff.server import ProxyServer, configured, listening
-from bff.settings import load_settings
-from bff.telemetry import configure_logging
+from bff.config.settings import load_settings
+from bff.server.process import ProxyServer, configured, listening
+from bff.telemetry.logs import configure_logging
 from tests.live import LiveProxy, free_port
 
 _ROOT: Final = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ from http.cookies import SimpleCookie
 import httpx2
 import pytest
 
-from bff.settings import ConfigurationError, load_settings
+from bff.config.settings import ConfigurationError, load_settings
 from tests.integration.signing import begun, consented, navigating, returned, view, with_providers
 from tests.integration.visitors import (
     ANONYMOUS_LOGIN,

@@ -15,10 +15,9 @@ import httpx2
 import pytest
 import redis
 
-from bff.crypto import KeyRing
-from bff.parsing import keys
-from bff.sessions.models import Ticket
-from bff.sessions.store import name_of
+from bff.config.parsing import keys
+from bff.security.keyring import KeyRing
+from bff.session import Ticket, record_name
 from tests.integration.visitors import (
     CARTS,
     ME,
@@ -125,13 +124,13 @@ def record_key(proxy: LiveProxy, cookie: str) -> str:
     """Return the name of the record that a cookie opens."""
 
     ticket = ring_of(proxy).sealer("cookie").open(cookie)
-    return f"bff:{TENANT}:{{{name_of(Ticket(ticket[:16], ticket[16:])).hex()}}}"
+    return f"bff:{TENANT}:{{{record_name(Ticket(ticket[:16], ticket[16:])).hex()}}}"
 
 
 def test_cve_2021_32791_a_record_under_anothers_name_opens_for_nobody(
     proxy: LiveProxy, redis_url: str
 ) -> None:
-    """Nonces: tests/unit/test_crypto.py."""
+    """Nonces: tests/unit/test_keyring.py."""
     with customer(proxy) as ada, proxy.browser() as grace, redis.Redis.from_url(redis_url) as client:
         assert grace.post("/auth/login", json=GRACE).status_code == 200
         hers, theirs = (record_key(proxy, one.cookies["bff"]) for one in (ada, grace))

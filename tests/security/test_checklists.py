@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from bff.crypto import KeyRing
-from bff.sessions.credentials import Credentials
-from bff.sessions.login_state import LoginStates
-from bff.sessions.models import Ticket
-from bff.settings import VARIABLES
+from bff.auth.login_state import LoginStates
+from bff.config.settings import VARIABLES
+from bff.middleware.carriers import SessionCarriers
+from bff.security.keyring import KeyRing
+from bff.session import Ticket
 
 TESTS = Path(__file__).parents[1]
 DOCS = TESTS.parent / "deploy" / "docs"
@@ -119,7 +119,7 @@ def test_asvs_3_3_5_no_cookie_is_longer_than_browsers_keep() -> None:
 
     ring = KeyRing([("k" * 16, bytes(range(32)))], "t" * 16, most)
     ticket = Ticket(most(16), most(32))
-    session = Credentials(ring, cookie_name="__Host-bff", secure=True, same_site="strict")
+    session = SessionCarriers(ring, cookie_name="__Host-bff", secure=True, same_site="strict")
     states = LoginStates(ring, cookie_name="__Host-bff", secure=True, random_bytes=most)
     # What compresses worst is what a visitor would send to break it: every character another one.
     target = "/" + "".join(chr(33 + (number * number * 31 + number) % 90) for number in range(2047))

@@ -11,9 +11,9 @@ import redis
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from bff.crypto import KeyRing
-from bff.embedded import EmbeddedRedis
-from bff.parsing import keys
+from bff.config.embedded_redis import EmbeddedRedis
+from bff.config.parsing import keys
+from bff.security.keyring import KeyRing
 from tests.live import ADA, GRACE, TENANT, LiveProxy, Sandbox, environment, free_port
 from tests.security.journeys import STEPS, Visitor, dump, found
 

@@ -14,26 +14,35 @@ import httpx2
 import pytest
 import redis
 
+from bff.api.forwarder import Call
+from bff.api.paths import parse_path
+from bff.api.routes import Route, TokenKind
 from bff.app import Proxy
-from bff.crypto import KeyRing
-from bff.embedded import EmbeddedRedis
-from bff.emporix.answers import Answer, Issued
-from bff.emporix.client import EmporixClient
-from bff.endpoints.drop_in import _Ask
+from bff.auth.drop_in import _Ask
+from bff.auth.login_state import LoginState
+from bff.config.embedded_redis import EmbeddedRedis
+from bff.config.parsing import keys
+from bff.config.settings import load_settings
+from bff.emporix.answers import Issued
 from bff.errors import BffError
-from bff.parsing import keys
-from bff.proxy.forwarder import Call
-from bff.proxy.paths import parse_path
-from bff.proxy.routes import Route, TokenKind
-from bff.secret import Secret
-from bff.sessions.credentials import Credentials, Presented
-from bff.sessions.guests import Held
-from bff.sessions.login_state import LoginState
-from bff.sessions.models import Carrier, Grant, Session, SessionKind, Ticket, TokenSet, session_grant
-from bff.sessions.store import Tombstone
-from bff.sessions.visits import Visit
-from bff.settings import load_settings
-from bff.telemetry import JsonFormatter
+from bff.middleware.carriers import SessionCarriers
+from bff.security.keyring import KeyRing
+from bff.security.secret import Secret
+from bff.session import (
+    CarriedTicket,
+    Carrier,
+    HeldSession,
+    Session,
+    SessionKind,
+    Ticket,
+    Tombstone,
+    credentials_of,
+)
+from bff.sessions.request_session import RequestSession
+from bff.telemetry.logs import JsonFormatter
+from bff.tokens import TokenSet, UpstreamCredentials
+from bff.upstream.protocol import Answer
+from bff.upstream.token_calls import TokenCallClient
 from tests.live import ADA, GRACE, TENANT, LiveProxy, Sandbox, environment, new_key
 from tests.security.journeys import STEPS, Visitor, found
 from tests.security.loud import LoudProxy
@@ -195,8 +204,8 @@ def every_value(made: list[str]) -> dict[str, object]:
         kind=SessionKind.CUSTOMER, carrier=Carrier.COOKIE, tokens=tokens, upstream_session_id=Secret(sid),
         created_at=1.0, expires_at=9.0, idle_seconds=5.0, last_seen_at=1.0,
     )  # fmt: skip
-    held = Held(ticket, session)
-    visit = Visit(Carrier.COOKIE, "192.0.2.1", None, held=held, issued=held)
+    held = HeldSession(ticket, session)
+    visit = RequestSession(Carrier.COOKIE, "192.0.2.1", None, held=held, issued=held)
     ring = new_key()
     made += [ring.partition(":")[2].rstrip("="), repr(keys(ring)[0].key)[2:-1], keys(ring)[0].key.hex()]
     address = f"redis://user:{canary()}@127.0.0.1:1/0"
@@ -206,14 +215,16 @@ def every_value(made: list[str]) -> dict[str, object]:
         "BFF_KEYS": ring, "BFF_REDIS_URL": address,
     })  # fmt: skip
     opener = KeyRing([(spec.kid, spec.key) for spec in settings.keys], TENANT, os.urandom)
-    credentials = Credentials(opener, cookie_name="bff", secure=True, same_site="strict")
+    credentials = SessionCarriers(opener, cookie_name="bff", secure=True, same_site="strict")
     proxy = Proxy(settings)
     return {
         "Settings": settings, "KeySpec": settings.keys[0], "KeyRing": opener, "Sealer": opener.sealer("cookie"),
-        "RecordSealer": opener.record_sealer(), "KeyedDigest": opener.digest("x"), "Credentials": credentials,
-        "TokenSet": tokens, "Ticket": ticket, "Session": session, "Grant": session_grant(session),
-        "bare Grant": Grant(tokens.access), "Held": held, "Visit": visit, "Tombstone": Tombstone("rotated", session),
-        "Presented": Presented(Carrier.COOKIE, ticket), "Issued": Issued(tokens, Secret(sid), initial_password=False),
+        "RecordSealer": opener.record_sealer(), "KeyedDigest": opener.digest("x"), "SessionCarriers": credentials,
+        "TokenSet": tokens, "Ticket": ticket, "Session": session, "UpstreamCredentials": credentials_of(session),
+        "bare UpstreamCredentials": UpstreamCredentials(tokens.access), "HeldSession": held,
+        "RequestSession": visit, "Tombstone": Tombstone("rotated", session),
+        "CarriedTicket": CarriedTicket(Carrier.COOKIE, ticket),
+        "Issued": Issued(tokens, Secret(sid), initial_password=False),
         "LoginState": LoginState("main", "state", "/", Secret(verifier), ticket), "Proxy": proxy,
         "Proxy's vars": vars(proxy), "SessionStore": vars(proxy.store), "SessionIndex": vars(proxy.index),
     }  # fmt: skip
@@ -249,7 +260,7 @@ def a_call(secret: str) -> object:
 
 def an_ask(secret: str) -> object:
     request: Any = None
-    return _Ask(request, Visit(Carrier.COOKIE, "", None), secret)
+    return _Ask(request, RequestSession(Carrier.COOKIE, "", None), secret)
 
 
 @pytest.mark.parametrize("make", [an_answer, a_call, an_ask])
@@ -258,11 +269,11 @@ def test_no_value_of_one_request_prints_what_it_carries(make: Any) -> None:
     assert secret not in repr(make(secret))
 
 
-def _failing(error: type[httpx2.TransportError]) -> EmporixClient:
+def _failing(error: type[httpx2.TransportError]) -> TokenCallClient:
     def fail(request: httpx2.Request) -> httpx2.Response:
         raise error("it failed", request=request)
 
-    return EmporixClient("http://upstream.test", transport=httpx2.MockTransport(fail))
+    return TokenCallClient("http://upstream.test", transport=httpx2.MockTransport(fail))
 
 
 ERRORS = pytest.mark.parametrize(

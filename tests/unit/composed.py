@@ -11,33 +11,34 @@ import httpx2
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bff.crypto import KeyRing
+from bff.auth.aliases import Aliases
+from bff.auth.drop_in import DropIn
+from bff.auth.endpoints import AuthEndpoints
+from bff.auth.login_state import LoginStates, Provider
+from bff.auth.return_to import ReturnTo
+from bff.auth.sso import SsoEndpoints
 from bff.emporix.auth import EmporixAuth
 from bff.emporix.carts import EmporixCarts
-from bff.emporix.client import EmporixClient
-from bff.endpoints.auth import AuthEndpoints
-from bff.endpoints.door import Door
-from bff.endpoints.drop_in import DropIn
-from bff.endpoints.return_to import ReturnTo
-from bff.endpoints.sso import SsoEndpoints
 from bff.errors import BffError
-from bff.problems import problem_response
-from bff.secret import Secret
-from bff.sessions.aliases import Aliases
-from bff.sessions.carts import CartMerger
-from bff.sessions.connection import connect
-from bff.sessions.credentials import Credentials
-from bff.sessions.guests import Guests, SharedGuest
-from bff.sessions.index import SessionIndex
-from bff.sessions.locks import Locks
-from bff.sessions.login_state import LoginStates, Provider
-from bff.sessions.manager import SessionManager
-from bff.sessions.models import Carrier, Lifetimes
-from bff.sessions.renewal import Renewer
-from bff.sessions.signon import SignOn
-from bff.sessions.store import AnyRedis, SessionStore
+from bff.middleware.carriers import SessionCarriers
+from bff.middleware.problem_details import problem_response
+from bff.middleware.session_layer import SessionLayer
+from bff.security.keyring import KeyRing
+from bff.security.secret import Secret
+from bff.session import Carrier, Lifetimes
+from bff.sessions.anonymous import AnonymousSessions
+from bff.sessions.cart_merge import CartMerger
+from bff.sessions.lifecycle import SessionLifecycle
+from bff.sessions.login import CustomerLogin
+from bff.sessions.refresh import TokenRefresher
+from bff.sessions.request_session import RequestSession
+from bff.sessions.shared_token import SharedToken
 from bff.sessions.tasks import Tasks
-from bff.sessions.visits import Visit
+from bff.store.connection import connect
+from bff.store.customer_index import RedisCustomerIndex
+from bff.store.locks import Locks
+from bff.store.redis_store import AnyRedis, RedisSessionStore
+from bff.upstream.token_calls import TokenCallClient
 from tests.unit.support import TENANT, Clock, Upstream, new_ring
 
 ORIGIN = "http://shop.test"
@@ -69,15 +70,15 @@ class Composed:
     clock: Clock
     upstream: Upstream
     redis: AnyRedis
-    store: SessionStore
-    index: SessionIndex
+    store: RedisSessionStore
+    index: RedisCustomerIndex
     tasks: Tasks
     limits: Tries
     carts: EmporixCarts
     emporix: EmporixAuth
-    manager: SessionManager
-    sign_on: SignOn
-    door: Door
+    manager: SessionLifecycle
+    sign_on: CustomerLogin
+    door: SessionLayer
     app: ASGIApp
 
     def browser(self, **headers: str) -> httpx2.AsyncClient:
@@ -86,8 +87,8 @@ class Composed:
         )
 
 
-def a_visit(carrier: Carrier = Carrier.COOKIE) -> Visit:
-    return Visit(carrier, "192.0.2.1", "a browser")
+def a_visit(carrier: Carrier = Carrier.COOKIE) -> RequestSession:
+    return RequestSession(carrier, "192.0.2.1", "a browser")
 
 
 @asynccontextmanager
@@ -104,29 +105,33 @@ async def composed(
     clock, ring = clock or Clock(), ring or new_ring()
     upstream = upstream or Upstream(clock)
     redis = connect(Secret(redis_url))
-    client = EmporixClient("http://upstream.test", transport=httpx2.ASGITransport(upstream))
+    client = TokenCallClient("http://upstream.test", transport=httpx2.ASGITransport(upstream))
     emporix = EmporixAuth(client, tenant=TENANT, client_id="storefront", clock=clock)
-    store = SessionStore(redis, ring.record_sealer(), TENANT, clock=clock, random_bytes=secrets.token_bytes)
-    index = SessionIndex(redis, store, ring, TENANT, lifetime=7_776_000, clock=clock)
+    store = RedisSessionStore(
+        redis, ring.record_sealer(), TENANT, clock=clock, random_bytes=secrets.token_bytes
+    )
+    index = RedisCustomerIndex(redis, store, ring, TENANT, lifetime=7_776_000, clock=clock)
     tasks, limits = Tasks(), Tries()
     locks = Locks(store, clock=asyncio.get_running_loop().time, jitter=lambda: 0.5)
     lifetimes = Lifetimes(86_400, 604_800)
-    guests = Guests(store, emporix, lifetimes, clock=clock, random_bytes=secrets.token_bytes)
-    shared = SharedGuest(
+    guests = AnonymousSessions(store, emporix, lifetimes, clock=clock, random_bytes=secrets.token_bytes)
+    shared = SharedToken(
         store, emporix, locks, tasks, ring.digest("shared guest"),
         lifetime=lifetimes.absolute, skew=60, site_code=site_code, clock=clock,
     )  # fmt: skip
-    renewer = Renewer(store, emporix, guests, shared, locks, tasks, skew=60, clock=clock)
-    manager = SessionManager(
+    renewer = TokenRefresher(store, emporix, guests, shared, locks, tasks, skew=60, clock=clock)
+    manager = SessionLifecycle(
         store, emporix, guests, shared, renewer, locks, tasks, limits, index, clock=clock
     )
     carts = EmporixCarts(client, tenant=TENANT)
-    sign_on = SignOn(
+    sign_on = CustomerLogin(
         manager, store, emporix, guests, renewer, locks, tasks, limits, index,
         CartMerger(carts, site_code=site_code), customers=Lifetimes(1_209_600, 7_776_000), clock=clock,
     )  # fmt: skip
-    credentials = Credentials(ring, cookie_name="bff", secure=False, same_site="strict")
-    door = Door(manager, credentials, public_origin=ORIGIN, allowed_origins=(), drop_in=drop_in, clock=clock)
+    credentials = SessionCarriers(ring, cookie_name="bff", secure=False, same_site="strict")
+    door = SessionLayer(
+        manager, credentials, public_origin=ORIGIN, allowed_origins=(), drop_in=drop_in, clock=clock
+    )
     aliases = Aliases(ring.digest("session alias"))
     app = _App(
         _routed(manager, sign_on, door, ring),
@@ -142,7 +147,9 @@ async def composed(
         await redis.aclose()
 
 
-def _routed(manager: SessionManager, sign_on: SignOn, door: Door, ring: KeyRing) -> Starlette:
+def _routed(
+    manager: SessionLifecycle, sign_on: CustomerLogin, door: SessionLayer, ring: KeyRing
+) -> Starlette:
     sso = SsoEndpoints(
         sign_on,
         door,

@@ -12,28 +12,39 @@ import pytest
 from redis.asyncio import Redis
 from starlette.types import Message, Receive, Scope, Send
 
-from bff.crypto import KeyRing
 from bff.emporix.auth import EmporixAuth
 from bff.emporix.carts import EmporixCarts
-from bff.emporix.client import EmporixClient
 from bff.sandbox.app import create_sandbox
 from bff.sandbox.faults import Fault
 from bff.sandbox.state import Knobs
 from bff.sandbox.world import World
-from bff.secret import Secret
-from bff.sessions.carts import CartMerger
-from bff.sessions.connection import connect
-from bff.sessions.credentials import Presented
-from bff.sessions.guests import Guests, Held, SharedGuest
-from bff.sessions.index import SessionIndex
-from bff.sessions.locks import Locks
-from bff.sessions.manager import SessionManager
-from bff.sessions.models import Carrier, GuestContext, Lifetimes, Session, SessionKind, Ticket, TokenSet
-from bff.sessions.renewal import Renewer
-from bff.sessions.signon import SignOn
-from bff.sessions.store import AnyRedis, SessionStore, name_of
+from bff.security.keyring import KeyRing
+from bff.security.secret import Secret
+from bff.session import (
+    CarriedTicket,
+    Carrier,
+    GuestContext,
+    HeldSession,
+    Lifetimes,
+    Session,
+    SessionKind,
+    Ticket,
+    record_name,
+)
+from bff.sessions.anonymous import AnonymousSessions
+from bff.sessions.cart_merge import CartMerger
+from bff.sessions.lifecycle import SessionLifecycle
+from bff.sessions.login import CustomerLogin
+from bff.sessions.refresh import TokenRefresher
+from bff.sessions.request_session import RequestSession
+from bff.sessions.shared_token import SharedToken
 from bff.sessions.tasks import Tasks
-from bff.sessions.visits import Visit
+from bff.store.connection import connect
+from bff.store.customer_index import RedisCustomerIndex
+from bff.store.locks import Locks
+from bff.store.redis_store import AnyRedis, RedisSessionStore
+from bff.tokens import TokenSet
+from bff.upstream.token_calls import TokenCallClient
 from tests.live import ADA
 
 T = TypeVar("T")
@@ -161,33 +172,33 @@ class Engine:
     clock: Clock
     upstream: Upstream
     redis: AnyRedis
-    store: SessionStore
+    store: RedisSessionStore
     emporix: EmporixAuth
     tasks: Tasks
     locks: Locks
-    guests: Guests
-    shared: SharedGuest
-    renewer: Renewer
+    guests: AnonymousSessions
+    shared: SharedToken
+    renewer: TokenRefresher
     limits: Counted
-    manager: SessionManager
-    sign_on: SignOn
+    manager: SessionLifecycle
+    sign_on: CustomerLogin
 
-    async def guest(self, carrier: Carrier = Carrier.COOKIE) -> Held:
+    async def guest(self, carrier: Carrier = Carrier.COOKIE) -> HeldSession:
         """Begin a guest."""
         return await self.guests.start(GuestContext(), carrier, None)
 
-    async def customer(self) -> Held:
+    async def customer(self) -> HeldSession:
         """Begin a guest and log Ada in."""
-        visit = Visit(Carrier.COOKIE, "192.0.2.1", "agent")
+        visit = RequestSession(Carrier.COOKIE, "192.0.2.1", "agent")
         await self.sign_on.login(visit, ADA["email"], Secret(ADA["password"]))
         assert visit.held is not None
         return visit.held
 
-    async def unlock(self, held: Held) -> None:
+    async def unlock(self, held: HeldSession) -> None:
         """End the lock that its holder could not give back, as its time does."""
-        await bare(self.redis).delete(f"bff:{TENANT}:{{{name_of(held.ticket).hex()}}}:lock")
+        await bare(self.redis).delete(f"bff:{TENANT}:{{{record_name(held.ticket).hex()}}}:lock")
 
-    async def stored(self, held: Held) -> Session:
+    async def stored(self, held: HeldSession) -> Session:
         """Return the session as the store has it."""
         found = await self.store.load(held.ticket, slide=False)
         assert isinstance(found, Session), found
@@ -209,23 +220,25 @@ async def engine(
     clock, ring = clock or Clock(), ring or new_ring()
     upstream = upstream or Upstream(clock, knobs)
     redis = connect(Secret(redis_url))
-    client = EmporixClient("http://upstream.test", transport=httpx2.ASGITransport(upstream))
+    client = TokenCallClient("http://upstream.test", transport=httpx2.ASGITransport(upstream))
     emporix = EmporixAuth(client, tenant=TENANT, client_id="storefront", clock=clock)
-    store = SessionStore(redis, ring.record_sealer(), TENANT, clock=clock, random_bytes=secrets.token_bytes)
+    store = RedisSessionStore(
+        redis, ring.record_sealer(), TENANT, clock=clock, random_bytes=secrets.token_bytes
+    )
     tasks, limits = Tasks(), Counted()
     locks = Locks(store, clock=asyncio.get_running_loop().time, jitter=lambda: 0.5)
     lifetimes = Lifetimes(86_400, 604_800)
-    guests = Guests(store, emporix, lifetimes, clock=clock, random_bytes=secrets.token_bytes)
-    shared = SharedGuest(
+    guests = AnonymousSessions(store, emporix, lifetimes, clock=clock, random_bytes=secrets.token_bytes)
+    shared = SharedToken(
         store, emporix, locks, tasks, ring.digest("shared guest"),
         lifetime=lifetimes.absolute, skew=skew, site_code=site_code, clock=clock,
     )  # fmt: skip
-    renewer = Renewer(store, emporix, guests, shared, locks, tasks, skew=skew, clock=clock)
-    index = SessionIndex(redis, store, ring, TENANT, lifetime=7_776_000, clock=clock)
-    manager = SessionManager(
+    renewer = TokenRefresher(store, emporix, guests, shared, locks, tasks, skew=skew, clock=clock)
+    index = RedisCustomerIndex(redis, store, ring, TENANT, lifetime=7_776_000, clock=clock)
+    manager = SessionLifecycle(
         store, emporix, guests, shared, renewer, locks, tasks, limits, index, clock=clock
     )
-    sign_on = SignOn(
+    sign_on = CustomerLogin(
         manager, store, emporix, guests, renewer, locks, tasks, limits, index,
         CartMerger(EmporixCarts(client, tenant=TENANT), site_code=site_code),
         customers=Lifetimes(1_209_600, 7_776_000), clock=clock,
@@ -303,13 +316,13 @@ def http_scope(method: str = "GET", path: str = "/", **more: Any) -> Scope:
     }
 
 
-def carrying(held: Held) -> Presented:
-    return Presented(held.session.carrier, held.ticket)
+def carrying(held: HeldSession) -> CarriedTicket:
+    return CarriedTicket(held.session.carrier, held.ticket)
 
 
-async def visiting(one: Engine, held: Held | None = None, *, safe: bool = False) -> Visit:
+async def visiting(one: Engine, held: HeldSession | None = None, *, safe: bool = False) -> RequestSession:
     """Return a request's visit, as the door makes one."""
-    presented = Presented(Carrier.COOKIE) if held is None else carrying(held)
+    presented = CarriedTicket(Carrier.COOKIE) if held is None else carrying(held)
     return await one.manager.visit(presented, client="192.0.2.1", user_agent="agent", safe=safe)
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff.crypto import KeyRing
-from bff.secret import Secret
-from bff.sessions.aliases import Aliases
+from bff.auth.aliases import Aliases
+from bff.security.keyring import KeyRing
+from bff.security.secret import Secret
 from tests.unit.support import TENANT, new_ring
 
 KEYS = [("k1", secrets.token_bytes(32)), ("k2", secrets.token_bytes(32))]

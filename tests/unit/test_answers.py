@@ -8,17 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff.emporix.answers import (
-    UNKNOWN_LIFETIME_SECONDS,
-    Answer,
-    Refused,
-    issued,
-    judge,
-    read,
-    validation,
-)
+from bff.emporix.answers import UNKNOWN_LIFETIME_SECONDS, Refused, issued, judge, read, validation
 from bff.errors import BadUpstreamAnswer, BffError, TooManyRequests, UpstreamUnavailable
-from bff.secret import Secret
+from bff.security.secret import Secret
+from bff.upstream.protocol import Answer
 from tests.unit.support import NOW
 
 TEN_YEARS = 10 * 365 * 86_400

@@ -9,10 +9,10 @@ from starlette.types import Receive, Scope, Send
 
 from bff.emporix.answers import Issued, Refused
 from bff.emporix.auth import EmporixAuth
-from bff.emporix.client import EmporixClient
 from bff.errors import BadUpstreamAnswer, TooManyRequests, UpstreamUnavailable
-from bff.secret import Secret
-from bff.sessions.models import GuestContext
+from bff.security.secret import Secret
+from bff.session import GuestContext
+from bff.upstream.token_calls import TokenCallClient
 from tests.live import ADA, TENANT
 from tests.unit.support import Clock, Upstream
 
@@ -38,7 +38,7 @@ class Watched:
 class Calls(EmporixAuth):
     """The calls under test, with the upstream that they go to."""
 
-    def __init__(self, client: EmporixClient, clock: Clock, watched: Watched) -> None:
+    def __init__(self, client: TokenCallClient, clock: Clock, watched: Watched) -> None:
         super().__init__(client, tenant=TENANT, client_id="storefront", clock=clock)
         self.clock = clock
         self.watched = watched
@@ -55,7 +55,7 @@ class Calls(EmporixAuth):
 async def calls() -> AsyncIterator[Calls]:
     clock = Clock()
     watched = Watched(Upstream(clock))
-    client = EmporixClient("http://upstream.test", transport=httpx2.ASGITransport(watched))
+    client = TokenCallClient("http://upstream.test", transport=httpx2.ASGITransport(watched))
     yield Calls(client, clock, watched)
     await client.aclose()
 
@@ -153,7 +153,7 @@ async def test_a_logout_sends_the_token_twice_and_revokes_it(calls: Calls) -> No
 async def test_a_logout_has_the_short_deadline() -> None:
     deadlines: list[float | None] = []
 
-    class Noting(EmporixClient):
+    class Noting(TokenCallClient):
         async def call(self, *args: object, deadline: float | None = None, **more: object) -> object:  # type: ignore[override]
             deadlines.append(deadline)
             return await super().call(*args, deadline=deadline, **more)  # type: ignore[arg-type]
@@ -225,7 +225,7 @@ async def test_an_anonymous_session_without_an_id_is_a_bad_answer() -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": body})
 
-    client = EmporixClient("http://upstream.test", transport=httpx2.ASGITransport(nameless))
+    client = TokenCallClient("http://upstream.test", transport=httpx2.ASGITransport(nameless))
     emporix = EmporixAuth(client, tenant=TENANT, client_id="storefront", clock=Clock())
     with pytest.raises(BadUpstreamAnswer):
         await emporix.anonymous_login(GuestContext())

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff.proxy.codings import opened
+from bff.api.codings import opened
 from tests.packing import PACKINGS, Pack, greedy_zstd
 
 TEXT = b'{"items": [%b]}' % b", ".join(b"%d" % number for number in range(500))

@@ -7,8 +7,8 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.sentinel import SentinelConnectionPool
 
-from bff.secret import Secret
-from bff.sessions.connection import POOL_SIZE, TIMEOUT_SECONDS, connect
+from bff.security.secret import Secret
+from bff.store.connection import POOL_SIZE, TIMEOUT_SECONDS, connect
 
 pytestmark = pytest.mark.anyio
 

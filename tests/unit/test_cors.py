@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from bff.errors import NoSession
 from bff.middleware.cors import Cors
-from bff.problems import problem_response
+from bff.middleware.problem_details import problem_response
 from tests.unit.support import http_scope, run_app
 
 pytestmark = pytest.mark.anyio

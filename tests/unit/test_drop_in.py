@@ -5,7 +5,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from bff.endpoints.drop_in import PLACEHOLDER
+from bff.auth.drop_in import PLACEHOLDER
 from bff.sandbox.federation import _mint
 from tests.unit.composed import ORIGIN, Composed, composed
 from tests.unit.support import TENANT

@@ -3,7 +3,7 @@
 import pytest
 
 from bff.errors import ALL_ERRORS, BffError, StoreUnavailable, TooManyRequests, UpstreamUnavailable
-from bff.problems import problem_response
+from bff.middleware.problem_details import problem_response
 
 # The contract's table, with the two that it leaves to common sense: 408 and 500.
 CONTRACT = {

@@ -7,15 +7,18 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
+from bff.api.forwarder import Call, Forwarder
+from bff.api.paths import parse_path
+from bff.api.routes import Route, TokenKind
 from bff.errors import BadUpstreamAnswer
-from bff.proxy.forwarder import Call, Forwarder
-from bff.proxy.paths import parse_path
-from bff.proxy.routes import Route, TokenKind
-from bff.proxy.upstream import Header
-from bff.secret import Secret
-from bff.sessions.models import Grant
+from bff.security.secret import Secret
+from bff.tokens import UpstreamCredentials
+from bff.upstream.protocol import Header
 
-OLD, NEW = Grant(Secret("the-token-before-the-renewal")), Grant(Secret("the-token-after-the-renewal"))
+OLD, NEW = (
+    UpstreamCredentials(Secret("the-token-before-the-renewal")),
+    UpstreamCredentials(Secret("the-token-after-the-renewal")),
+)
 CALL = Call("GET", parse_path(b"/api/a/b", b"/api"), b"", [], Route("GET", "/a/{b}", TokenKind.SESSION))
 
 pytestmark = pytest.mark.anyio
@@ -40,7 +43,7 @@ class Echo:
 class Debugging:
     """An upstream that refuses one token and tells every other caller what `tells` says, or what it was sent."""
 
-    def __init__(self, refused: Grant, tells: Grant | None = None) -> None:
+    def __init__(self, refused: UpstreamCredentials, tells: UpstreamCredentials | None = None) -> None:
         self.refused = refused.access.reveal().encode()
         self.tells = None if tells is None else tells.access.reveal().encode()
 
@@ -53,10 +56,10 @@ class Debugging:
 
 
 class Renewing:
-    async def grant(self) -> Grant:
+    async def grant(self) -> UpstreamCredentials:
         return OLD
 
-    async def renewed(self, _refused: Grant) -> Grant:
+    async def renewed(self, _refused: UpstreamCredentials) -> UpstreamCredentials:
         return NEW
 
     async def answered(self, _status: int) -> list[Header]:
@@ -86,7 +89,9 @@ async def test_the_token_of_the_renewal_is_looked_for_in_the_second_answer() -> 
 
 
 async def test_a_clean_second_answer_is_sent() -> None:
-    sent = await forwarded(Debugging(refused=OLD, tells=Grant(Secret("another-visitors-own-token"))))
+    sent = await forwarded(
+        Debugging(refused=OLD, tells=UpstreamCredentials(Secret("another-visitors-own-token")))
+    )
     assert (
         b"".join(message.get("body", b"") for message in sent) == b'{"bearer": "another-visitors-own-token"}'
     )

@@ -7,23 +7,23 @@ import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 
-from bff.endpoints.handling import Handling, Reply
+from bff.auth.handling import Handling, Reply
 from bff.errors import Forbidden, TooManyRequests
-from bff.sessions.visits import Visit
+from bff.sessions.request_session import RequestSession
 from tests.unit.composed import ORIGIN, Composed, composed
 
 pytestmark = pytest.mark.anyio
 
 
-async def ok(_request: Request, _visit: Visit) -> Reply:
+async def ok(_request: Request, _visit: RequestSession) -> Reply:
     return 200, {"said": "ü"}
 
 
-async def nothing(_request: Request, _visit: Visit) -> Reply:
+async def nothing(_request: Request, _visit: RequestSession) -> Reply:
     return 204, None
 
 
-async def several(_request: Request, _visit: Visit) -> Reply:
+async def several(_request: Request, _visit: RequestSession) -> Reply:
     return 200, [1, 2]
 
 
@@ -55,7 +55,7 @@ async def test_a_reply_without_a_body_has_none(redis_url: str) -> None:
 async def test_nothing_is_handled_that_does_not_knock(redis_url: str) -> None:
     handled = []
 
-    async def handler(_request: Request, visit: Visit) -> Reply:
+    async def handler(_request: Request, visit: RequestSession) -> Reply:
         handled.append(visit)
         return 204, None
 
@@ -73,7 +73,7 @@ async def test_a_new_session_is_handed_out_with_answers_and_errors_alike(
 ) -> None:
     async with composed(redis_url) as one:
 
-        async def handler(_request: Request, visit: Visit) -> Reply:
+        async def handler(_request: Request, visit: RequestSession) -> Reply:
             await one.manager.guest(visit)
             if raises:
                 raise Forbidden
@@ -101,7 +101,7 @@ async def test_a_list_carries_no_session_id(redis_url: str) -> None:
 async def test_an_ended_session_is_cleared_and_an_error_keeps_its_own_fields(redis_url: str) -> None:
     async with composed(redis_url) as one:
 
-        async def handler(_request: Request, visit: Visit) -> Reply:
+        async def handler(_request: Request, visit: RequestSession) -> Reply:
             visit.end()
             raise TooManyRequests(retry_after=7)
 

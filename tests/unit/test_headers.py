@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff.proxy.headers import request_headers, response_headers
+from bff.api.headers import request_headers, response_headers
 
 ORIGIN = "https://api.emporix.io"
 NO_STORE = (b"cache-control", b"private, no-store")

@@ -5,9 +5,9 @@ import hashlib
 
 import pytest
 
-from bff.emporix.client import DEADLINE_SECONDS
 from bff.errors import StoreUnavailable, UpstreamUnavailable
-from bff.sessions.locks import LOCK_SECONDS, WAIT_SECONDS, Locks
+from bff.store.locks import LOCK_SECONDS, WAIT_SECONDS, Locks
+from bff.upstream.token_calls import DEADLINE_SECONDS
 from tests.unit.relay import relaying
 from tests.unit.support import Clock, Engine, bare, engine, new_ring, new_ticket
 

@@ -9,9 +9,9 @@ from http.cookies import SimpleCookie
 import pytest
 from itsdangerous import TimestampSigner
 
-from bff.crypto import KeyRing
-from bff.sessions.login_state import LIFETIME_SECONDS, MOST_ATTEMPTS, LoginState, LoginStates
-from bff.sessions.models import Ticket
+from bff.auth.login_state import LIFETIME_SECONDS, MOST_ATTEMPTS, LoginState, LoginStates
+from bff.security.keyring import KeyRing
+from bff.session import Ticket
 from tests.unit.support import NOW, TENANT, Clock, new_ring, new_ticket
 
 Header = tuple[bytes, bytes]

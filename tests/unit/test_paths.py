@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from bff.api.paths import MAX_PATH, MAX_QUERY, check_query, parse_path, replace_owner
 from bff.errors import InvalidRequest
-from bff.proxy.paths import MAX_PATH, MAX_QUERY, check_query, parse_path, replace_owner
 
 
 @pytest.mark.parametrize(

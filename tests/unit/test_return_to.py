@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff.endpoints.return_to import ReturnTo, with_error
+from bff.auth.return_to import ReturnTo, with_error
 from bff.errors import InvalidRequest
 from tests.unit.browsers import origin_in_a_browser
 

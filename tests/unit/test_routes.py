@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bff.api.route_file import RouteTableError, load_route_table
+from bff.api.routes import METHODS, Match, Route, RouteTable, TokenKind
 from bff.errors import Forbidden, RouteNotAllowed
-from bff.proxy.route_file import RouteTableError, load_route_table
-from bff.proxy.routes import METHODS, Match, Route, RouteTable, TokenKind
 
 TENANT = "acmeshop"
 BUILT_IN = load_route_table(TENANT)
-DOCUMENT = tomllib.loads(files("bff.proxy").joinpath("routes.toml").read_text("utf-8"))
+DOCUMENT = tomllib.loads(files("bff.api").joinpath("routes.toml").read_text("utf-8"))
 
 
 def segments(path: str) -> tuple[str, ...]:

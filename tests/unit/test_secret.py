@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff.secret import MASK, Secret
+from bff.security.secret import MASK, Secret
 
 VALUE = "s3cr3t-value"
 

@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff.secret import Secret
-from bff.settings import (
+from bff.config.settings import (
     VARIABLES,
     ConfigurationError,
     KeySpec,
@@ -23,6 +22,7 @@ from bff.settings import (
     load_settings,
     state_directory,
 )
+from bff.security.secret import Secret
 
 KEY = base64.urlsafe_b64encode(bytes(range(32))).decode()
 OTHER_KEY = base64.urlsafe_b64encode(bytes(range(32, 64))).decode().rstrip("=")

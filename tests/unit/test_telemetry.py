@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from bff.secret import MASK, Secret
-from bff.telemetry import REGISTRY, JsonFormatter, configure_logging, event, request_id
+from bff.security.secret import MASK, Secret
+from bff.telemetry.logs import JsonFormatter, configure_logging, event, request_id
+from bff.telemetry.metrics import REGISTRY
 
 
 @pytest.fixture

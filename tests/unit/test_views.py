@@ -2,10 +2,10 @@
 
 import json
 
+from bff.auth.views import session_view, validation_view
 from bff.emporix.answers import Validation
-from bff.endpoints.views import session_view, validation_view
-from bff.secret import Secret
-from bff.sessions.models import SessionKind
+from bff.security.secret import Secret
+from bff.session import SessionKind
 from tests.unit.support import NOW, a_session, tokens
 
 MEMBERS = {

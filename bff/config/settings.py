@@ -1,0 +1,293 @@
+"""The settings of the proxy: one table of the `BFF_` variables, read once, every mistake reported at once."""
+
+import difflib
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from bff.config import parsing
+from bff.config.parsing import EMBEDDED, Expected, KeySpec, Network, Rate, SsoProvider
+from bff.security.secret import Secret
+
+__all__ = [
+    "VARIABLES",
+    "ConfigurationError",
+    "KeySpec",
+    "Rate",
+    "Settings",
+    "SsoProvider",
+    "Variable",
+    "load_settings",
+    "state_directory",
+]
+
+PREFIX: Final = "BFF_"
+_SHOWN: Final = 60
+_LARGEST_FILE: Final = 1 << 20
+_TEN_YEARS: Final = 10 * 366 * 86_400
+
+
+class ConfigurationError(Exception):
+    """The environment does not make a configuration.
+
+    Attributes:
+        mistakes: every mistake, one sentence each, naming its variable; none holds a secret.
+    """
+
+    def __init__(self, mistakes: tuple[str, ...]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the environment says, checked and typed. Durations are in seconds, sizes in bytes.
+
+    Origins are ``scheme://host[:port]`` in lower case without the scheme's own port, ready to be compared
+    with an `Origin` header. `repr` shows no key, no password and no identity provider.
+    """
+
+    tenant: str
+    client_id: str
+    upstream_url: str
+    public_origin: str
+    allowed_origins: tuple[str, ...] = ()
+    keys: tuple[KeySpec, ...]
+    redis_url: Secret
+    trusted_proxies: tuple[Network, ...] = ()
+    admin_port: int | None = None
+    guest_idle_seconds: int
+    customer_idle_seconds: int
+    guest_max_seconds: int
+    customer_max_seconds: int
+    refresh_skew_seconds: int
+    cookie_samesite: str
+    site_code: str | None = None
+    sso: Mapping[str, SsoProvider] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    drop_in: bool
+    routes_file: Path | None = None
+    login_rate: Rate
+    guest_rate: Rate
+    client_streams: int
+    max_body_bytes: int
+    drain_seconds: float
+
+    @property
+    def secure(self) -> bool:
+        """Whether browsers reach the proxy over https."""
+        return self.public_origin.startswith("https:")
+
+    @property
+    def cookie_name(self) -> str:
+        """The name of the session cookie; `__Host-` needs https."""
+        return "__Host-bff" if self.secure else "bff"
+
+    @property
+    def embedded_directory(self) -> Path | None:
+        """The absolute directory of the embedded Redis, or None where Redis runs elsewhere."""
+        url = self.redis_url.reveal()
+        return Path(url.removeprefix(EMBEDDED)) if url.startswith(EMBEDDED) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variable:
+    """One `BFF_` variable.
+
+    Attributes:
+        name: the variable; `name` + ``_FILE`` may name a file with its value instead.
+        parse: from the text to the value; raises `Expected`.
+        meaning: one line for people.
+        default: the text that counts where it is unset or empty; None where nothing does.
+        required: whether it must be set.
+        secret: whether its text is never shown.
+    """
+
+    name: str
+    parse: Callable[[str], Any]
+    meaning: str
+    default: str | None = None
+    required: bool = False
+    secret: bool = False
+
+    @property
+    def field(self) -> str:
+        """The name of its field in `Settings`."""
+        return self.name.removeprefix(PREFIX).lower()
+
+    @property
+    def file(self) -> str:
+        """The name of its twin that holds a path."""
+        return f"{self.name}_FILE"
+
+
+def _variable(name: str, parse: Callable[[str], Any], meaning: str, default: str | None = None) -> Variable:
+    return Variable(name=PREFIX + name, parse=parse, meaning=meaning, default=default)
+
+
+_lifetime: Final = parsing.integer(1, _TEN_YEARS)
+_visible: Final = parsing.matching(r"[!-~]{1,128}", "1 to 128 visible ASCII characters")
+_tenant: Final = parsing.matching(r"[a-z][a-z0-9]{2,15}", "3 to 16 of a-z and 0-9, a letter first")
+
+VARIABLES: Final[tuple[Variable, ...]] = (
+    Variable(name="BFF_TENANT", parse=_tenant, meaning="Emporix tenant", required=True),
+    Variable(name="BFF_CLIENT_ID", parse=_visible, meaning="the storefront client id", required=True),
+    _variable("UPSTREAM_URL", parsing.origin, "the Emporix API", "https://api.emporix.io"),
+    Variable(
+        name="BFF_PUBLIC_ORIGIN",
+        parse=parsing.origin,
+        meaning="origin under which browsers reach the proxy",
+        required=True,
+    ),
+    _variable("ALLOWED_ORIGINS", parsing.origins, "comma list of further storefront origins"),
+    Variable(
+        name="BFF_KEYS",
+        parse=parsing.keys,
+        meaning="comma list of kid:base64url(32 bytes), newest first: the first seals, all open",
+        required=True,
+        secret=True,
+    ),
+    Variable(
+        name="BFF_REDIS_URL",
+        parse=parsing.redis_url,
+        meaning="where sessions are kept; `embedded:` alone means the user's state directory",
+        default=EMBEDDED,
+        secret=True,
+    ),
+    _variable("TRUSTED_PROXIES", parsing.networks, "comma list of CIDRs whose X-Forwarded-* are believed"),
+    _variable("ADMIN_PORT", parsing.integer(1, 65_535), "second listener for /metrics, /livez, /readyz"),
+    _variable("GUEST_IDLE_SECONDS", _lifetime, "idle lifetime of a guest session", "86400"),
+    _variable("CUSTOMER_IDLE_SECONDS", _lifetime, "idle lifetime of a customer session", "1209600"),
+    _variable("GUEST_MAX_SECONDS", _lifetime, "absolute lifetime of a guest session", "604800"),
+    _variable("CUSTOMER_MAX_SECONDS", _lifetime, "absolute lifetime of a customer session", "7776000"),
+    _variable("REFRESH_SKEW_SECONDS", parsing.integer(0, 3600), "renew a token so long before it ends", "60"),
+    _variable("COOKIE_SAMESITE", parsing.choice("strict", "lax", "none"), "SameSite of the cookie", "strict"),
+    _variable("SITE_CODE", _visible, "site whose guest cart is merged at login"),
+    Variable(name="BFF_SSO", parse=parsing.sso, meaning="identity providers, as JSON", secret=True),
+    _variable("DROP_IN", parsing.boolean, "answer the upstream's own auth paths under /api", "false"),
+    _variable("ROUTES_FILE", parsing.readable_file, "adds to or takes from the built-in route table"),
+    _variable("LOGIN_RATE", parsing.rate, "login tries per account and per client address", "10/60"),
+    _variable("GUEST_RATE", parsing.rate, "new guests per client address", "60/60"),
+    _variable(
+        "CLIENT_STREAMS", parsing.integer(1, 1 << 20), "requests of one client under way at once", "128"
+    ),
+    _variable("MAX_BODY_BYTES", parsing.integer(1024, 1 << 40), "largest request body", "10485760"),
+    _variable("DRAIN_SECONDS", parsing.decimal(0, 300), "how long to keep serving after SIGTERM", "5"),
+)
+
+
+def load_settings(environ: Mapping[str, str]) -> Settings:
+    """Read the settings from `environ`, such as `os.environ`; variables without the prefix are left alone.
+
+    Raises:
+        ConfigurationError: with every mistake there is.
+    """
+    values: dict[str, Any] = {}
+    mistakes: list[str] = []
+    for variable in VARIABLES:
+        try:
+            value = _read(variable, environ)
+        except Expected as error:
+            mistakes += error.sentences
+        else:
+            if value is not None:
+                values[variable.field] = value
+    mistakes += [*_unknown(environ), *_contradictions(values), *_settle(values, environ)]
+    if mistakes:
+        raise ConfigurationError(tuple(mistakes))
+    return Settings(**values)
+
+
+def state_directory(environ: Mapping[str, str], platform: str = sys.platform) -> Path:
+    """Return the directory for what the proxy keeps on this machine (XDG Base Directory, or Apple's place).
+
+    Raises:
+        Expected: where neither XDG_STATE_HOME nor a home directory is known.
+    """
+    state = environ.get("XDG_STATE_HOME", "")
+    if state.startswith("/"):  # the specification: a relative path is invalid and is ignored
+        return Path(state) / "emporix-bff"
+    parts = ("Library", "Application Support") if platform == "darwin" else (".local", "state")
+    return _home(environ).joinpath(*parts, "emporix-bff")
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    try:
+        return Path(environ["HOME"] if environ.get("HOME") else Path.home())
+    except RuntimeError:
+        raise Expected("expected embedded:DIR, because there is no home directory to put it in") from None
+
+
+def _read(variable: Variable, environ: Mapping[str, str]) -> Any:
+    """Return the value or, without a text, None; `Expected` has sentences that name the variable."""
+    text, path = environ.get(variable.name), environ.get(variable.file)
+    if text and path:
+        raise Expected(f"{variable.name} and {variable.file} are both set: set one")
+    source = variable.file if path else variable.name
+    if path:
+        text = _content(variable, path)
+    if not text and variable.required:
+        raise Expected(f"{variable.name} is required: {variable.meaning}")
+    text = text or variable.default
+    try:
+        return None if text is None else variable.parse(text)
+    except Expected as error:
+        # A file that is mounted in another one's place may hold a key.
+        shown = "" if variable.secret or path else _shown(text or "")
+        raise Expected(*(f"{source}: {sentence}{shown}" for sentence in error.sentences)) from None
+
+
+def _content(variable: Variable, path: str) -> str:
+    shown = "" if variable.secret else _shown(path)
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(_LARGEST_FILE).decode()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text, or not a path"
+        raise Expected(f"{variable.file}: expected a file that can be read ({reason}){shown}") from None
+    content = content.removesuffix("\n").removesuffix("\r")
+    if not content:
+        raise Expected(f"{variable.file}: expected a file that is not empty{shown}")
+    return content
+
+
+def _shown(text: str) -> str:
+    """Return what a message shows of a text that is no secret; with an @ it may hold a password."""
+    return "" if "@" in text else f", got {text if len(text) <= _SHOWN else text[: _SHOWN - 1] + '…'!r}"
+
+
+def _unknown(environ: Mapping[str, str]) -> Iterator[str]:
+    known = [name for variable in VARIABLES for name in (variable.name, variable.file)]
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            yield f"{name} is not a variable of the proxy" + (f": did you mean {close[0]}?" if close else "")
+
+
+def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
+    """Say which values do not go together; a value that is missing here has been reported."""
+    if values.get("cookie_samesite") == "none" and values.get("public_origin", "").startswith("http:"):
+        yield "BFF_COOKIE_SAMESITE: expected strict or lax, because none needs an https BFF_PUBLIC_ORIGIN"
+
+
+def _settle(values: dict[str, Any], environ: Mapping[str, str]) -> Iterator[str]:
+    """Finish the values that depend on others or on the user's directories."""
+    if "allowed_origins" in values:
+        own = values.get("public_origin")
+        values["allowed_origins"] = tuple(other for other in values["allowed_origins"] if other != own)
+    url = values["redis_url"].reveal() if "redis_url" in values else ""
+    if url.startswith(EMBEDDED):
+        try:
+            values["redis_url"] = Secret(EMBEDDED + str(_embedded_path(url.removeprefix(EMBEDDED), environ)))
+        except Expected as error:
+            yield f"BFF_REDIS_URL: {error}"
+
+
+def _embedded_path(path: str, environ: Mapping[str, str]) -> Path:
+    if not path:
+        return state_directory(environ)
+    if path == "~" or path.startswith("~/"):
+        return _home(environ) / path[2:]
+    return Path(path).absolute()

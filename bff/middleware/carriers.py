@@ -1,0 +1,121 @@
+"""What a visitor carries: a sealed cookie (browsers) or an opaque session id in a header (apps).
+
+Both hold the same ticket, sealed for different purposes, so that neither opens on the other's carrier.
+Headers come as ASGI gives them: lower-case names, bytes.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from bff.errors import InvalidRequest, NoSession, OriginNotAllowed
+from bff.security.keyring import KeyRing, MalformedError, SealError
+from bff.session import ID_BYTES, SECRET_BYTES, CarriedTicket, Carrier, Ticket
+
+SESSION_ID_HEADER: Final = b"x-session-id"
+TRANSPORT_HEADER: Final = b"x-session-transport"
+APP_HEADERS: Final = frozenset({SESSION_ID_HEADER, TRANSPORT_HEADER})
+_LONGEST_VALUE: Final = 512
+_NOT_OURS: Final = "what the request carries is not a session's"
+
+
+class SessionCarriers:
+    """Reads, issues and clears what visitors carry.
+
+    Args:
+        ring: the server's keys.
+        cookie_name: `__Host-bff`, or `bff` where the public origin is http on a loopback host.
+        secure: whether cookies get the Secure attribute.
+        same_site: `strict`, `lax` or `none`, the cookie's SameSite attribute (RFC 6265bis §4.1.2.7).
+    """
+
+    def __init__(self, ring: KeyRing, *, cookie_name: str, secure: bool, same_site: str) -> None:
+        self._sealers = {
+            Carrier.COOKIE: ring.sealer("cookie"),
+            Carrier.HEADER: ring.sealer("session-id"),
+        }
+        self._cookie_name = cookie_name
+        self._cookie_prefix = cookie_name.encode("ascii") + b"="
+        attributes = ["Path=/", "HttpOnly", f"SameSite={same_site.capitalize()}"]
+        self._attributes = "; ".join([*attributes, "Secure"] if secure else attributes)
+
+    def read(self, headers: Iterable[tuple[bytes, bytes]]) -> CarriedTicket:
+        """Return what a request carries.
+
+        Raises:
+            InvalidRequest: both carriers at once, one of them twice, or what was never one of ours.
+            NoSession: a session of the other carrier.
+            OriginNotAllowed: a browser speaks the app's carrier.
+        """
+        cookies: list[bytes] = []
+        ids: list[bytes] = []
+        transports: list[bytes] = []
+        origin = False
+        for name, value in headers:
+            if name == b"cookie":
+                cookies += self._own_cookies(value)
+            elif name == SESSION_ID_HEADER:
+                ids.append(value)
+            elif name == TRANSPORT_HEADER:
+                transports.append(value)
+            elif name == b"origin":
+                origin = True
+        if not ids and not transports:
+            return self._opened(Carrier.COOKIE, cookies)
+        if cookies:
+            raise InvalidRequest("a request carries its session either by cookie or by header")
+        if any(value != b"header" for value in transports):
+            raise InvalidRequest("X-Session-Transport knows only the value 'header'")
+        if origin:
+            raise OriginNotAllowed("browsers carry their session by cookie")
+        return self._opened(Carrier.HEADER, ids)
+
+    def seal(self, carrier: Carrier, ticket: Ticket) -> str:
+        """Return the text that a visitor carries."""
+        return self._sealers[carrier].seal(ticket.id + ticket.secret)
+
+    def set_cookie(self, ticket: Ticket, max_age: int) -> bytes:
+        """Return a Set-Cookie value that lives `max_age` seconds."""
+        value = self.seal(Carrier.COOKIE, ticket)
+        return f"{self._cookie_name}={value}; Max-Age={max_age}; {self._attributes}".encode("ascii")
+
+    def clear_cookie(self) -> bytes:
+        """Return a Set-Cookie value that removes the cookie, with the attributes that it was set with."""
+        return f"{self._cookie_name}=; Max-Age=0; {self._attributes}".encode("ascii")
+
+    def _own_cookies(self, header: bytes) -> list[bytes]:
+        pairs = (pair.strip(b" \t") for pair in header.split(b";"))
+        return [pair[len(self._cookie_prefix) :] for pair in pairs if pair.startswith(self._cookie_prefix)]
+
+    def _opened(self, carrier: Carrier, values: list[bytes]) -> CarriedTicket:
+        if len(values) > 1:
+            raise InvalidRequest("the session is carried twice")
+        return CarriedTicket(carrier, self._open(carrier, values[0]) if values and values[0] else None)
+
+    def _open(self, carrier: Carrier, value: bytes) -> Ticket | None:
+        if len(value) > _LONGEST_VALUE:
+            raise self._not_ours(carrier)
+        try:
+            plain = self._sealers[carrier].open(value.decode("ascii"))
+        except (MalformedError, UnicodeDecodeError):
+            raise self._not_ours(carrier) from None
+        except SealError:
+            self._refuse_the_others(carrier, value.decode("ascii"))
+            # Tampered with, or sealed under a key that is no more: it counts as nothing, and a new session replaces it.
+            return None
+        if len(plain) != ID_BYTES + SECRET_BYTES:
+            return None
+        return Ticket(plain[:ID_BYTES], plain[ID_BYTES:])
+
+    def _not_ours(self, carrier: Carrier) -> InvalidRequest:
+        """A page cannot remove an HttpOnly cookie: what was never a session's is removed with its refusal."""
+        if carrier is Carrier.HEADER:
+            return InvalidRequest(_NOT_OURS)
+        return InvalidRequest(_NOT_OURS, headers=(("set-cookie", self.clear_cookie().decode("ascii")),))
+
+    def _refuse_the_others(self, carrier: Carrier, value: str) -> None:
+        other = Carrier.HEADER if carrier is Carrier.COOKIE else Carrier.COOKIE
+        try:
+            self._sealers[other].open(value)
+        except SealError:
+            return
+        raise NoSession("this session belongs to the other carrier")

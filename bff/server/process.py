@@ -1,0 +1,205 @@
+"""uvicorn, as this proxy runs it: late clients swept, a drain before the end, exit code 0 after a signal."""
+
+import asyncio
+import math
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+from typing import Any, Final
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.supervisors import multiprocess
+
+from bff.server.http1 import Http1Connection
+
+_GRACE_SECONDS: Final = 30
+_TICKS_A_SECOND: Final = 10
+
+
+class Draining:
+    """Whether this process has been told to end; set once, by the server, and read by `/readyz`."""
+
+    def __init__(self) -> None:
+        self.begun = False
+
+    def __call__(self) -> bool:
+        return self.begun
+
+
+DRAINING: Final = Draining()
+
+
+class ProxyConfig(uvicorn.Config):
+    """uvicorn's configuration, and what a worker process has to know besides.
+
+    Attributes:
+        drain_seconds: how long to keep serving after SIGTERM; SIGINT ends it at once, and so does a second SIGTERM
+            where there is one worker only.
+        secure: whether browsers come over https.
+        admin: the second listener, for the application's `admin()`; of several workers each has it, and every
+            worker's share of the metrics.
+    """
+
+    drain_seconds: float = 0.0
+    secure: bool = False
+    admin: socket.socket | None = None
+
+
+class SweepingServer(uvicorn.Server):
+    """Ends the connections of clients that are late, see `Http1Connection`."""
+
+    async def on_tick(self, counter: int) -> bool:
+        """Sweep once a second, and otherwise do as uvicorn does."""
+        if counter % _TICKS_A_SECOND == 0:
+            self._sweep()
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Go on sweeping while the last requests are waited for, or one late client makes it the whole grace."""
+        sweeping = asyncio.get_running_loop().create_task(self._keep_sweeping())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            sweeping.cancel()
+
+    async def _keep_sweeping(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            self._sweep()
+
+    def _sweep(self) -> None:
+        for connection in tuple(self.server_state.connections):
+            assert isinstance(connection, Http1Connection)
+            connection.sweep()
+
+
+class ProxyServer(SweepingServer):
+    """Keeps serving for a while after SIGTERM, not ready, so that nobody is sent here any more."""
+
+    def __init__(self, config: ProxyConfig) -> None:
+        super().__init__(config)
+        self._drain_seconds = config.drain_seconds
+        self._admin = config.admin
+        self._until: float | None = None
+        self._ending = ExitStack()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start listening, on the admin port too."""
+        await super().startup(sockets)
+        if self._admin is not None and not self.should_exit:
+            self._ending.enter_context(self._admin)
+            self._ending.enter_context(in_background(self.config.loaded_app.admin(), self._admin))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, on the admin port too."""
+        await super().shutdown(sockets)
+        self._ending.close()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
+        """Take a signal; it is not raised again at the end, because it was obeyed.
+
+        Of several workers each has SIGTERM twice where the whole group is told (systemd): once from its supervisor.
+        """
+        again = DRAINING.begun
+        if sig != signal.SIGTERM or (again and self.config.workers == 1):
+            self.should_exit = True
+        if not again:
+            DRAINING.begun = True
+            self._until = time.monotonic() + self._drain_seconds
+
+    async def on_tick(self, counter: int) -> bool:
+        """End when the drain is over."""
+        if self._until is not None and time.monotonic() >= self._until:
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+
+class BackgroundServer(SweepingServer):
+    """A second listener in the same process; the first one has the signals."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone."""
+        yield
+
+
+class _Worker(multiprocess.Process):
+    """A worker process that serves as a single one does."""
+
+    @property
+    def server(self) -> uvicorn.Server:
+        if self._server is None:
+            assert isinstance(self.config, ProxyConfig)
+            self._server = ProxyServer(self.config)
+        return self._server
+
+
+def supervise(config: ProxyConfig, listener: socket.socket) -> None:
+    """Run `config.workers` processes on one listener until a signal ends them; one that dies is replaced."""
+    # The supervisor has no other way to be told which kind of process it is to start.
+    multiprocess.Process = _Worker  # type: ignore[misc]
+    multiprocess.Multiprocess(config, sockets=[listener]).run()
+
+
+def configured(
+    app: ASGIApp | str,
+    *,
+    drain_seconds: float = 0.0,
+    secure: bool = False,
+    admin: socket.socket | None = None,
+    **options: Any,
+) -> ProxyConfig:
+    """Return the configuration for everything that this proxy listens with; `options` are uvicorn's."""
+    config = ProxyConfig(
+        app,
+        http=Http1Connection,
+        ws="none",
+        access_log=False,
+        log_config=None,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=math.ceil(Http1Connection.quiet_seconds),
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        **options,
+    )
+    config.drain_seconds = drain_seconds
+    config.secure = secure
+    config.admin = admin
+    return config
+
+
+@contextmanager
+def listening(host: str, port: int, *, setting: str = "--port") -> Iterator[socket.socket]:
+    """Listen on a port; 0 takes a free one.
+
+    Raises:
+        OSError: the port cannot be had; the message names the `setting` that takes another.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Without the protocol's number asyncio leaves Nagle's algorithm on, which costs 40 ms an answer.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+            listener.listen()  # two sockets may be bound to one port until one of them listens
+        except OSError as error:
+            raise OSError(
+                f"port {port} of {host} cannot be had ({error.strerror}): {setting} takes another"
+            ) from None
+        yield listener
+
+
+@contextmanager
+def in_background(app: ASGIApp, listener: socket.socket) -> Iterator[None]:
+    """Serve `app` on `listener` in the running loop while the block lasts."""
+    server = BackgroundServer(configured(app, lifespan="off"))
+    task = asyncio.get_running_loop().create_task(server.serve(sockets=[listener]))
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())

@@ -1,0 +1,235 @@
+"""The values of a session's life: pure, frozen, without a store and without a wire.
+
+Times are seconds since the epoch as floats; durations are seconds.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+from bff.security.secret import Secret
+from bff.tokens import TokenSet, UpstreamCredentials, jwt_claims
+
+SCHEMA: Final = 1
+ID_BYTES: Final = 16
+SECRET_BYTES: Final = 32
+
+
+class SessionKind(StrEnum):
+    ANONYMOUS = "anonymous"
+    CUSTOMER = "customer"
+
+
+class Carrier(StrEnum):
+    """How a visitor carries the session; a session is refused on the other carrier."""
+
+    COOKIE = "cookie"
+    HEADER = "header"
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What the visitor holds, sealed: the session's id and the secret that opens its record."""
+
+    id: bytes = field(repr=False)
+    secret: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """How long a kind of session may idle, and how long it may last at all."""
+
+    idle: float
+    absolute: float
+
+
+@dataclass(frozen=True, slots=True)
+class GuestContext:
+    """The session-context parameters that an anonymous login may be given."""
+
+    site_code: str | None = None
+    currency: str | None = None
+    language: str | None = None
+    target_location: str | None = None
+
+
+def next_version(now: float, older: int = 0) -> int:
+    """Return a version greater than `older` and than any that a session of this browser had before.
+
+    It begins with the time in milliseconds, so that it grows even where nothing is left to count from: at a logout.
+    """
+    return max(older + 1, int(now * 1000))
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One visitor's session as the store keeps it.
+
+    `generation` counts writes and is compared at each; `version` is what storefronts see and grows when
+    who is shopping changes; `upstream_session_id` is the Emporix session that carries the cart through login.
+    """
+
+    kind: SessionKind
+    carrier: Carrier
+    tokens: TokenSet
+    upstream_session_id: Secret
+    created_at: float
+    expires_at: float
+    idle_seconds: float
+    last_seen_at: float
+    version: int = 1
+    generation: int = 1
+    email: str | None = None
+    legal_entity_id: str | None = None
+    initial_password: bool = False
+    context: GuestContext = GuestContext()
+    user_agent: str | None = None
+
+    @property
+    def idle_expires_at(self) -> float:
+        return min(self.last_seen_at + self.idle_seconds, self.expires_at)
+
+    @property
+    def customer_id(self) -> str | None:
+        """The customer number, which only the saas token's `sub` tells."""
+        if self.tokens.saas is None:
+            return None
+        subject = jwt_claims(self.tokens.saas).get("sub")
+        return subject if isinstance(subject, str) else None
+
+    def to_json(self, session_id: bytes) -> bytes:
+        """Return the record: schema version and the id inside, to be compared on load."""
+        tokens, context = self.tokens, self.context
+        record = {
+            "v": SCHEMA,
+            "id": session_id.hex(),
+            "kind": self.kind.value,
+            "carrier": self.carrier.value,
+            "access": tokens.access.reveal(),
+            "access_exp": tokens.access_expires_at,
+            "issued": tokens.issued_at,
+            "refresh": _bare(tokens.refresh),
+            "refresh_exp": tokens.refresh_expires_at,
+            "saas": _bare(tokens.saas),
+            "saas_exp": tokens.saas_expires_at,
+            "sid": self.upstream_session_id.reveal(),
+            "created": self.created_at,
+            "expires": self.expires_at,
+            "idle": self.idle_seconds,
+            "version": self.version,
+            "email": self.email,
+            "entity": self.legal_entity_id,
+            "initial": self.initial_password,
+            "context": [context.site_code, context.currency, context.language, context.target_location],
+            "agent": self.user_agent,
+        }
+        return json.dumps(record, separators=(",", ":")).encode()
+
+
+def credentials_of(session: Session) -> UpstreamCredentials:
+    """Return what this session's own requests are sent with."""
+    return UpstreamCredentials(
+        access=session.tokens.access,
+        saas=session.tokens.saas,
+        saas_expires_at=session.tokens.saas_expires_at,
+        session_id=session.upstream_session_id,
+        customer_id=session.customer_id,
+        customer=session.kind is SessionKind.CUSTOMER,
+    )
+
+
+class RecordError(Exception):
+    """A record opened but is not this session's, or not of a schema that this release reads."""
+
+
+def session_from_json(record: bytes, session_id: bytes, *, generation: int, last_seen_at: float) -> Session:
+    """Read a record back.
+
+    Raises:
+        RecordError: the schema is another one (a rolled-back replica must not misread it) or the id inside
+            is not the id that was asked for.
+    """
+    got: dict[str, Any] = json.loads(record)
+    if got.get("v") != SCHEMA:
+        raise RecordError("the record has another schema")
+    if got["id"] != session_id.hex():
+        raise RecordError("the record belongs to another session")
+    return Session(
+        kind=SessionKind(got["kind"]),
+        carrier=Carrier(got["carrier"]),
+        tokens=TokenSet(
+            access=Secret(got["access"]),
+            access_expires_at=got["access_exp"],
+            issued_at=got["issued"],
+            refresh=_secret(got["refresh"]),
+            refresh_expires_at=got["refresh_exp"],
+            saas=_secret(got["saas"]),
+            saas_expires_at=got["saas_exp"],
+        ),
+        upstream_session_id=Secret(got["sid"]),
+        created_at=got["created"],
+        expires_at=got["expires"],
+        idle_seconds=got["idle"],
+        last_seen_at=last_seen_at,
+        version=got["version"],
+        generation=generation,
+        email=got["email"],
+        legal_entity_id=got["entity"],
+        initial_password=got["initial"],
+        context=GuestContext(*got["context"]),
+        user_agent=got["agent"],
+    )
+
+
+def _bare(secret: Secret | None) -> str | None:
+    return None if secret is None else secret.reveal()
+
+
+def _secret(value: str | None) -> Secret | None:
+    return None if value is None else Secret(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """A session that is no more.
+
+    Attributes:
+        reason: the word it was retired with.
+        guest: what it was, where it was retired with its record kept; nobody can write to it any more.
+    """
+
+    reason: str
+    guest: Session | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldSession:
+    """A session together with the ticket that opens it."""
+
+    ticket: Ticket
+    session: Session
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedTicket:
+    """What one request carries.
+
+    Attributes:
+        carrier: which of the two it speaks.
+        ticket: what opened; None where nothing was carried, or something that no key opens (any more).
+    """
+
+    carrier: Carrier
+    ticket: Ticket | None = None
+
+
+def record_name(ticket: Ticket) -> bytes:
+    """Return the name of a ticket's record, from which nobody gets back to the id."""
+    return hashlib.sha256(ticket.id).digest()
+
+
+ROTATED: Final = "rotated"
+ENDED: Final = "ended"
+EXPIRED: Final = "expired"

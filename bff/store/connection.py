@@ -1,0 +1,92 @@
+"""From a Redis URL to a client whose timeouts suit a request path.
+
+redis-py waits for about a minute on a silent server and retries ten times; here a command fails after
+half a second and is tried once more, and a full pool is waited for as briefly.
+"""
+
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+
+from bff.security.secret import Secret
+
+TIMEOUT_SECONDS: Final = 0.5
+POOL_SIZE: Final = 64
+
+
+def connect(url: Secret) -> Redis | RedisCluster:
+    """Return a client for the URL; nothing is connected yet.
+
+    Args:
+        url: `redis://`, `rediss://`, `unix://`, `redis+sentinel://HOST:PORT,HOST:PORT/SERVICE[/DB]` or
+            `redis+cluster://HOST:PORT,HOST:PORT`.
+
+    Raises:
+        ValueError: the URL is not one of these.
+    """
+    scheme = url.reveal().partition("://")[0]
+    if scheme == "redis+sentinel":
+        return _sentinel(url.reveal())
+    if scheme == "redis+cluster":
+        return _cluster(url.reveal())
+    pool = BlockingConnectionPool.from_url(
+        url.reveal(),
+        max_connections=POOL_SIZE,
+        timeout=TIMEOUT_SECONDS,
+        **_timeouts(),
+    )
+    return Redis.from_pool(pool)
+
+
+def _timeouts() -> dict[str, Any]:
+    return {
+        "socket_timeout": TIMEOUT_SECONDS,
+        "socket_connect_timeout": TIMEOUT_SECONDS,
+        "retry": Retry(NoBackoff(), 1),
+        # A check connects, which checks, which connects: with a silent server redis-py goes on like this for ever.
+        "health_check_interval": 0,
+    }
+
+
+def _cluster(url: str) -> RedisCluster:
+    addresses, user, password = _addresses(url, 6379)
+    return RedisCluster(
+        startup_nodes=[ClusterNode(host, port) for host, port in addresses],
+        username=user,
+        password=password,
+        **_timeouts(),
+    )
+
+
+def _sentinel(url: str) -> Redis:
+    addresses, user, password = _addresses(url, 26379)
+    service, _, database = urlsplit(url).path.strip("/").partition("/")
+    if not service:
+        raise ValueError("redis+sentinel:// needs a service name as its path")
+    sentinel = Sentinel(addresses, sentinel_kwargs=_timeouts())  # type: ignore[no-untyped-call]
+    client: Redis = sentinel.master_for(
+        service,
+        db=int(database or 0),
+        username=user,
+        password=password,
+        max_connections=POOL_SIZE,
+        **_timeouts(),
+    )
+    return client
+
+
+def _addresses(url: str, default_port: int) -> tuple[list[tuple[str, int]], str | None, str | None]:
+    """Return the hosts and ports of a URL that names several, with its user and password."""
+    credentials, _, hosts = urlsplit(url).netloc.rpartition("@")
+    user, _, password = credentials.partition(":")
+    addresses = []
+    for each in hosts.split(","):
+        bare = each.endswith("]") or ":" not in each
+        host, _, port = (each, "", "") if bare else each.rpartition(":")
+        addresses.append((host.strip("[]"), int(port or default_port)))
+    return addresses, unquote(user) or None, unquote(password) or None

@@ -1,0 +1,93 @@
+"""Emporix tokens: a set of them with their clocks, and what one upstream call is sent with.
+
+Times are seconds since the epoch as floats.
+"""
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from bff.security.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSet:
+    """Emporix tokens with both clocks: an access token and its refresh token end independently.
+
+    `refresh_expires_at` is None where upstream did not say when the refresh token ends.
+    """
+
+    access: Secret
+    access_expires_at: float
+    issued_at: float
+    refresh: Secret | None = None
+    refresh_expires_at: float | None = None
+    saas: Secret | None = None
+    saas_expires_at: float | None = None
+
+    def usable(self, now: float) -> bool:
+        """Say whether the access token may still be sent."""
+        return now < self.access_expires_at
+
+    def renewable(self, now: float) -> bool:
+        """Say whether there is a refresh token that may still be alive."""
+        return self.refresh is not None and (self.refresh_expires_at is None or now < self.refresh_expires_at)
+
+    def due(self, now: float, skew: float) -> bool:
+        """Say whether it is time to renew: `skew` seconds before whichever clock ends first.
+
+        A lifetime shorter than twice the skew is renewed in its second half, or a short-lived token would
+        be renewed at every request.
+        """
+        ends = [self.access_expires_at]
+        if self.refresh is not None and self.refresh_expires_at is not None:
+            ends.append(self.refresh_expires_at)
+        end = min(ends)
+        margin = min(skew, max(0.0, end - self.issued_at) / 2)
+        return now >= end - margin and (self.renewable(now) or not self.usable(now))
+
+    def following(self, older: "TokenSet") -> Self:
+        """Return these renewed tokens with what a renewal leaves out carried forward.
+
+        No refresh answer has a saas token, and one without a refresh token means that the old one stays.
+        """
+        kept = self
+        if kept.refresh is None:
+            kept = replace(kept, refresh=older.refresh, refresh_expires_at=older.refresh_expires_at)
+        if kept.saas is None:
+            kept = replace(kept, saas=older.saas, saas_expires_at=older.saas_expires_at)
+        return kept
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamCredentials:
+    """What one proxied request is sent with; there is no refresh token in it.
+
+    `session_id` and `customer_id` are what the proxy puts where upstream wants the session's own; `customer` says
+    that the token is a customer's.
+    """
+
+    access: Secret
+    saas: Secret | None = None
+    saas_expires_at: float | None = None
+    session_id: Secret | None = None
+    customer_id: str | None = None
+    customer: bool = False
+
+
+def jwt_claims(token: Secret) -> dict[str, Any]:
+    """Read a JWT's payload without verifying it (RFC 7519 §3); {} where there is none.
+
+    The saas token is signed with a key that only Emporix has; its claims are hints, never proof.
+    """
+    parts = token.reveal().split(".")
+    if len(parts) != 3:
+        return {}
+    try:
+        raw = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
+        claims = json.loads(raw)
+    except (binascii.Error, ValueError, RecursionError):
+        return {}
+    return claims if isinstance(claims, dict) else {}

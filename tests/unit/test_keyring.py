@@ -1,0 +1,214 @@
+"""Sealing: what opens, and everything that must not."""
+
+import base64
+import secrets
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bff.security.keyring import KeyRing, Sealer, SealError
+from tests.unit.support import new_ring
+
+OLD, NEW = ("old", secrets.token_bytes(32)), ("new", secrets.token_bytes(32))
+SEALER = new_ring().sealer("cookie")
+RECORDS = new_ring().record_sealer()
+SECRET, NAME = secrets.token_bytes(32), secrets.token_bytes(32)
+
+
+def ring(*keys: tuple[str, bytes], tenant: str = "acmeshop") -> KeyRing:
+    return KeyRing(keys, tenant, secrets.token_bytes)
+
+
+def raw(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def text(blob: bytes) -> str:
+    return base64.urlsafe_b64encode(blob).rstrip(b"=").decode()
+
+
+@given(st.binary(max_size=200))
+def test_what_was_sealed_opens(plain: bytes) -> None:
+    assert SEALER.open(SEALER.seal(plain)) == plain
+    blob = RECORDS.seal(plain, secret=SECRET, name=NAME)
+    assert RECORDS.open(blob, secret=SECRET, name=NAME) == plain
+
+
+@given(st.binary(min_size=8, max_size=64))
+def test_nothing_of_the_plain_bytes_is_readable(plain: bytes) -> None:
+    assert plain not in raw(SEALER.seal(plain))
+    assert plain not in RECORDS.seal(plain, secret=SECRET, name=NAME)
+
+
+@given(st.binary(max_size=64))
+def test_the_same_bytes_sealed_twice_differ(plain: bytes) -> None:
+    assert SEALER.seal(plain) != SEALER.seal(plain)
+    one, other = (RECORDS.seal(plain, secret=SECRET, name=NAME) for _ in range(2))
+    assert one != other
+
+
+def test_every_flipped_byte_of_a_sealed_text_fails() -> None:
+    sealed = raw(SEALER.seal(b"a ticket"))
+    for at in range(len(sealed)):
+        for flip in (0x01, 0x80, 0xFF):
+            changed = sealed[:at] + bytes([sealed[at] ^ flip]) + sealed[at + 1 :]
+            with pytest.raises(SealError):
+                SEALER.open(text(changed))
+
+
+def test_every_flipped_byte_of_a_sealed_record_fails() -> None:
+    sealed = RECORDS.seal(b"a record", secret=SECRET, name=NAME)
+    for at in range(len(sealed)):
+        for flip in (0x01, 0x80, 0xFF):
+            changed = sealed[:at] + bytes([sealed[at] ^ flip]) + sealed[at + 1 :]
+            with pytest.raises(SealError):
+                RECORDS.open(changed, secret=SECRET, name=NAME)
+
+
+def test_every_cut_fails() -> None:
+    sealed = SEALER.seal(b"a ticket")
+    record = RECORDS.seal(b"a record", secret=SECRET, name=NAME)
+    for end in range(len(sealed)):
+        with pytest.raises(SealError):
+            SEALER.open(sealed[:end])
+    for end in range(len(record)):
+        with pytest.raises(SealError):
+            RECORDS.open(record[:end], secret=SECRET, name=NAME)
+
+
+@given(st.text(max_size=120))
+def test_any_other_text_fails_in_one_way(value: str) -> None:
+    with pytest.raises(SealError):
+        SEALER.open(value)
+
+
+@given(st.binary(max_size=120))
+def test_any_other_bytes_fail_in_one_way(value: bytes) -> None:
+    with pytest.raises(SealError):
+        SEALER.open(text(value))
+    with pytest.raises(SealError):
+        RECORDS.open(value, secret=SECRET, name=NAME)
+
+
+@pytest.mark.parametrize("more", ["=", "==", "\n", " ", "A", "%3D"])
+def test_a_sealed_value_has_one_spelling(more: str) -> None:
+    sealed = SEALER.seal(b"a ticket")
+    for spelt in (sealed + more, more + sealed):
+        with pytest.raises(SealError):
+            SEALER.open(spelt)
+
+
+def test_standard_base64_is_another_spelling() -> None:
+    sealed = next(s for s in iter(lambda: SEALER.seal(b"a ticket"), None) if "-" in s or "_" in s)
+    with pytest.raises(SealError):
+        SEALER.open(sealed.translate(str.maketrans("-_", "+/")))
+
+
+@pytest.mark.parametrize("length", range(4))
+def test_unused_bits_of_the_last_character_count(length: int) -> None:
+    sealed = SEALER.seal(b"x" * length)
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    opened = 0
+    for last in alphabet:
+        try:
+            SEALER.open(sealed[:-1] + last)
+        except SealError:
+            continue
+        opened += 1
+    assert opened == 1
+
+
+def test_another_purpose_does_not_open() -> None:
+    keys = ring(NEW)
+    with pytest.raises(SealError):
+        keys.sealer("session-id").open(keys.sealer("cookie").seal(b"a ticket"))
+
+
+def test_another_tenant_does_not_open() -> None:
+    here, there = ring(NEW), ring(NEW, tenant="othershop")
+    with pytest.raises(SealError):
+        there.sealer("cookie").open(here.sealer("cookie").seal(b"a ticket"))
+    blob = here.record_sealer().seal(b"a record", secret=SECRET, name=NAME)
+    with pytest.raises(SealError):
+        there.record_sealer().open(blob, secret=SECRET, name=NAME)
+
+
+def test_a_key_id_is_bound_to_its_key() -> None:
+    """One key under two names: what was sealed under one does not open when it is relabelled."""
+    key = secrets.token_bytes(32)
+    both = ring(("aaa", key), ("bbb", key))
+    relabelled = raw(both.sealer("cookie").seal(b"a ticket")).replace(b"aaa", b"bbb", 1)
+    with pytest.raises(SealError):
+        both.sealer("cookie").open(text(relabelled))
+    record = both.record_sealer().seal(b"a record", secret=SECRET, name=NAME)
+    with pytest.raises(SealError):
+        both.record_sealer().open(record.replace(b"aaa", b"bbb", 1), secret=SECRET, name=NAME)
+
+
+def test_the_newest_key_seals_and_every_key_opens() -> None:
+    before, after = ring(OLD), ring(NEW, OLD)
+    old = before.sealer("cookie").seal(b"a ticket")
+    new = after.sealer("cookie").seal(b"a ticket")
+    assert after.sealer("cookie").open(old) == b"a ticket"
+    assert b"\x03new" in raw(new)
+    with pytest.raises(SealError):
+        before.sealer("cookie").open(new)
+
+
+def test_the_newest_key_seals_records_and_every_key_opens_them() -> None:
+    before, after = ring(OLD).record_sealer(), ring(NEW, OLD).record_sealer()
+    old = before.seal(b"a record", secret=SECRET, name=NAME)
+    assert after.open(old, secret=SECRET, name=NAME) == b"a record"
+    with pytest.raises(SealError):
+        before.open(after.seal(b"a record", secret=SECRET, name=NAME), secret=SECRET, name=NAME)
+
+
+def test_a_key_that_left_the_ring_opens_nothing() -> None:
+    sealed = ring(OLD).sealer("cookie").seal(b"a ticket")
+    with pytest.raises(SealError):
+        ring(NEW).sealer("cookie").open(sealed)
+
+
+def test_a_record_needs_the_visitors_secret_and_its_own_name() -> None:
+    blob = RECORDS.seal(b"a record", secret=SECRET, name=NAME)
+    with pytest.raises(SealError):
+        RECORDS.open(blob, secret=secrets.token_bytes(32), name=NAME)
+    with pytest.raises(SealError):
+        RECORDS.open(blob, secret=SECRET, name=secrets.token_bytes(32))
+
+
+def test_a_record_needs_the_servers_key() -> None:
+    blob = ring(("new", secrets.token_bytes(32))).record_sealer().seal(b"a record", secret=SECRET, name=NAME)
+    with pytest.raises(SealError):
+        ring(NEW).record_sealer().open(blob, secret=SECRET, name=NAME)
+
+
+def test_a_record_is_no_sealed_text_and_the_other_way_round() -> None:
+    keys = ring(NEW)
+    blob = keys.record_sealer().seal(b"a record", secret=SECRET, name=NAME)
+    openers: list[Sealer] = [
+        keys.sealer(purpose) for purpose in ("cookie", "session-id", "session", "record")
+    ]
+    for sealer in openers:
+        with pytest.raises(SealError):
+            sealer.open(text(blob))
+        with pytest.raises(SealError):
+            keys.record_sealer().open(raw(sealer.seal(b"x")), secret=SECRET, name=NAME)
+
+
+def test_digests_differ_by_purpose_tenant_and_key() -> None:
+    digests = [
+        ring(NEW).digest("a").newest(b"x"),
+        ring(NEW).digest("b").newest(b"x"),
+        ring(NEW, tenant="othershop").digest("a").newest(b"x"),
+        ring(OLD).digest("a").newest(b"x"),
+    ]
+    assert len(set(digests)) == 4
+    assert ring(NEW, OLD).digest("a").every(b"x") == (digests[0], digests[3])
+
+
+@pytest.mark.parametrize("keys", [[], [("k", b"short")], [("k", bytes(32)), ("l", bytes(33))]])
+def test_a_ring_without_whole_keys_is_refused(keys: list[tuple[str, bytes]]) -> None:
+    with pytest.raises(ValueError, match="32 bytes"):
+        KeyRing(keys, "acmeshop", secrets.token_bytes)

@@ -1,0 +1,132 @@
+"""The outermost layer: request ids, callers' addresses, the last resort."""
+
+import json
+import logging
+from typing import Any
+
+import httpx2
+import pytest
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
+
+from bff.app import Proxy
+from bff.config.settings import load_settings
+from bff.middleware.request_layer import RequestLayer
+from bff.telemetry.logs import request_id
+from bff.telemetry.metrics import REGISTRY
+from tests.live import TENANT, Sandbox, environment
+from tests.unit.support import http_scope, run_app
+
+pytestmark = pytest.mark.anyio
+
+
+async def answered(app: Any, scope: Scope) -> tuple[int, list[bytes], bytes]:
+    """Return status, request ids and body of an answer."""
+    context = RequestLayer(app, trusted_proxies=(), monotonic=lambda: 0.0)
+    sent = await run_app(context, scope)
+    ids = [value for name, value in sent[0]["headers"] if name == b"x-request-id"]
+    return sent[0]["status"], ids, b"".join(message.get("body", b"") for message in sent[1:])
+
+
+async def speaking(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with the request id that the context variable has."""
+    await PlainTextResponse(request_id.get())(scope, receive, send)
+
+
+@pytest.mark.parametrize("given_id", [b"a", b"req-1.2_3", b"x" * 128])
+async def test_a_clean_request_id_is_kept(given_id: bytes) -> None:
+    scope = http_scope(headers=[(b"x-request-id", given_id)])
+    assert await answered(speaking, scope) == (200, [given_id], given_id)
+
+
+@pytest.mark.parametrize("given_id", [None, b"", b"x" * 129, b"a b", b"a\nb", b"a\xff", b'{"x":1}', b"a\n"])
+async def test_any_other_request_id_is_replaced_by_a_new_one(given_id: bytes | None) -> None:
+    headers = [] if given_id is None else [(b"x-request-id", given_id)]
+    _, (first,), body = await answered(speaking, http_scope(headers=headers))
+    _, (second,), _ = await answered(speaking, http_scope(headers=headers))
+    assert len(first) == 32
+    assert body == first != second
+
+
+async def test_the_request_id_ends_with_the_request() -> None:
+    await answered(speaking, http_scope(headers=[(b"x-request-id", b"req-1")]))
+    assert request_id.get() == "-"
+
+
+async def test_an_unexpected_error_is_a_problem_without_its_text(caplog: pytest.LogCaptureFixture) -> None:
+    async def broken(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise ValueError("the token is t0ken")
+
+    status, (name,), body = await answered(broken, http_scope())
+    assert status == 500
+    assert json.loads(body)["code"] == "internal_error"
+    assert json.loads(body)["requestId"] == name.decode()
+    assert b"t0ken" not in body
+    assert "unexpected" in caplog.text
+
+
+async def test_an_error_after_the_head_adds_nothing_to_the_answer() -> None:
+    async def broken(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise ValueError("no")
+
+    status, ids, body = await answered(broken, http_scope())
+    assert (status, len(ids), body) == (200, 1, b"")
+
+
+async def test_a_request_is_one_line_without_path_query_or_address(caplog: pytest.LogCaptureFixture) -> None:
+    scope = http_scope(
+        path="/auth/sso/x/callback", query_string=b"code=t0ken", headers=[(b"user-agent", b"ua-1")]
+    )
+    with caplog.at_level(logging.INFO, "bff.access"):
+        await answered(speaking, scope)
+    (record,) = [record for record in caplog.records if record.name == "bff.access"]
+    fields = record.__dict__["fields"]
+    assert (fields["method"], fields["status"]) == ("GET", 200)
+    assert not {"t0ken", "192.0.2.1", "ua-1"} & set(map(str, fields.values()))
+
+
+@pytest.mark.parametrize(("method", "label"), [("GET", "GET"), ("FROBNICATE", "other")])
+async def test_metrics_have_labels_from_small_sets(method: str, label: str) -> None:
+    def count() -> float:
+        labels = {"route": "GET /things/{id}", "method": label, "status": "200"}
+        return REGISTRY.get_sample_value("bff_requests_total", labels) or 0.0
+
+    before = count()
+    scope = http_scope(method, "/api/things/7", **{"bff.route": "GET /things/{id}"})
+    await answered(speaking, scope)
+    assert count() == before + 1
+
+
+async def test_what_is_not_http_is_left_alone() -> None:
+    seen: list[str] = []
+
+    async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
+        seen.append(scope["type"])
+
+    await run_app(RequestLayer(app, trusted_proxies=(), monotonic=lambda: 0.0), {"type": "lifespan"})
+    assert seen == ["lifespan"]
+
+
+@pytest.mark.parametrize("target", ["/auth/anonymous", f"/api/cart/{TENANT}/carts", "/storefront"])
+async def test_an_unexpected_error_of_the_whole_proxy_is_a_problem_too(
+    sandbox: Sandbox, redis_url: str, target: str
+) -> None:
+    def broken(_size: int) -> bytes:
+        raise RuntimeError("no randomness")
+
+    async def fallback(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise RuntimeError("no storefront")
+
+    environ = environment(sandbox, redis_url, BFF_PUBLIC_ORIGIN="http://127.0.0.1:8080")
+    proxy = Proxy(load_settings(environ), random_bytes=broken, fallback=fallback)
+    transport = httpx2.ASGITransport(proxy)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
+        headers = {"X-CSRF": "1", "Origin": "http://127.0.0.1:8080"}
+        answer = await client.post(target, headers=headers)
+    await proxy.aclose()
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    shared = None if target == "/storefront" else "http://127.0.0.1:8080"
+    assert answer.headers.get("access-control-allow-origin") == shared

@@ -1,0 +1,203 @@
+"""uvicorn as the proxy runs it: strict targets, the drain, listeners."""
+
+import asyncio
+import signal
+import socket
+
+import pytest
+from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.types import Receive, Scope, Send
+
+from bff.server import process as module
+from bff.server.http1 import Http1Connection
+from bff.server.process import Draining, ProxyServer, configured, in_background, listening
+from tests.unit.support import listens, until
+
+pytestmark = pytest.mark.anyio
+
+
+async def telling(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with the target as the application sees it."""
+    seen = [scope["path"], scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1")]
+    await JSONResponse(seen)(scope, receive, send)
+
+
+async def exchange(port: int, target: bytes) -> bytes:
+    await listens(port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET %s HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n" % target)
+    answer = await reader.read()
+    writer.close()
+    return answer
+
+
+@pytest.fixture
+def draining(monkeypatch: pytest.MonkeyPatch) -> Draining:
+    fresh = Draining()
+    monkeypatch.setattr(module, "DRAINING", fresh)
+    return fresh
+
+
+@pytest.mark.parametrize(
+    ("target", "seen"),
+    [
+        (b"/api/a#b", b'["/api/a#b","/api/a%23b",""]'),
+        (b"/api/a#/../b?c=d", b'["/api/a#/../b","/api/a%23/../b","c=d"]'),
+        (b"/api/a?b=c#d", b'["/api/a#","/api/a%23","b=c"]'),
+        (b"/api/a%2fb/../c?d=%2e", b'["/api/a/b/../c","/api/a%2fb/../c","d=%2e"]'),
+        (b"/api//a", b'["/api//a","/api//a",""]'),
+    ],
+)
+async def test_no_part_of_a_target_is_dropped_in_silence(target: bytes, seen: bytes) -> None:
+    with listening("127.0.0.1", 0) as listener, in_background(telling, listener):
+        answer = await exchange(listener.getsockname()[1], target)
+    assert answer.endswith(seen)
+
+
+async def test_answers_do_not_name_the_server() -> None:
+    with listening("127.0.0.1", 0) as listener, in_background(telling, listener):
+        answer = await exchange(listener.getsockname()[1], b"/")
+    assert b"200 OK" in answer
+    assert b"server:" not in answer.lower()
+    assert b"uvicorn" not in answer.lower()
+
+
+async def test_a_background_server_leaves_the_signals_alone() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with listening("127.0.0.1", 0) as listener, in_background(telling, listener):
+        await exchange(listener.getsockname()[1], b"/")
+        assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_forwarded_addresses_are_not_uvicorns_business() -> None:
+    config = configured(telling)
+    assert not config.proxy_headers
+    assert not config.server_header
+    assert not config.access_log
+
+
+@pytest.mark.parametrize(("host", "family"), [("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)])
+def test_a_free_port_is_taken_on_the_host(host: str, family: int) -> None:
+    try:
+        with listening(host, 0) as listener:
+            assert listener.family == family
+            assert listener.getsockname()[0] == host
+            assert listener.getsockname()[1] > 0
+    except OSError:
+        if host == "127.0.0.1":
+            raise
+        pytest.skip("this machine has no IPv6")
+
+
+def test_a_port_that_is_taken_is_an_error() -> None:
+    with (
+        listening("127.0.0.1", 0) as first,
+        pytest.raises(OSError),
+        listening("127.0.0.1", first.getsockname()[1]),
+    ):
+        pass
+
+
+async def test_the_first_sigterm_begins_the_drain_and_ends_nothing(draining: Draining) -> None:
+    server = ProxyServer(configured(telling, drain_seconds=3600))
+    assert not draining()
+    server.handle_exit(signal.SIGTERM, None)
+    assert draining()
+    assert not server.should_exit
+    assert not await server.on_tick(1)
+
+
+async def test_without_a_drain_time_the_first_sigterm_ends_the_server(draining: Draining) -> None:
+    server = ProxyServer(configured(telling))
+    server.handle_exit(signal.SIGTERM, None)
+    assert await server.on_tick(1)
+    assert draining()
+
+
+@pytest.mark.parametrize(
+    "signals", [[signal.SIGTERM, signal.SIGTERM], [signal.SIGINT], [signal.SIGTERM, signal.SIGINT]]
+)
+async def test_a_second_signal_or_sigint_ends_the_drain(
+    draining: Draining, signals: list[signal.Signals]
+) -> None:
+    server = ProxyServer(configured(telling, drain_seconds=3600))
+    for number in signals:
+        server.handle_exit(number, None)
+    assert server.should_exit
+    assert draining()
+
+
+async def test_one_of_several_workers_may_be_told_twice_to_drain(draining: Draining) -> None:
+    server = ProxyServer(configured(telling, drain_seconds=3600, workers=2))
+    for number in (signal.SIGTERM, signal.SIGTERM):
+        server.handle_exit(number, None)
+    assert draining()
+    assert not server.should_exit
+    server.handle_exit(signal.SIGINT, None)
+    assert server.should_exit
+
+
+async def test_the_server_keeps_answering_while_it_drains(draining: Draining) -> None:
+    server = ProxyServer(configured(telling, drain_seconds=3600, lifespan="off"))
+    with listening("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        serving = asyncio.create_task(server._serve([listener]))
+        await until(lambda: server.started)
+        server.handle_exit(signal.SIGTERM, None)
+        assert b"200 OK" in await exchange(port, b"/while-draining")
+        server.handle_exit(signal.SIGTERM, None)
+        await serving
+    assert draining()
+
+
+class Administered:
+    """An application with a second listener's own."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("public")(scope, receive, send)
+
+    @staticmethod
+    def admin() -> PlainTextResponse:
+        return PlainTextResponse("admin")
+
+
+async def test_the_admin_listener_serves_the_admin_application_and_ends_with_the_server(
+    draining: Draining,
+) -> None:
+    with listening("127.0.0.1", 0) as listener, listening("127.0.0.1", 0) as admin:
+        port = admin.getsockname()[1]
+        config = configured(Administered(), admin=admin, lifespan="off")
+        config.load()
+        server = ProxyServer(config)
+        serving = asyncio.create_task(server._serve([listener]))
+        await until(lambda: server.started)
+        assert (await exchange(listener.getsockname()[1], b"/")).endswith(b"public")
+        assert (await exchange(port, b"/")).endswith(b"admin")
+        server.handle_exit(signal.SIGINT, None)
+        await serving
+        with pytest.raises(OSError):
+            await asyncio.open_connection("127.0.0.1", port)
+    assert draining()
+
+
+async def test_a_late_client_does_not_hold_up_the_end(
+    draining: Draining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Http1Connection, "body_seconds", 0.3)
+
+    async def reading(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    server = ProxyServer(configured(reading, lifespan="off"))
+    with listening("127.0.0.1", 0) as listener:
+        serving = asyncio.create_task(server._serve([listener]))
+        await until(lambda: server.started)
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n")
+        await until(lambda: server.server_state.tasks)
+        server.handle_exit(signal.SIGINT, None)
+        assert (await reader.read()).startswith(b"HTTP/1.1 408 ")
+        writer.close()
+        await serving
+    assert draining()
