@@ -191,16 +191,27 @@ def _secret(value: str | None) -> Secret | None:
     return None if value is None else Secret(value)
 
 
+class EndReason(StrEnum):
+    """Why a session has ended; the words are kept in Redis with its tombstone."""
+
+    SUPERSEDED = "rotated"
+    """A login gave the session a new id."""
+    ENDED = "ended"
+    """A logout, or somebody ended it from elsewhere."""
+    EXPIRED = "expired"
+    """Upstream refused to renew its tokens."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """A session that is no more.
+    """What is left of a session for a short time after its end.
 
     Attributes:
-        reason: the word it was retired with.
-        guest: what it was, where it was retired with its record kept; nobody can write to it any more.
+        reason: why it ended.
+        guest: what it was, where it ended with its record kept; nobody can write to it any more.
     """
 
-    reason: str
+    reason: EndReason
     guest: Session | None
 
 
@@ -217,8 +228,8 @@ class CarriedTicket:
     """What one request carries.
 
     Attributes:
-        carrier: which of the two it speaks.
-        ticket: what opened; None where nothing was carried, or something that no key opens (any more).
+        carrier: cookie or header.
+        ticket: what opened; None where nothing was carried, or something that no key opens any more.
     """
 
     carrier: Carrier
@@ -226,10 +237,5 @@ class CarriedTicket:
 
 
 def record_name(ticket: Ticket) -> bytes:
-    """Return the name of a ticket's record, from which nobody gets back to the id."""
+    """Return the name of a ticket's record: a hash, from which nobody gets back to the id."""
     return hashlib.sha256(ticket.id).digest()
-
-
-ROTATED: Final = "rotated"
-ENDED: Final = "ended"
-EXPIRED: Final = "expired"

@@ -1,67 +1,47 @@
-"""Anonymous sessions: those of visitors, and the one that the proxy keeps for itself."""
+"""Anonymous sessions of visitors."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from bff.emporix.answers import Issued, Refused
 from bff.emporix.auth import EmporixAuth
 from bff.errors import BadUpstreamAnswer
-from bff.session import (
-    ID_BYTES,
-    SECRET_BYTES,
-    Carrier,
-    GuestContext,
-    HeldSession,
-    Lifetimes,
-    Session,
-    SessionKind,
-    Ticket,
-    next_version,
-)
-from bff.store.redis_store import RedisSessionStore
+from bff.session import Carrier, GuestContext, HeldSession, Lifetimes, Session, SessionKind, next_version
+from bff.sessions.ports import Policy, Ports
 from bff.telemetry.metrics import SESSIONS
 
 
 class AnonymousSessions:
-    """Makes anonymous sessions for visitors.
+    """Begins anonymous sessions for visitors.
 
     Args:
-        store: where they are kept.
-        emporix: the upstream's auth calls.
-        lifetimes: how long a guest may idle and last.
-        clock: seconds since the epoch.
-        random_bytes: the source of session ids and secrets.
+        policy: how long a guest may idle and last.
+        ports: the store and the upstream.
     """
 
-    def __init__(
-        self,
-        store: RedisSessionStore,
-        emporix: EmporixAuth,
-        lifetimes: Lifetimes,
-        *,
-        clock: Callable[[], float],
-        random_bytes: Callable[[int], bytes],
-    ) -> None:
-        self._store = store
-        self._emporix = emporix
-        self._lifetimes = lifetimes
-        self._clock = clock
-        self._random_bytes = random_bytes
-
-    def ticket(self) -> Ticket:
-        """Return a ticket that nobody has had."""
-        return Ticket(self._random_bytes(ID_BYTES), self._random_bytes(SECRET_BYTES))
+    def __init__(self, policy: Policy, ports: Ports) -> None:
+        self._lifetimes = policy.guest
+        self._ports = ports
 
     async def start(
         self, context: GuestContext, carrier: Carrier, user_agent: str | None, *, older_version: int = 0
     ) -> HeldSession:
-        """Ask upstream for an anonymous session and keep it under a new ticket."""
-        issued = await anonymous_login(self._emporix, context)
-        now = self._clock()
-        session = guest_session(issued, carrier, self._lifetimes, now, context=context)
-        ticket = self.ticket()
-        session = replace(session, user_agent=user_agent, version=next_version(now, older_version))
-        held = HeldSession(ticket, await self._store.create(ticket, session))
+        """Ask upstream for an anonymous session and keep it under a new ticket.
+
+        Raises:
+            BadUpstreamAnswer: upstream refuses anonymous logins.
+            UpstreamUnavailable, UpstreamTimeout, TooManyRequests: upstream cannot serve it now.
+            StoreUnavailable: the store does not answer.
+        """
+        ports = self._ports
+        issued = await anonymous_login(ports.emporix, context)
+        now = ports.clock()
+        session = replace(
+            guest_session(issued, carrier, self._lifetimes, now, context=context),
+            user_agent=user_agent,
+            version=next_version(now, older_version),
+        )
+        ticket = ports.new_ticket()
+        held = HeldSession(ticket, await ports.store.create(ticket, session))
         SESSIONS.labels(session.kind, "begun").inc()
         return held
 

@@ -1,20 +1,18 @@
-"""The arrow from guest to customer: sign-up, login, single sign-on, token exchange, opt-in.
+"""The arrow from guest to customer: login, single sign-on, token exchange, opt-in.
 
-All but the first promote a guest under its lock: upstream is asked with that guest's token, which carries the
-Emporix session and its cart along, and the customer gets a new id.
+All of them promote a guest under its lock: upstream is asked with that guest's token, which carries the Emporix
+session and its cart along, and the customer gets a new session id.
 """
 
 import hashlib
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from typing import Final
 from urllib.parse import quote
 
 from bff.emporix.answers import Issued, Refused
-from bff.emporix.auth import EmporixAuth
 from bff.errors import (
-    AccountExists,
     BadUpstreamAnswer,
     BffError,
     Forbidden,
@@ -22,19 +20,15 @@ from bff.errors import (
     InvalidRequest,
     NoSession,
     StoreUnavailable,
-    UpstreamUnavailable,
 )
 from bff.security.secret import Secret
-from bff.session import ROTATED, HeldSession, Lifetimes, Session, SessionKind, next_version
-from bff.sessions.anonymous import AnonymousSessions
+from bff.session import EndReason, HeldSession, Session, SessionKind, Ticket, next_version
 from bff.sessions.cart_merge import CartMerger
+from bff.sessions.endings import ended_error
 from bff.sessions.lifecycle import SessionLifecycle
-from bff.sessions.refresh import TRANSIENT, TokenRefresher, ended_error
-from bff.sessions.request_session import RateLimits, RequestSession
-from bff.sessions.tasks import Tasks
-from bff.store.customer_index import RedisCustomerIndex
-from bff.store.locks import Locks
-from bff.store.redis_store import RedisSessionStore
+from bff.sessions.ports import Policy, Ports
+from bff.sessions.request_session import RequestSession
+from bff.sessions.token_saver import TRANSIENT, TokenSaver
 from bff.telemetry.metrics import SESSIONS
 
 LONGEST_PROVIDER_TOKEN: Final = 9_500
@@ -42,91 +36,56 @@ LONGEST_PROVIDER_TOKEN: Final = 9_500
 
 _MAIL_TOKEN: Final = re.compile(r"[A-Za-z0-9_~-]+(?:\.[A-Za-z0-9_~-]+)*")
 
-T = TypeVar("T")
 Obtain = Callable[[Session], Awaitable[Issued]]
+"""Asks upstream for a customer's tokens, with a guest's."""
 
 
 class CustomerLogin:
     """Makes customers of guests.
 
     Args:
-        manager: finds, begins and ends sessions.
-        store: where they are.
-        emporix: the upstream's auth calls.
-        guests: gives new tickets.
-        renewer: revokes what came too late.
-        locks: one worker per session over all replicas.
-        tasks: runs what a leaving client must not cancel.
-        limits: counts logins.
-        index: notes the customer's new session.
+        policy: how long a customer may idle and last.
+        ports: the store, the upstream, the rate limits and the index of customers.
+        lifecycle: the guest that logs in.
+        saver: revokes what came too late.
         carts: merges the guest's cart.
-        customers: how long a customer may idle and last.
-        clock: seconds since the epoch.
     """
 
     def __init__(
         self,
-        manager: SessionLifecycle,
-        store: RedisSessionStore,
-        emporix: EmporixAuth,
-        guests: AnonymousSessions,
-        renewer: TokenRefresher,
-        locks: Locks,
-        tasks: Tasks,
-        limits: RateLimits,
-        index: RedisCustomerIndex,
+        policy: Policy,
+        ports: Ports,
+        lifecycle: SessionLifecycle,
+        saver: TokenSaver,
         carts: CartMerger,
-        *,
-        customers: Lifetimes,
-        clock: Callable[[], float],
     ) -> None:
-        self._manager = manager
-        self._store = store
-        self._emporix = emporix
-        self._guests = guests
-        self._renewer = renewer
-        self._locks = locks
-        self._tasks = tasks
-        self._limits = limits
-        self._index = index
+        self._lifetimes = policy.customer
+        self._ports = ports
+        self._lifecycle = lifecycle
+        self._saver = saver
         self._carts = carts
-        self._customers = customers
-        self._clock = clock
 
-    async def signup(self, visit: RequestSession, body: Mapping[str, Any]) -> str:
-        """Create a customer account with a guest's token and return the customer number."""
-
-        async def create(bearer: Secret) -> str:
-            return await self._emporix.signup(bearer, body)
-
-        customer = visit.session is not None and visit.session.kind is SessionKind.CUSTOMER
-        ask = self._with_shared(create) if customer else self._with_guest(visit, create)
-        try:
-            return await self._tasks.finish(ask)
-        except Refused as refused:
-            raise _signup_refusal(refused) from None
-
-    async def login(self, visit: RequestSession, email: str, password: Secret) -> Session:
+    async def login(self, request_session: RequestSession, email: str, password: Secret) -> Session:
         """Log in with this guest's token: a new session id, the same Emporix session.
 
         Raises:
             InvalidCredentials: upstream refused them; the guest and its cart stay as they were.
         """
-        await self._store.ping()  # before the limits, which let through where the store is silent
-        await self._limits.login(visit.client, email)
+        await self._ports.store.ping()  # before the limits, which let through where the store is silent
+        await self._ports.limits.login(request_session.client, email)
 
         async def obtain(guest: Session) -> Issued:
-            return await self._emporix.login(guest.tokens.access, email, password)
+            return await self._ports.emporix.login(guest.tokens.access, email, password)
 
-        return await self._signed_on(visit, obtain, email)
+        return await self._logged_in(request_session, obtain, email)
 
     async def social_login(
-        self, visit: RequestSession, *, code: str, redirect_uri: str, verifier: Secret | None
+        self, request_session: RequestSession, *, code: str, redirect_uri: str, verifier: Secret | None
     ) -> Session:
         """Finish single sign-on with an identity provider's code; raises as `login` does."""
 
         async def obtain(guest: Session) -> Issued:
-            return await self._emporix.social_login(
+            return await self._ports.emporix.social_login(
                 guest.tokens.access,
                 guest.upstream_session_id,
                 code=code,
@@ -134,13 +93,13 @@ class CustomerLogin:
                 verifier=verifier,
             )
 
-        return await self._signed_on(visit, obtain)
+        return await self._sign_on(request_session, obtain)
 
     async def claim(self, state: str, seconds: float) -> bool:
-        """Say whether a sign-on's state is used for the first time in `seconds`."""
-        return await self._store.claim(hashlib.sha256(state.encode()).digest(), seconds)
+        """Return whether a sign-on's state is used for the first time in `seconds`."""
+        return await self._ports.store.claim(hashlib.sha256(state.encode()).digest(), seconds)
 
-    async def exchange(self, visit: RequestSession, token: Secret, config: str | None) -> Session:
+    async def exchange(self, request_session: RequestSession, token: Secret, config: str | None) -> Session:
         """Log in with an identity provider's token; raises as `login` does.
 
         Raises:
@@ -152,11 +111,11 @@ class CustomerLogin:
             )
 
         async def obtain(guest: Session) -> Issued:
-            return await self._emporix.exchange(guest.tokens.access, token, config)
+            return await self._ports.emporix.exchange(guest.tokens.access, token, config)
 
-        return await self._signed_on(visit, obtain)
+        return await self._sign_on(request_session, obtain)
 
-    async def opt_in(self, visit: RequestSession, token: Secret) -> Session:
+    async def opt_in(self, request_session: RequestSession, token: Secret) -> Session:
         """Activate a double-opt-in account and log it in; raises as `login` does.
 
         Raises:
@@ -166,130 +125,146 @@ class CustomerLogin:
             raise InvalidRequest("'token' is not one of an activation mail")
 
         async def obtain(guest: Session) -> Issued:
-            return await self._emporix.opt_in(guest.tokens.access, token)
+            return await self._ports.emporix.opt_in(guest.tokens.access, token)
 
-        return await self._signed_on(visit, obtain)
+        return await self._sign_on(request_session, obtain)
 
-    async def _signed_on(self, visit: RequestSession, obtain: Obtain, email: str | None = None) -> Session:
-        if email is None:
-            await self._store.ping()
-            await self._limits.sign_on(visit.client)
+    async def _sign_on(self, request_session: RequestSession, obtain: Obtain) -> Session:
+        """Log in with something that names no account."""
+        await self._ports.store.ping()
+        await self._ports.limits.sign_on(request_session.client)
+        return await self._logged_in(request_session, obtain, None)
+
+    async def _logged_in(self, request_session: RequestSession, obtain: Obtain, email: str | None) -> Session:
+        session = request_session.session
+        promote = (
+            self._replace_customer
+            if session is not None and session.kind is SessionKind.CUSTOMER
+            else self._promote
+        )
         try:
-            return await self._tasks.finish(self._promote(visit, obtain, email))
+            return await self._ports.tasks.finish(promote(request_session, obtain, email))
         except Refused as refused:
-            raise _login_refusal(refused) from None
+            raise _login_error(refused) from None
 
-    async def _with_guest(self, visit: RequestSession, ask: Callable[[Secret], Awaitable[T]]) -> T:
-        """Ask something with a guest's token, and once more with a renewed one where the bearer was refused."""
-        session = await self._manager.guest(visit)
+    async def _replace_customer(
+        self, request_session: RequestSession, obtain: Obtain, email: str | None
+    ) -> Session:
+        """Log in beside a customer's session, which is ended only once the new login has succeeded."""
+        assert request_session.held is not None
+        old = request_session.held
+        beside = RequestSession(request_session.carrier, request_session.client, request_session.user_agent)
         try:
-            return await ask(session.tokens.access)
-        except Refused as refused:
-            if not refused.bearer:
-                raise
-        renewed = await self._manager.fresh(visit, force=True) or session
-        return await ask(renewed.tokens.access)
-
-    async def _with_shared(self, ask: Callable[[Secret], Awaitable[T]]) -> T:
-        """Ask something with the proxy's own token, and once more with another one where the bearer was refused."""
-        token = (await self._manager.shared_credentials()).access
+            session = await self._promote(beside, obtain, email, older_version=old.session.version)
+        except BaseException:
+            await self._discard(beside)
+            raise
+        assert beside.held is not None
         try:
-            return await ask(token)
-        except Refused as refused:
-            if not refused.bearer:
-                raise
-        return await ask((await self._manager.shared_credentials(refused=token)).access)
+            if not await self._lifecycle.retire(old.ticket, EndReason.SUPERSEDED):
+                raise NoSession  # a logout came in between: what it ended must not come back as a customer
+        except BffError:
+            await self._saver.revoke(session)
+            await self._discard(beside)
+            raise
+        request_session.update(beside.held)
+        return session
 
-    async def _promote(self, visit: RequestSession, obtain: Obtain, email: str | None) -> Session:
-        """Make a customer of a guest, under the guest's lock; a customer that stood before is ended first."""
-        if visit.held is not None and visit.held.session.kind is SessionKind.CUSTOMER:
-            await self._manager.end(visit.held.ticket, visit, ROTATED)
+    async def _discard(self, request_session: RequestSession) -> None:
+        """Remove a session whose id no visitor has received."""
+        if request_session.held is not None:
+            with suppress(StoreUnavailable):
+                await self._ports.store.delete(request_session.held.ticket)
+
+    async def _promote(
+        self, request_session: RequestSession, obtain: Obtain, email: str | None, *, older_version: int = 0
+    ) -> Session:
+        """Make a customer of a guest under the guest's lock; a refused bearer is refreshed once."""
         for last in (False, True):
-            await self._manager.guest(visit)
-            assert visit.held is not None
-            ticket = visit.held.ticket
-            async with self._locks.hold(ticket):
-                found = await self._store.load(ticket, slide=False)
-                if not isinstance(found, Session):
-                    raise ended_error(found)
+            await self._lifecycle.ensure_session(request_session)
+            assert request_session.held is not None
+            ticket = request_session.held.ticket
+            async with self._ports.locks.hold(ticket):
+                guest = await self._ports.store.load_fresh(ticket)
+                if not isinstance(guest, Session):
+                    raise ended_error(guest)
                 try:
-                    issued = await obtain(found)
+                    issued = await obtain(guest)
                 except Refused as refused:
                     if last or not refused.bearer:
                         raise
                 else:
-                    return await self._rotate(
-                        visit, HeldSession(ticket, found), issued, email or await self._email(issued)
+                    session = self._customer_session(
+                        request_session, guest, issued, email or await self._email(issued), older_version
                     )
-            await self._manager.fresh(visit, force=True)
+                    return await self._rotate(request_session, HeldSession(ticket, guest), session)
+            await self._lifecycle.refresh(request_session)
         raise AssertionError("unreachable")
 
     async def _email(self, issued: Issued) -> str | None:
-        """Ask whose tokens these are, for sign-ons that do not begin with an address."""
+        """Ask whose tokens these are, for logins that do not begin with an address."""
         with suppress(Refused, *TRANSIENT):
-            return (await self._emporix.validate(issued.tokens.access)).email
+            return (await self._ports.emporix.validate(issued.tokens.access)).email
         return None
 
-    async def _rotate(
-        self, visit: RequestSession, old: HeldSession, issued: Issued, email: str | None
+    def _customer_session(
+        self,
+        request_session: RequestSession,
+        guest: Session,
+        issued: Issued,
+        email: str | None,
+        older_version: int,
     ) -> Session:
-        """Give the customer a new id and retire the guest's, which stays readable as the guest for 30 seconds."""
-        now = self._clock()
-        session = Session(
+        now = self._ports.clock()
+        return Session(
             kind=SessionKind.CUSTOMER,
-            carrier=old.session.carrier,
+            carrier=guest.carrier,
             tokens=issued.tokens,
-            upstream_session_id=issued.session_id or old.session.upstream_session_id,
+            upstream_session_id=issued.session_id or guest.upstream_session_id,
             created_at=now,
-            expires_at=now + self._customers.absolute,
-            idle_seconds=self._customers.idle,
+            expires_at=now + self._lifetimes.absolute,
+            idle_seconds=self._lifetimes.idle,
             last_seen_at=now,
-            version=next_version(now, old.session.version),
+            version=next_version(now, max(older_version, guest.version)),
             email=email,
             initial_password=issued.initial_password,
-            context=old.session.context,
-            user_agent=visit.user_agent,
+            context=guest.context,
+            user_agent=request_session.user_agent,
         )
-        ticket = self._guests.ticket()
+
+    async def _rotate(self, request_session: RequestSession, guest: HeldSession, session: Session) -> Session:
+        """Give the customer a new id and retire the guest's, which stays readable as the guest for 30 seconds."""
+        ticket = self._ports.new_ticket()
+        session = await self._stored_in_place_of(guest, ticket, session)
+        SESSIONS.labels(session.kind, "begun").inc()
+        request_session.update(HeldSession(ticket, session))
+        with suppress(StoreUnavailable):  # the index adds what it misses when it is next asked
+            await self._ports.customers.add(ticket, session)
+        await self._carts.merge(guest.session, session)
+        return session
+
+    async def _stored_in_place_of(self, guest: HeldSession, ticket: Ticket, session: Session) -> Session:
+        store = self._ports.store
         try:
-            session = await self._store.create(ticket, session)
-            done = await self._store.retire(
-                old.ticket, ROTATED, generation=old.session.generation, keep_record=True
+            session = await store.create(ticket, session)
+            done = await store.retire(
+                guest.ticket, EndReason.SUPERSEDED, generation=guest.session.generation, keep_record=True
             )
         except StoreUnavailable:
-            await self._renewer.revoke(session)
+            await self._saver.revoke(session)
             raise
         if not done:
             # A logout came in between: what it ended must not come back as a customer.
-            await self._store.delete(ticket)
-            await self._renewer.revoke(session)
+            await store.delete(ticket)
+            await self._saver.revoke(session)
             raise NoSession
-        SESSIONS.labels(session.kind, "begun").inc()
-        visit.update(HeldSession(ticket, session))
-        with suppress(StoreUnavailable):  # the index adds what it misses when it is next asked
-            await self._index.add(ticket, session)
-        await self._carts.merge(old.session, session)
         return session
 
 
-def _login_refusal(refused: Refused) -> BffError:
+def _login_error(refused: Refused) -> BffError:
     """Nobody documents what wrong credentials get: a 400, a 401 and a 404 all say so, others do not."""
     if refused.status == 403:
         return Forbidden("this account may not log in")
     if refused.misconfigured or refused.status not in {400, 401, 404}:
         return BadUpstreamAnswer(log_detail=f"a login answered {refused.status}")
     return InvalidCredentials()
-
-
-def _signup_refusal(refused: Refused) -> BffError:
-    """Say what upstream had against a sign-up, in names of fields and never in values."""
-    if refused.status == 409:
-        return AccountExists()
-    if refused.status == 403:
-        return Forbidden()
-    if refused.status == 401:
-        return UpstreamUnavailable(log_detail="upstream refuses a guest's renewed token")
-    fields = ", ".join(refused.fields)
-    return InvalidRequest(
-        f"Emporix refused these fields: {fields}" if fields else "Emporix refused the sign-up"
-    )

@@ -1,105 +1,102 @@
-"""The proxy's own anonymous token, shared by all replicas."""
+"""The shared token: one anonymous token that the proxy keeps for itself, the same for all replicas."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 
 from bff.emporix.answers import Refused
-from bff.emporix.auth import EmporixAuth
 from bff.errors import BffError
-from bff.security.keyring import KeyedDigest
 from bff.security.secret import Secret
-from bff.session import ID_BYTES, SECRET_BYTES, Carrier, GuestContext, Lifetimes, Session, Ticket
+from bff.session import Carrier, GuestContext, Lifetimes, Session
 from bff.sessions.anonymous import anonymous_login, guest_session
-from bff.sessions.tasks import Tasks
-from bff.store.locks import Locks
-from bff.store.redis_store import RedisSessionStore
+from bff.sessions.ports import Policy, Ports
+from bff.tokens import UpstreamCredentials
 
 
 class SharedToken:
-    """The one anonymous session that the proxy keeps for itself, the same for all replicas.
+    """Keeps the shared token fresh, one renewal at a time over all replicas.
 
     Its ticket follows from the newest server key, so that every replica finds the same record and nobody else
-    can. It serves reads of public things and is the bearer of customers' renewals; it never has a cart.
+    can. It serves reads of public things and is the bearer of customers' refreshes; it never has a cart.
+
+    Args:
+        policy: its ticket, its lifetime and its site.
+        ports: the store, the locks and the upstream.
     """
 
-    def __init__(
-        self,
-        store: RedisSessionStore,
-        emporix: EmporixAuth,
-        locks: Locks,
-        tasks: Tasks,
-        digest: KeyedDigest,
-        *,
-        lifetime: float,
-        skew: float,
-        site_code: str | None,
-        clock: Callable[[], float],
-    ) -> None:
-        self._context = GuestContext(site_code=site_code)
-        self._store = store
-        self._emporix = emporix
-        self._locks = locks
-        self._tasks = tasks
-        secret = digest.newest(b"shared guest's secret")[:SECRET_BYTES]
-        self._ticket = Ticket(digest.newest(b"shared guest's id")[:ID_BYTES], secret)
-        self._lifetimes = Lifetimes(idle=lifetime, absolute=lifetime)
-        self._skew = skew
-        self._clock = clock
+    def __init__(self, policy: Policy, ports: Ports) -> None:
+        self._ports = ports
+        self._ticket = policy.shared_ticket
+        self._context = GuestContext(site_code=policy.site_code)
+        self._lifetimes = Lifetimes(idle=policy.guest.absolute, absolute=policy.guest.absolute)
+        self._skew = policy.refresh_skew
         self._session: Session | None = None
         self._flight: asyncio.Task[Session] | None = None
 
+    async def credentials(self, *, refused: Secret | None = None) -> UpstreamCredentials:
+        """Return what a request with the shared token is sent with; see `token`."""
+        return UpstreamCredentials(access=await self.token(refused=refused))
+
     async def token(self, *, refused: Secret | None = None) -> Secret:
-        """Return the access token; a `refused` one is one that upstream does not take any more."""
+        """Return the access token.
+
+        Args:
+            refused: an access token that upstream has just refused; it is replaced where it is still the current one.
+
+        Raises:
+            UpstreamUnavailable, UpstreamTimeout, BadUpstreamAnswer, TooManyRequests: there is none to be had now.
+            StoreUnavailable: the store does not answer.
+        """
         session = self._session
-        if session is None or not self._good(session, refused):
+        if session is None or not self._usable(session, refused):
             if self._flight is None or self._flight.done():
-                self._flight = self._tasks.start(self._obtain(refused))
+                self._flight = self._ports.tasks.start(self._obtain(refused))
             try:
                 session = await asyncio.shield(self._flight)
             except BffError:
-                if session is None or not session.tokens.usable(self._clock()) or refused is not None:
+                if session is None or not session.tokens.usable(self._ports.clock()) or refused is not None:
                     raise
         return session.tokens.access
 
-    def _good(self, session: Session, refused: Secret | None) -> bool:
-        now = self._clock()
+    def _usable(self, session: Session, refused: Secret | None) -> bool:
+        now = self._ports.clock()
         fresh = now < session.expires_at and not session.tokens.due(now, self._skew)
         return fresh and session.tokens.access != refused
 
     async def _obtain(self, refused: Secret | None) -> Session:
         async def stored() -> Session | None:
-            found = await self._store.load(self._ticket, slide=False)
-            return found if isinstance(found, Session) and self._good(found, refused) else None
+            found = await self._ports.store.load_fresh(self._ticket)
+            return found if isinstance(found, Session) and self._usable(found, refused) else None
 
         session = await stored()
         if session is None:
-            async with self._locks.hold(self._ticket, unless=stored) as winners:
-                session = winners or await self._renewed(refused)
+            async with self._ports.locks.hold(self._ticket, unless=stored) as from_other_replica:
+                session = from_other_replica or await self._renewed(refused)
         self._session = session
         return session
 
     async def _renewed(self, refused: Secret | None) -> Session:
-        """Renew what is stored, unless somebody just did, or begin anew; runs under the lock."""
-        found = await self._store.load(self._ticket, slide=False)
+        """Renew what is stored, unless another replica just did, or begin anew; runs under the lock."""
+        ports = self._ports
+        found = await ports.store.load_fresh(self._ticket)
         if isinstance(found, Session):
-            if self._good(found, refused):
+            if self._usable(found, refused):
                 return found
             if (kept := await self._refreshed(found)) is not None:
                 return kept
         if found is not None:
-            await self._store.delete(self._ticket)
-        issued = await anonymous_login(self._emporix, self._context)
-        session = guest_session(issued, Carrier.HEADER, self._lifetimes, self._clock())
-        return await self._store.create(self._ticket, session)
+            await ports.store.delete(self._ticket)
+        issued = await anonymous_login(ports.emporix, self._context)
+        session = guest_session(issued, Carrier.HEADER, self._lifetimes, ports.clock())
+        return await ports.store.create(self._ticket, session)
 
     async def _refreshed(self, session: Session) -> Session | None:
+        """Return the session with refreshed tokens, or None where upstream refuses to refresh it."""
         refresh = session.tokens.refresh
-        if refresh is None or not session.tokens.renewable(self._clock()):
+        if refresh is None or not session.tokens.renewable(self._ports.clock()):
             return None
         try:
-            issued = await self._emporix.anonymous_refresh(refresh)
+            issued = await self._ports.emporix.anonymous_refresh(refresh)
         except Refused:
             return None
         tokens = issued.tokens.following(session.tokens)
-        return await self._store.replace(self._ticket, replace(session, tokens=tokens))
+        return await self._ports.store.replace(self._ticket, replace(session, tokens=tokens))

@@ -8,28 +8,15 @@ entry whose session is gone is dropped when it is seen, and a session that is mi
 import base64
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 from bff.security.keyring import KeyedDigest, KeyRing, SealError
 from bff.security.secret import Secret
-from bff.session import Carrier, Session, SessionKind, Ticket, record_name
+from bff.session import Carrier, EndReason, Session, SessionKind, Ticket, record_name
+from bff.store.protocol import OwnSession
 from bff.store.redis_store import AnyRedis, RedisSessionStore, answering
 
 _MANY: Final = 20
-
-
-@dataclass(frozen=True, slots=True)
-class OwnSession:
-    """One of a customer's sessions, as its owner may see it."""
-
-    ref: str
-    name: bytes
-    created_at: float
-    last_seen_at: float
-    carrier: Carrier
-    user_agent: str | None
-    number: str | None
 
 
 class RedisCustomerIndex:
@@ -104,11 +91,11 @@ class RedisCustomerIndex:
             found |= await self._entries(_numbered(number))
         return sorted(found.values(), key=lambda entry: entry.created_at, reverse=True)
 
-    async def end(self, entry: OwnSession, reason: str) -> bool:
+    async def end(self, entry: OwnSession, reason: EndReason) -> bool:
         """End one session; say whether this call ended it."""
         return await self._store.retire_name(entry.name, reason)
 
-    async def end_others(self, ticket: Ticket, session: Session, reason: str) -> int:
+    async def end_others(self, ticket: Ticket, session: Session, reason: EndReason) -> int:
         """End all of a customer's sessions but this one, and return how many that were."""
         others = [entry for entry in await self.own(ticket, session) if entry.name != record_name(ticket)]
         return sum([await self.end(entry, reason) for entry in others])

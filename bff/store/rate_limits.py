@@ -12,18 +12,39 @@ from collections.abc import Callable
 from typing import Final
 
 from limits import RateLimitItem, RateLimitItemPerSecond
-from limits.aio.storage import Storage
+from limits.aio.storage import RedisClusterStorage, RedisStorage, Storage
 from limits.aio.strategies import MovingWindowRateLimiter
 from limits.errors import StorageError
+from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import RedisClusterException, RedisError
 
 from bff.addresses import network_of
 from bff.errors import TooManyRequests
+from bff.security.secret import Secret
+from bff.store.connection import TIMEOUT_SECONDS
 from bff.telemetry.logs import event
 from bff.telemetry.metrics import LIMITS_OPEN
 
 _DEADLINE_SECONDS: Final = 0.5
 _log = logging.getLogger(__name__)
+
+
+def rate_limit_storage(redis: Redis | RedisCluster, url: Secret) -> Storage:
+    """Return where rate limits are counted: the sessions' Redis, through the same pool where that can be."""
+    if not isinstance(redis, Redis):
+        uri = url.reveal().replace("redis+cluster://", "async+redis+cluster://", 1)
+        timeout = {"socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS}
+        return RedisClusterStorage(
+            uri, wrap_exceptions=True, implementation="redispy", key_prefix="bff:limits", **timeout
+        )
+    return RedisStorage(
+        "async+redis://localhost:6379",
+        wrap_exceptions=True,
+        implementation="redispy",
+        key_prefix="bff:limits",
+        connection_pool=redis.connection_pool,  # type: ignore[arg-type]
+    )
 
 
 class RedisRateLimits:

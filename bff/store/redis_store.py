@@ -29,7 +29,8 @@ from redis.exceptions import RedisClusterException, RedisError
 
 from bff.errors import StoreUnavailable
 from bff.security.keyring import RecordSealer, SealError
-from bff.session import RecordError, Session, Ticket, Tombstone, record_name, session_from_json
+from bff.session import EndReason, RecordError, Session, Ticket, Tombstone, record_name, session_from_json
+from bff.store.protocol import Touch
 
 TOMBSTONE_SECONDS: Final = 30
 DEADLINE_SECONDS: Final = 1.5
@@ -37,6 +38,9 @@ DEADLINE_SECONDS: Final = 1.5
 
 # Last-seen times are written at most this often while a session is in steady use.
 _TOUCH_MILLISECONDS: Final = 1000
+
+# How old a last-seen time must be to be written again, in milliseconds; -1 never writes.
+_TOUCH_PAUSES: Final = {Touch.NO: -1, Touch.LAZY: _TOUCH_MILLISECONDS, Touch.EXACT: 0}
 
 _SCAN_SECONDS: Final = 60.0
 
@@ -128,7 +132,14 @@ class RedisSessionStore:
         self._prefix = f"bff:{tenant}:"
         self._clock = clock
         self._random_bytes = random_bytes
-        self._load, self._create, self._replace, self._retire, self._lock, self._unlock = (
+        (
+            self._load_script,
+            self._create_script,
+            self._replace_script,
+            self._retire_script,
+            self._lock_script,
+            self._unlock_script,
+        ) = (
             redis.register_script(script)  # type: ignore[arg-type, unused-ignore]
             for script in (_LOAD, _CREATE, _REPLACE, _RETIRE, _LOCK, _UNLOCK)
         )
@@ -138,25 +149,23 @@ class RedisSessionStore:
         async with answering():
             await self._redis.ping()
 
-    async def load(
-        self, ticket: Ticket, *, slide: bool = True, exact: bool = False
-    ) -> Session | Tombstone | None:
-        """Return the session, what is left of it for 30 seconds after its end, or None.
+    async def peek(self, ticket: Ticket, touch: Touch = Touch.LAZY) -> Session | Tombstone | None:
+        """Return the session, its tombstone for 30 seconds after its end, or None."""
+        return await self._load(ticket, _TOUCH_PAUSES[touch])
 
-        Args:
-            ticket: what the visitor holds.
-            slide: extend the idle lifetime.
-            exact: write the new last-seen time even when the last one is but a moment old.
-        """
-        pause = -1 if not slide else 0 if exact else _TOUCH_MILLISECONDS
+    async def load_fresh(self, ticket: Ticket) -> Session | Tombstone | None:
+        """Return what the store has now, without extending the idle lifetime."""
+        return await self._load(ticket, _TOUCH_PAUSES[Touch.NO])
+
+    async def _load(self, ticket: Ticket, touch_pause: int) -> Session | Tombstone | None:
         name = record_name(ticket)
-        answer = await self._run(self._load, name, _milliseconds(self._clock()), pause)
+        answer = await self._run(self._load_script, name, _milliseconds(self._clock()), touch_pause)
         if answer is None:
             return None
         generation, blob, seen, reason = answer
         session = self._open(ticket, name, blob, int(generation), int(seen) / 1000)
         if reason:
-            return Tombstone(reason.decode(), session)
+            return Tombstone(_end_reason(reason.decode()), session)
         if session is None or self._clock() >= session.expires_at:
             return None
         return session
@@ -166,9 +175,9 @@ class RedisSessionStore:
         name = record_name(ticket)
         ends = min(session.idle_seconds, session.expires_at - self._clock())
         done = await self._run(
-            self._create,
+            self._create_script,
             name,
-            self.mark(),
+            self.write_mark(),
             self._seal(ticket, name, session),
             _milliseconds(session.last_seen_at),
             _milliseconds(session.idle_seconds),
@@ -179,7 +188,7 @@ class RedisSessionStore:
             raise StoreUnavailable(log_detail="a new session's id was taken")
         return replace(session, generation=1)
 
-    def mark(self) -> bytes:
+    def write_mark(self) -> bytes:
         """Return a mark for one write; whoever tries it again with the same mark recognises its own success."""
         return self._random_bytes(8)
 
@@ -187,11 +196,13 @@ class RedisSessionStore:
         """Write over the generation that `session` was read at; None where somebody else was first."""
         name = record_name(ticket)
         blob = self._seal(ticket, name, session)
-        generation = await self._run(self._replace, name, mark or self.mark(), str(session.generation), blob)
+        generation = await self._run(
+            self._replace_script, name, mark or self.write_mark(), str(session.generation), blob
+        )
         return replace(session, generation=int(generation)) if generation else None
 
     async def retire(
-        self, ticket: Ticket, reason: str, *, generation: int | None = None, keep_record: bool = False
+        self, ticket: Ticket, reason: EndReason, *, generation: int | None = None, keep_record: bool = False
     ) -> bool:
         """End a session and leave a tombstone; say whether this call was the one that ended it.
 
@@ -206,13 +217,13 @@ class RedisSessionStore:
         )
 
     async def retire_name(
-        self, name: bytes, reason: str, *, generation: int | None = None, keep_record: bool = False
+        self, name: bytes, reason: EndReason, *, generation: int | None = None, keep_record: bool = False
     ) -> bool:
         """End a session that is known by its record's name only; otherwise as `retire`."""
         done = await self._run(
-            self._retire,
+            self._retire_script,
             name,
-            self.mark(),
+            self.write_mark(),
             "" if generation is None else str(generation),
             reason,
             int(keep_record),
@@ -247,12 +258,14 @@ class RedisSessionStore:
     async def try_lock(self, ticket: Ticket, seconds: float) -> bytes | None:
         """Take the session's lock for at most `seconds`; return its owner mark, or None where it is taken."""
         owner = self._random_bytes(16)
-        done = await self._run(self._lock, record_name(ticket), owner, _milliseconds(seconds), suffix=":lock")
+        done = await self._run(
+            self._lock_script, record_name(ticket), owner, _milliseconds(seconds), suffix=":lock"
+        )
         return owner if done else None
 
     async def unlock(self, ticket: Ticket, owner: bytes) -> None:
         """Give the lock back if it is still this owner's."""
-        await self._run(self._unlock, record_name(ticket), owner, suffix=":lock")
+        await self._run(self._unlock_script, record_name(ticket), owner, suffix=":lock")
 
     async def inspect(self, most: int = 100) -> list[dict[str, Any]]:
         """Return what anybody with access to Redis would see of up to `most` keys, for people to look at."""
@@ -289,6 +302,14 @@ class RedisSessionStore:
             return session_from_json(record, ticket.id, generation=generation, last_seen_at=seen)
         except (SealError, RecordError):
             return None
+
+
+def _end_reason(word: str) -> EndReason:
+    """Read the word of a tombstone; one that another release wrote counts as an ordinary end."""
+    try:
+        return EndReason(word)
+    except ValueError:
+        return EndReason.ENDED
 
 
 def _milliseconds(seconds: float) -> int:

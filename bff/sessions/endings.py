@@ -1,0 +1,21 @@
+"""What a request learns of a session that has ended."""
+
+from bff.errors import BffError, NoSession, SessionExpired, SessionRotated
+from bff.session import EndReason, Tombstone
+
+
+class EndedHere(SessionExpired):
+    """This very refresh ended the session, so its answer is the one that clears the cookie."""
+
+
+def ended_error(found: Tombstone | None) -> BffError:
+    """Return the error for a request that carries the id of an ended session."""
+    if found is None:
+        return NoSession()
+    match found.reason:
+        case EndReason.SUPERSEDED:
+            return SessionRotated()
+        case EndReason.EXPIRED:
+            return SessionExpired()
+        case EndReason.ENDED:
+            return NoSession()

@@ -1,0 +1,70 @@
+"""Switching the legal entity: a refresh for another B2B company, serialised with all other refreshes."""
+
+from dataclasses import replace
+
+from bff.emporix.answers import Refused
+from bff.errors import Forbidden, ReauthenticationRequired
+from bff.session import HeldSession, Session, next_version
+from bff.sessions.endings import ended_error
+from bff.sessions.lifecycle import SessionLifecycle
+from bff.sessions.ports import Ports
+from bff.sessions.refresh import TokenRefresher
+from bff.sessions.request_session import RequestSession
+from bff.sessions.token_saver import TokenSaver
+
+
+class LegalEntitySwitch:
+    """Switches the company that a customer acts for.
+
+    Args:
+        ports: the store and the locks.
+        lifecycle: the customer's session.
+        refresher: asks for the company's tokens.
+        saver: stores them.
+    """
+
+    def __init__(
+        self, ports: Ports, lifecycle: SessionLifecycle, refresher: TokenRefresher, saver: TokenSaver
+    ) -> None:
+        self._ports = ports
+        self._lifecycle = lifecycle
+        self._refresher = refresher
+        self._saver = saver
+
+    async def switch(self, request_session: RequestSession, legal_entity_id: str | None) -> Session:
+        """Switch to a company, or to none.
+
+        Raises:
+            LoginRequired: nobody is logged in.
+            Forbidden: upstream refused this company to this customer.
+            SessionExpired: upstream refuses any refresh.
+            ReauthenticationRequired: the refresh token has ended.
+        """
+        session = await self._lifecycle.ensure_customer(request_session)
+        if not session.tokens.renewable(self._ports.clock()):
+            raise ReauthenticationRequired
+        try:
+            return await self._ports.tasks.finish(self._switched(request_session, legal_entity_id))
+        except Refused as refused:
+            if refused.status in {400, 401}:
+                # The company or the refresh token: nobody documents which answer means what, a plain refresh tells.
+                await self._lifecycle.refresh(request_session)
+            raise Forbidden("this company is not one of the customer's") from None
+
+    async def _switched(self, request_session: RequestSession, legal_entity_id: str | None) -> Session:
+        assert request_session.held is not None
+        ticket = request_session.held.ticket
+        async with self._ports.locks.hold(ticket):
+            found = await self._ports.store.load_fresh(ticket)
+            if not isinstance(found, Session):
+                raise ended_error(found)
+            found = await self._saver.save_pending(HeldSession(ticket, found))
+            switched = replace(
+                found,
+                tokens=await self._refresher.customer_tokens(found, legal_entity_id),
+                legal_entity_id=legal_entity_id,
+                version=next_version(self._ports.clock(), found.version),
+            )
+            session = await self._saver.save(ticket, switched)
+        request_session.update(HeldSession(ticket, session))
+        return session

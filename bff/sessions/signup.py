@@ -1,0 +1,83 @@
+"""Sign-up: creating a customer account, with a guest's token or the shared one."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from bff.emporix.answers import Refused
+from bff.errors import AccountExists, BffError, Forbidden, InvalidRequest, UpstreamUnavailable
+from bff.security.secret import Secret
+from bff.session import SessionKind
+from bff.sessions.lifecycle import SessionLifecycle
+from bff.sessions.ports import Ports
+from bff.sessions.request_session import RequestSession
+from bff.sessions.shared_token import SharedToken
+
+Create = Callable[[Secret], Awaitable[str]]
+
+
+class CustomerSignup:
+    """Creates customer accounts.
+
+    Args:
+        ports: the upstream.
+        lifecycle: the guest that signs up.
+        shared_token: the bearer where a customer is logged in already.
+    """
+
+    def __init__(self, ports: Ports, lifecycle: SessionLifecycle, shared_token: SharedToken) -> None:
+        self._ports = ports
+        self._lifecycle = lifecycle
+        self._shared_token = shared_token
+
+    async def signup(self, request_session: RequestSession, body: Mapping[str, Any]) -> str:
+        """Create a customer account and return the customer number.
+
+        Raises:
+            AccountExists, Forbidden, InvalidRequest: upstream refused it.
+        """
+
+        async def create(bearer: Secret) -> str:
+            return await self._ports.emporix.signup(bearer, body)
+
+        session = request_session.session
+        logged_in = session is not None and session.kind is SessionKind.CUSTOMER
+        created = self._with_shared_token(create) if logged_in else self._with_guest(request_session, create)
+        try:
+            return await self._ports.tasks.finish(created)
+        except Refused as refused:
+            raise _signup_error(refused) from None
+
+    async def _with_guest(self, request_session: RequestSession, create: Create) -> str:
+        """Ask with a guest's token, and once more with a refreshed one where the bearer was refused."""
+        session = await self._lifecycle.ensure_session(request_session)
+        try:
+            return await create(session.tokens.access)
+        except Refused as refused:
+            if not refused.bearer:
+                raise
+        renewed = await self._lifecycle.refresh(request_session) or session
+        return await create(renewed.tokens.access)
+
+    async def _with_shared_token(self, create: Create) -> str:
+        """Ask with the shared token, and once more with another one where the bearer was refused."""
+        token = await self._shared_token.token()
+        try:
+            return await create(token)
+        except Refused as refused:
+            if not refused.bearer:
+                raise
+        return await create(await self._shared_token.token(refused=token))
+
+
+def _signup_error(refused: Refused) -> BffError:
+    """Say what upstream had against a sign-up, in names of fields and never in values."""
+    if refused.status == 409:
+        return AccountExists()
+    if refused.status == 403:
+        return Forbidden()
+    if refused.status == 401:
+        return UpstreamUnavailable(log_detail="upstream refuses a guest's renewed token")
+    fields = ", ".join(refused.fields)
+    return InvalidRequest(
+        f"Emporix refused these fields: {fields}" if fields else "Emporix refused the sign-up"
+    )
