@@ -8,7 +8,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from bff.errors import BodyTooLarge, InvalidRequest, UnsupportedMediaType
 
-_LARGEST_BODY: Final = 64 * 1024
+_LARGEST_BODY: Final = 64 * 1024  # no call under `/auth` needs more, whatever `/api` may take
 _LONGEST_TEXT: Final = 1024
 
 
@@ -17,7 +17,7 @@ async def json_object(request: Request, *, optional: bool = False) -> dict[str, 
 
     Raises:
         UnsupportedMediaType: the body is not called JSON.
-        BodyTooLarge: it is larger than what is configured.
+        BodyTooLarge: it is larger than 64 KiB.
         InvalidRequest: it is no JSON object, or names a member twice (RFC 8259 §4 leaves open which counts).
     """
     raw = await _bytes(request)
@@ -65,14 +65,13 @@ def optional_text(body: Mapping[str, Any], name: str, *, most: int = _LONGEST_TE
 
 async def _bytes(request: Request) -> bytes:
     raw = bytearray()
-    most: int = request.scope.get("bff.most", _LARGEST_BODY)
     announced = request.headers.get("content-length", "0")
-    if announced.isdecimal() and int(announced) > most:
+    if announced.isdecimal() and int(announced) > _LARGEST_BODY:
         raise BodyTooLarge
     try:
         async for chunk in request.stream():
             raw += chunk
-            if len(raw) > most:
+            if len(raw) > _LARGEST_BODY:
                 raise BodyTooLarge
     except ClientDisconnect:
         raise InvalidRequest("the body broke off") from None
