@@ -59,7 +59,7 @@ async def placed(settings: Settings, *sessions: Session) -> list[Ticket]:
 
 async def alive(settings: Settings, tickets: list[Ticket]) -> list[bool]:
     async with session_index(settings) as (store, _):
-        return [isinstance(await store.load(ticket, slide=False), Session) for ticket in tickets]
+        return [isinstance(await store.load_fresh(ticket), Session) for ticket in tickets]
 
 
 async def test_a_customers_sessions_are_shown_a_line_each(
@@ -108,7 +108,7 @@ async def test_one_customers_sessions_end_and_nobody_elses(
     assert capsys.readouterr().out == "2 session(s) ended\n"
     assert await alive(settings, tickets) == [False, False, True]
     async with session_index(settings) as (store, _):
-        assert await store.load(tickets[0]) == Tombstone("ended", None)
+        assert await store.peek(tickets[0]) == Tombstone(EndReason.ENDED, None)
     assert await end_sessions(settings, "ada@example.com") == 0
     assert capsys.readouterr().out == "0 session(s) ended\n"
 

@@ -4,13 +4,13 @@ from typing import Any
 
 import httpx2
 import pytest
+from bff.auth.handling import Handling, Reply
 from starlette.applications import Starlette
 from starlette.requests import Request
 
-from bff.auth.handling import Handling, Reply
 from bff.errors import Forbidden, TooManyRequests
 from bff.sessions.request_session import RequestSession
-from tests.unit.composed import ORIGIN, Composed, composed
+from tests.unit.support import ORIGIN, Replica, new_replica
 
 pytestmark = pytest.mark.anyio
 
@@ -28,7 +28,7 @@ async def several(_request: Request, _visit: RequestSession) -> Reply:
 
 
 def asking(
-    one: Composed, handler: Any, headers: dict[str, str] | None = None, *, exact: bool = False
+    one: Replica, handler: Any, headers: dict[str, str] | None = None, *, exact: bool = False
 ) -> httpx2.AsyncClient:
     route = Handling(one.door).route("POST", "/auth/x", handler, exact=exact)
     transport = httpx2.ASGITransport(Starlette(routes=[route]))
@@ -36,7 +36,7 @@ def asking(
 
 
 async def test_a_reply_is_compact_json_that_nobody_keeps(redis_url: str) -> None:
-    async with composed(redis_url) as one, asking(one, ok) as client:
+    async with new_replica(redis_url) as one, asking(one, ok) as client:
         answer = await client.post("/auth/x")
         assert (answer.status_code, answer.content) == (200, b'{"said":"\\u00fc"}')
         assert answer.headers["content-type"] == "application/json"
@@ -45,7 +45,7 @@ async def test_a_reply_is_compact_json_that_nobody_keeps(redis_url: str) -> None
 
 
 async def test_a_reply_without_a_body_has_none(redis_url: str) -> None:
-    async with composed(redis_url) as one, asking(one, nothing) as client:
+    async with new_replica(redis_url) as one, asking(one, nothing) as client:
         answer = await client.post("/auth/x")
         assert (answer.status_code, answer.content) == (204, b"")
         assert answer.headers["cache-control"] == "no-store"
@@ -59,7 +59,7 @@ async def test_nothing_is_handled_that_does_not_knock(redis_url: str) -> None:
         handled.append(visit)
         return 204, None
 
-    async with composed(redis_url) as one, asking(one, handler) as client:
+    async with new_replica(redis_url) as one, asking(one, handler) as client:
         client.headers.pop("X-CSRF")
         answer = await client.post("/auth/x")
         assert (answer.status_code, answer.json()["code"]) == (403, "csrf_failed")
@@ -71,10 +71,10 @@ async def test_a_new_session_is_handed_out_with_answers_and_errors_alike(
     redis_url: str,
     raises: bool,  # noqa: FBT001
 ) -> None:
-    async with composed(redis_url) as one:
+    async with new_replica(redis_url) as one:
 
         async def handler(_request: Request, visit: RequestSession) -> Reply:
-            await one.manager.guest(visit)
+            await one.engine.lifecycle.ensure_session(visit)
             if raises:
                 raise Forbidden
             return 200, {}
@@ -94,12 +94,12 @@ async def test_a_new_session_is_handed_out_with_answers_and_errors_alike(
 
 
 async def test_a_list_carries_no_session_id(redis_url: str) -> None:
-    async with composed(redis_url) as one, asking(one, several, {"X-Session-Transport": "header"}) as app:
+    async with new_replica(redis_url) as one, asking(one, several, {"X-Session-Transport": "header"}) as app:
         assert (await app.post("/auth/x")).json() == [1, 2]
 
 
 async def test_an_ended_session_is_cleared_and_an_error_keeps_its_own_fields(redis_url: str) -> None:
-    async with composed(redis_url) as one:
+    async with new_replica(redis_url) as one:
 
         async def handler(_request: Request, visit: RequestSession) -> Reply:
             visit.end()
@@ -117,7 +117,7 @@ async def test_an_exact_route_extends_the_session_unless_told_not_to(
     query: str,
     slides: bool,  # noqa: FBT001
 ) -> None:
-    async with composed(redis_url) as one, asking(one, ok, exact=True) as client:
+    async with new_replica(redis_url) as one, asking(one, ok, exact=True) as client:
         async with one.browser() as browser:
             assert (await browser.post("/auth/anonymous")).status_code == 201
             client.cookies.update(browser.cookies)
@@ -130,11 +130,11 @@ async def test_an_exact_route_extends_the_session_unless_told_not_to(
 
 @pytest.mark.parametrize("value", ["", "yes", "1", "False"])
 async def test_slide_is_true_or_false(redis_url: str, value: str) -> None:
-    async with composed(redis_url) as one, asking(one, ok, exact=True) as client:
+    async with new_replica(redis_url) as one, asking(one, ok, exact=True) as client:
         answer = await client.post("/auth/x", params={"slide": value})
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
 
 
 async def test_other_routes_know_no_slide(redis_url: str) -> None:
-    async with composed(redis_url) as one, asking(one, ok) as client:
+    async with new_replica(redis_url) as one, asking(one, ok) as client:
         assert (await client.post("/auth/x?slide=perhaps")).status_code == 200

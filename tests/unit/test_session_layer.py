@@ -11,7 +11,7 @@ from bff.middleware.session_layer import SessionLayer, told
 from bff.security.secret import Secret
 from bff.session import CarriedTicket, Carrier, GuestContext, HeldSession
 from bff.sessions.request_session import RequestSession
-from tests.unit.support import Engine, a_session, engine, http_scope, new_ring, new_ticket
+from tests.unit.support import Replica, a_session, http_scope, new_replica, new_ring, new_ticket
 
 pytestmark = pytest.mark.anyio
 
@@ -22,13 +22,13 @@ CREDENTIALS = SessionCarriers(RING, cookie_name="__Host-bff", secure=True, same_
 
 
 @pytest.fixture
-async def replica(redis_url: str) -> AsyncIterator[Engine]:
-    async with engine(redis_url, ring=RING) as one:
+async def replica(redis_url: str) -> AsyncIterator[Replica]:
+    async with new_replica(redis_url, ring=RING) as one:
         yield one
 
 
 @pytest.fixture
-def door(replica: Engine) -> SessionLayer:
+def door(replica: Replica) -> SessionLayer:
     return SessionLayer(
         replica.manager,
         CREDENTIALS,
@@ -92,13 +92,13 @@ async def test_what_somebody_elses_page_could_send_does_not(
         door.knock(http_scope(method, headers=headers))
 
 
-async def test_in_drop_in_mode_an_authorization_proves_as_much(replica: Engine) -> None:
+async def test_in_drop_in_mode_an_authorization_proves_as_much(replica: Replica) -> None:
     door = SessionLayer(
         replica.manager,
         CREDENTIALS,
         public_origin=PUBLIC.decode(),
         allowed_origins=[],
-        drop_in=True,
+        drop_in="true",
         clock=replica.clock,
     )
     token = (b"authorization", b"Bearer placeholder")
@@ -112,7 +112,7 @@ async def test_in_drop_in_mode_an_authorization_proves_as_much(replica: Engine) 
 
 
 async def test_a_navigation_is_read_without_proof_and_never_as_an_app(
-    door: SessionLayer, replica: Engine
+    door: SessionLayer, replica: Replica
 ) -> None:
     held = await replica.guest()
     assert door.navigates(http_scope(headers=[cookie(held)])).ticket == held.ticket
@@ -129,8 +129,8 @@ async def test_an_app_needs_no_proof_and_may_be_no_browser(door: SessionLayer) -
         door.knock(http_scope(headers=[transport, CSRF, (b"cookie", b"__Host-bff=x")]))
 
 
-async def test_the_session_of_the_cookie_is_found(door: SessionLayer, replica: Engine) -> None:
-    held = await replica.guests.start(GuestContext(), Carrier.COOKIE, "ua")
+async def test_the_session_of_the_cookie_is_found(door: SessionLayer, replica: Replica) -> None:
+    held = await replica.engine.anonymous.start(GuestContext(), Carrier.COOKIE, "ua")
     scope = http_scope(headers=[CSRF, cookie(held)], **{"bff.client": "192.0.2.9"})
     visit = await door.enter(scope, door.knock(scope))
     assert visit.session is not None
@@ -139,8 +139,8 @@ async def test_the_session_of_the_cookie_is_found(door: SessionLayer, replica: E
     assert door.leave(visit) == []
 
 
-async def test_a_session_is_refused_on_the_other_carrier(door: SessionLayer, replica: Engine) -> None:
-    held = await replica.guests.start(GuestContext(), Carrier.HEADER, None)
+async def test_a_session_is_refused_on_the_other_carrier(door: SessionLayer, replica: Replica) -> None:
+    held = await replica.engine.anonymous.start(GuestContext(), Carrier.HEADER, None)
     scope = http_scope(headers=[CSRF, cookie(held)])
     assert (await door.enter(scope, door.knock(scope))).session is None
 
@@ -170,17 +170,17 @@ async def test_the_user_agent_is_cut(door: SessionLayer) -> None:
 )
 async def test_only_a_safe_request_is_served_as_the_guest_that_it_was(
     door: SessionLayer,
-    replica: Engine,
+    replica: Replica,
     method: str,
     served: bool,  # noqa: FBT001
 ) -> None:
-    held = await replica.guests.start(GuestContext(), Carrier.COOKIE, None)
-    await replica.store.retire(held.ticket, "rotated", keep_record=True)
+    held = await replica.engine.anonymous.start(GuestContext(), Carrier.COOKIE, None)
+    await replica.store.retire(held.ticket, EndReason.SUPERSEDED, keep_record=True)
     scope = http_scope(method, headers=[CSRF, cookie(held)])
     presented = door.knock(scope)
     if served:
         visit = await door.enter(scope, presented)
-        assert visit.frozen
+        assert visit.superseded
         assert door.leave(visit) == []
     else:
         with pytest.raises(SessionRotated):
@@ -188,9 +188,9 @@ async def test_only_a_safe_request_is_served_as_the_guest_that_it_was(
 
 
 async def test_a_new_ticket_leaves_by_cookie_for_what_is_left_of_the_session(
-    door: SessionLayer, replica: Engine
+    door: SessionLayer, replica: Replica
 ) -> None:
-    held = await replica.guests.start(GuestContext(), Carrier.COOKIE, None)
+    held = await replica.engine.anonymous.start(GuestContext(), Carrier.COOKIE, None)
     visit = RequestSession(Carrier.COOKIE, "", None)
     visit.update(held)
     ((name, value),) = door.leave(visit)
@@ -201,8 +201,8 @@ async def test_a_new_ticket_leaves_by_cookie_for_what_is_left_of_the_session(
     assert door.new_session_id(visit) is None
 
 
-async def test_a_new_ticket_leaves_by_id_for_an_app(door: SessionLayer, replica: Engine) -> None:
-    held = await replica.guests.start(GuestContext(), Carrier.HEADER, None)
+async def test_a_new_ticket_leaves_by_id_for_an_app(door: SessionLayer, replica: Replica) -> None:
+    held = await replica.engine.anonymous.start(GuestContext(), Carrier.HEADER, None)
     visit = RequestSession(Carrier.HEADER, "", None)
     assert door.new_session_id(visit) is None
     visit.update(held)
@@ -212,17 +212,17 @@ async def test_a_new_ticket_leaves_by_id_for_an_app(door: SessionLayer, replica:
     assert CREDENTIALS.read([(b"x-session-id", session_id.reveal().encode())]).ticket == held.ticket
 
 
-async def test_a_session_that_is_over_leaves_no_negative_age(door: SessionLayer, replica: Engine) -> None:
-    held = await replica.guests.start(GuestContext(), Carrier.COOKIE, None)
+async def test_a_session_that_is_over_leaves_no_negative_age(door: SessionLayer, replica: Replica) -> None:
+    held = await replica.engine.anonymous.start(GuestContext(), Carrier.COOKIE, None)
     visit = RequestSession(Carrier.COOKIE, "", None)
     visit.update(replace(held, session=replace(held.session, expires_at=replica.clock() - 5)))
     assert b"Max-Age=0;" in door.leave(visit)[0][1]
 
 
 async def test_only_a_visit_that_ended_its_session_clears_the_cookie(
-    door: SessionLayer, replica: Engine
+    door: SessionLayer, replica: Replica
 ) -> None:
-    held = await replica.guests.start(GuestContext(), Carrier.COOKIE, None)
+    held = await replica.engine.anonymous.start(GuestContext(), Carrier.COOKIE, None)
     visit = RequestSession(Carrier.COOKIE, "", None, held=held)
     assert door.leave(visit) == []
     visit.end()
