@@ -197,7 +197,7 @@ async def test_a_new_ticket_leaves_by_cookie_for_what_is_left_of_the_session(
     assert name == b"set-cookie"
     assert b"; Max-Age=604800; " in value
     carried = value.partition(b";")[0]
-    assert CREDENTIALS.read([(b"cookie", carried)]).ticket == held.ticket
+    assert CREDENTIALS.read_carrier([(b"cookie", carried)]).ticket == held.ticket
     assert door.new_session_id(visit) is None
 
 
@@ -209,7 +209,7 @@ async def test_a_new_ticket_leaves_by_id_for_an_app(door: SessionLayer, replica:
     assert door.leave(visit) == []
     session_id = door.new_session_id(visit)
     assert session_id is not None
-    assert CREDENTIALS.read([(b"x-session-id", session_id.reveal().encode())]).ticket == held.ticket
+    assert CREDENTIALS.read_carrier([(b"x-session-id", session_id.reveal().encode())]).ticket == held.ticket
 
 
 async def test_a_session_that_is_over_leaves_no_negative_age(door: SessionLayer, replica: Replica) -> None:
