@@ -42,20 +42,23 @@ class Cors:
         """Return the fields of an answer to a request from `origin`."""
         return (_VARY, *self._approvals.get(origin or b"", ()))
 
-    def preflight_fields(self, scope: Scope) -> list[Header] | None:
-        """Return the fields that approve a preflight, or None where the request is no preflight.
+    def preflight_fields(self, scope: Scope) -> list[Header]:
+        """Return the fields that approve a preflight.
 
         Raises:
             OriginNotAllowed: it comes from an origin that is not named.
         """
-        if scope["method"] != "OPTIONS":
-            return None
         headers = dict(scope["headers"])
-        if b"origin" not in headers or b"access-control-request-method" not in headers:
-            return None
         if headers[b"origin"] not in self._approvals:
             raise OriginNotAllowed
         fields = [(b"access-control-max-age", _MAX_AGE_SECONDS), (b"access-control-allow-methods", _METHODS)]
         if (wanted := headers.get(b"access-control-request-headers")) is not None:
             fields.append((b"access-control-allow-headers", wanted))
         return fields
+
+
+def is_preflight(scope: Scope) -> bool:
+    """Return whether a request is a CORS preflight (Fetch Standard §3.2.2)."""
+    if scope["method"] != "OPTIONS":
+        return False
+    return {name for name, _ in scope["headers"]} >= {b"origin", b"access-control-request-method"}

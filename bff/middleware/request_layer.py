@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bff.addresses import Network, client_address
 from bff.errors import BffError, InternalError
 from bff.middleware import AREAS
-from bff.middleware.cors import Cors
+from bff.middleware.cors import Cors, is_preflight
 from bff.middleware.request_context import RequestContext, add_request_context
 from bff.middleware.security_headers import missing_fields
 from bff.middleware.stream_limit import StreamLimit
@@ -100,20 +100,14 @@ class RequestLayer:
         if not scope["path"].startswith(AREAS):
             await self._app(scope, receive, send)
             return
-        if scope["method"] == "OPTIONS" and await self._preflight(scope, context, send):
+        if is_preflight(scope):
+            context.route = "preflight"
+            fields = self._policy.cors.preflight_fields(scope)
+            await send({"type": "http.response.start", "status": 204, "headers": fields})
+            await send({"type": "http.response.body", "body": b""})
             return
         with self._policy.streams.admit(context.client):
             await self._app(scope, receive, send)
-
-    async def _preflight(self, scope: Scope, context: RequestContext, send: Send) -> bool:
-        """Answer a CORS preflight; return whether the request was one."""
-        fields = self._policy.cors.preflight_fields(scope)
-        if fields is None:
-            return False
-        context.route = "preflight"
-        await send({"type": "http.response.start", "status": 204, "headers": fields})
-        await send({"type": "http.response.body", "body": b""})
-        return True
 
     def _fields(self, scope: Scope, context: RequestContext, headers: Sequence[Header]) -> list[Header]:
         """Return an answer's own fields with those that the layers add."""

@@ -32,14 +32,18 @@ class EndpointRouter:
         self._navigations = navigations
 
     def select(self, scope: Scope) -> Selection:
-        """Return the endpoint of a request; what no route takes is a 404 or a 405, after the CSRF check."""
+        """Return the endpoint of a request; what no route takes is a 404 or a 405, after the CSRF check.
+
+        The route goes into the scope, as Starlette's own router has it: logs and metrics name it.
+        """
         methods: set[str] = set()
         for endpoint in self.endpoints:
             match, child_scope = endpoint.route.matches(scope)
             if match is Match.FULL:
-                scope.update(child_scope)
+                scope.update(child_scope, route=endpoint.route)
                 return Selection(endpoint.route.handle, endpoint.rules)
             if match is Match.PARTIAL:
+                scope.setdefault("route", endpoint.route)
                 methods |= endpoint.route.methods or set()
         navigation = self._navigations is not None and scope["path"].startswith(self._navigations)
         rules = Rules(proof=Proof.NAVIGATION if navigation else Proof.HEADER, load=False)
