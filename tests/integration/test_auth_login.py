@@ -163,7 +163,7 @@ def test_a_failed_login_on_a_customer_leaves_the_customer(proxy: LiveProxy, sand
         session = emporix_session(browser, sandbox)
         answer = browser.post("/auth/login", json=_WRONG)
         problem(answer, 401, "invalid_credentials")
-        assert not issued(answer)
+        assert not set_cookies(answer)
         assert browser.get("/auth/session").json()["customer"] == {"email": ADA["email"]}
         assert emporix_session(browser, sandbox) == session
     assert sandbox.control("GET", "/sessions")[session]["ended"] is False
