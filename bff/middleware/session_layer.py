@@ -111,7 +111,7 @@ class SessionLayer:
         """
         if not any(name in APP_HEADERS for name, _ in headers):
             self._origins.check(headers, rules.proof)
-        carried = self._carriers.read(headers)
+        carried = self._carriers.read_carrier(headers)
         if rules.proof is Proof.NAVIGATION and carried.carrier is Carrier.HEADER:
             raise InvalidRequest("apps run the redirect themselves and bring the code")
         return carried

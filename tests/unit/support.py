@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import secrets
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -44,7 +45,7 @@ from tests.live import ADA
 T = TypeVar("T")
 TENANT = "acmeshop"
 ORIGIN = "http://127.0.0.1:8080"
-PROVIDER = "http://idp.test/authorize"
+PROVIDER = "http://127.0.0.1:8091/authorize"
 NOW = 1_800_000_000.0
 
 
@@ -228,8 +229,21 @@ def replica_settings(redis_url: str, keys: str, **more: str) -> Settings:
             "BFF_TENANT": TENANT,
             "BFF_CLIENT_ID": "storefront",
             "BFF_PUBLIC_ORIGIN": ORIGIN,
+            "BFF_UPSTREAM_URL": "http://127.0.0.1:1",
             "BFF_KEYS": keys,
             "BFF_REDIS_URL": redis_url,
+            "BFF_ALLOWED_ORIGINS": "https://app.test",
+            "BFF_SSO": json.dumps(
+                {
+                    "main": {
+                        "authorize_url": PROVIDER,
+                        "client_id": "shop",
+                        "scope": "openid email",
+                        "config": "site_DE",
+                    },
+                    "bare": {"authorize_url": PROVIDER + "?a=b", "client_id": "shop"},
+                }
+            ),
             **{f"BFF_{name.upper()}": value for name, value in more.items()},
         }
     )

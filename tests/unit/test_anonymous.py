@@ -9,7 +9,7 @@ import pytest
 from bff.errors import BadUpstreamAnswer, StoreUnavailable, UpstreamUnavailable
 from bff.session import Carrier, GuestContext, SessionKind
 from tests.unit.relay import relaying
-from tests.unit.support import Replica, bare, new_replica, new_ring, until
+from tests.unit.support import Replica, bare, new_keys, new_replica, until
 
 pytestmark = pytest.mark.anyio
 
@@ -130,7 +130,7 @@ async def test_without_a_good_shared_token_an_outage_is_said(replica: Replica) -
 
 
 async def test_a_shared_token_in_memory_outlasts_an_outage_of_the_store(redis_url: str) -> None:
-    async with relaying(redis_url) as relay, engine(relay.url) as one:
+    async with relaying(redis_url) as relay, new_replica(relay.url) as one:
         first = await one.engine.shared_token.token()
         relay.deaf = True
         assert await one.engine.shared_token.token() == first

@@ -219,7 +219,10 @@ async def test_sessions_of_before_and_after_a_new_key_are_listed_together(redis_
         before = await noted(old, of_customer(email))
     async with new_replica(redis_url, keys=keys(KEYS[1], KEYS[0])) as new:
         after = await noted(new, of_customer(email))
-        assert set(names(await new.ports.customers.own(*after))) == {record_name(before[0]), record_name(after[0])}
+        assert set(names(await new.ports.customers.own(*after))) == {
+            record_name(before[0]),
+            record_name(after[0]),
+        }
         assert await new.ports.customers.end_others(*after, "ended") == 1
         assert await new.store.peek(before[0]) == Tombstone(EndReason.ENDED, None)
 

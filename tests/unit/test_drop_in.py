@@ -87,27 +87,29 @@ async def test_a_login_says_what_upstream_says_without_its_tokens(redis_url: str
 
 
 @pytest.mark.parametrize(
-    ("method", "path"),
+    ("method", "path", "code"),
     [
-        ("POST", "/api/customerlogin/auth/anonymous/login"),
-        ("GET", f"{CUSTOMER}/login"),
-        ("POST", f"{CUSTOMER}/logout"),
-        ("GET", f"{CUSTOMER}/socialLogin"),
-        ("GET", f"{CUSTOMER}/sociallogin"),
-        ("GET", f"{CUSTOMER}/signup/optin/a/b"),
-        ("POST", f"{CUSTOMER}/signup/optin/refresh_token"),
-        ("GET", f"{CUSTOMER}/logout/"),
-        ("GET", "/api/customer/other/logout"),
-        ("GET", f"/api//customer/{TENANT}/logout"),
-        ("GET", f"/api/customer/{TENANT}/%6cogout"),
+        ("POST", "/api/customerlogin/auth/anonymous/login", "route_not_allowed"),
+        ("GET", f"{CUSTOMER}/login", "route_not_allowed"),
+        ("POST", f"{CUSTOMER}/logout", "route_not_allowed"),
+        ("GET", f"{CUSTOMER}/socialLogin", "route_not_allowed"),
+        ("GET", f"{CUSTOMER}/sociallogin", "route_not_allowed"),
+        ("GET", f"{CUSTOMER}/signup/optin/a/b", "route_not_allowed"),
+        ("POST", f"{CUSTOMER}/signup/optin/refresh_token", "upstream_unavailable"),
+        ("GET", f"{CUSTOMER}/logout/", "invalid_request"),
+        ("GET", "/api/customer/other/logout", "route_not_allowed"),
+        ("GET", f"/api//customer/{TENANT}/logout", "invalid_request"),
+        ("GET", f"/api/customer/{TENANT}/%6cogout", "invalid_request"),
     ],
 )
 async def test_what_is_not_exactly_upstreams_is_left_to_the_route_table(
-    redis_url: str, method: str, path: str
+    redis_url: str, method: str, path: str, code: str
 ) -> None:
     async with new_replica(redis_url, drop_in="true") as one, stock(one) as client:
-        assert (await client.request(method, path)).status_code == 404
-        assert one.upstream.calls("") == []
+        answer = await client.request(method, path)
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["code"] == code
+        assert one.upstream.calls("/customer/") == []
 
 
 @pytest.mark.parametrize(

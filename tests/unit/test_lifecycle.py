@@ -13,11 +13,12 @@ from bff.errors import (
     UpstreamUnavailable,
 )
 from bff.security.secret import Secret
-from bff.session import CarriedTicket, Carrier, GuestContext, Session, Tombstone
+from bff.session import Carrier, EndReason, GuestContext, Session, Tombstone
+from bff.sessions.ports import Ports
 from bff.sessions.request_session import RequestSession
 from tests.live import ADA
 from tests.unit.relay import relaying
-from tests.unit.support import Replica, access_alive, carrying, leave, loaded, new_ticket
+from tests.unit.support import Replica, access_alive, leave, loaded, new_replica, new_ticket
 
 pytestmark = pytest.mark.anyio
 
@@ -46,7 +47,7 @@ async def test_a_visitor_who_leaves_still_leaves_no_work_half_done(
     replica: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     visit, ticket = await loaded(replica), new_ticket()
-    monkeypatch.setattr(replica.guests, "ticket", lambda: ticket)
+    monkeypatch.setattr(Ports, "new_ticket", lambda _: ticket)
     async with replica.upstream.delaying(
         "anonymous/login", replica.engine.lifecycle.ensure_session(visit)
     ) as leaving:
@@ -58,16 +59,16 @@ async def test_a_visitor_who_leaves_still_leaves_no_work_half_done(
 
 async def test_a_session_is_refused_on_the_other_carrier(replica: Replica) -> None:
     held = await replica.guest(Carrier.HEADER)
-    presented = CarriedTicket(Carrier.COOKIE, held.ticket)
-    visit = await replica.manager.visit(presented, client="", user_agent=None, safe=True)
+    visit = RequestSession(Carrier.COOKIE, "", None, held.ticket)
+    await replica.engine.lifecycle.load(visit, safe=True)
     assert visit.session is None
 
 
 async def test_a_logout_ends_it_here_and_upstream_and_clears_once(replica: Replica) -> None:
     ada = await replica.customer()
     first, second = await loaded(replica, ada), await loaded(replica, ada)
-    await replica.engine.lifecycle.logout(carrying(ada), first)
-    await replica.engine.lifecycle.logout(carrying(ada), second)
+    await replica.engine.lifecycle.logout(first)
+    await replica.engine.lifecycle.logout(second)
     assert (first.cleared, second.cleared) == (True, False)
     assert not access_alive(replica, ada.session)
     assert await replica.store.peek(ada.ticket) == Tombstone(EndReason.ENDED, None)
@@ -80,7 +81,7 @@ async def test_a_logout_ends_it_here_whatever_upstream_says(replica: Replica, ki
     ada = await replica.customer()
     replica.upstream.fail("GET /customer/acmeshop/logout", kind)
     visit = await loaded(replica, ada)
-    await replica.engine.lifecycle.logout(carrying(ada), visit)
+    await replica.engine.lifecycle.logout(visit)
     assert visit.cleared
     assert await replica.store.peek(ada.ticket) == Tombstone(EndReason.ENDED, None)
 
@@ -89,9 +90,9 @@ async def test_a_logout_with_an_id_that_a_login_replaced_ends_nothing(replica: R
     guest = await replica.guest()
     visit = await loaded(replica, guest)
     await replica.engine.login.login(visit, ADA["email"], PASSWORD)
-    late = RequestSession(Carrier.COOKIE, "", None)
+    late = RequestSession(Carrier.COOKIE, "", None, guest.ticket)
     with pytest.raises(SessionRotated):
-        await replica.engine.lifecycle.logout(carrying(guest), late)
+        await replica.engine.lifecycle.logout(late)
     assert not late.cleared
     assert visit.issued is not None
     assert access_alive(replica, (await replica.stored(visit.issued)))
@@ -153,7 +154,7 @@ async def test_a_validation_renews_a_refused_token_before_it_counts(replica: Rep
 
 
 async def test_without_the_store_nothing_is_asked_of_upstream(redis_url: str) -> None:
-    async with relaying(redis_url) as relay, engine(relay.url) as one:
+    async with relaying(redis_url) as relay, new_replica(relay.url) as one:
         visit = await loaded(one)
         relay.deaf = True
         with pytest.raises(StoreUnavailable):
@@ -166,7 +167,7 @@ async def test_without_the_store_nothing_is_asked_of_upstream(redis_url: str) ->
 
 
 async def test_a_switch_after_an_outage_uses_the_tokens_that_were_not_stored(redis_url: str) -> None:
-    async with relaying(redis_url) as relay, engine(relay.url) as one:
+    async with relaying(redis_url) as relay, new_replica(relay.url) as one:
         ada = await one.customer()
         renewal = one.engine.refresher.refresh(ada)
         async with one.upstream.delaying("refreshauthtoken", renewal) as renewing:

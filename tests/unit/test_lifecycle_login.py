@@ -15,9 +15,9 @@ from bff.errors import (
 )
 from bff.security.secret import Secret
 from bff.session import SessionKind
-from bff.sessions.refresh import TRANSIENT
+from bff.sessions.token_saver import TRANSIENT
 from tests.live import ADA, GRACE
-from tests.unit.support import Replica, access_alive, carrying, loaded, until
+from tests.unit.support import Replica, access_alive, loaded, until
 
 pytestmark = pytest.mark.anyio
 
@@ -120,7 +120,7 @@ async def test_a_login_that_raced_a_logout_brings_nobody_back(replica: Replica) 
         late = asyncio.create_task(replica.engine.login.login(visit, ADA["email"], PASSWORD))
         await until(lambda: replica.upstream.held)
         out = await loaded(replica, guest)
-        await replica.engine.lifecycle.logout(carrying(guest), out)
+        await replica.engine.lifecycle.logout(out)
         assert out.cleared
         gate.set()
         with pytest.raises(NoSession):

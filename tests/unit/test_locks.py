@@ -9,7 +9,7 @@ from bff.errors import StoreUnavailable, UpstreamUnavailable
 from bff.store.locks import LOCK_SECONDS, WAIT_SECONDS, Locks
 from bff.upstream.token_calls import DEADLINE_SECONDS
 from tests.unit.relay import relaying
-from tests.unit.support import Clock, Replica, bare, new_replica, new_ring, new_ticket
+from tests.unit.support import Clock, Replica, bare, new_replica, new_ticket
 
 pytestmark = pytest.mark.anyio
 

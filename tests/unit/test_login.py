@@ -95,7 +95,7 @@ async def test_a_sign_on_that_fails_leaves_the_guest(
         before = visit.held
         one.upstream.fail(match, kind)
         with pytest.raises(error):
-            await ask(one.sign_on, visit)
+            await ask(one.engine.login, visit)
         assert visit.held == before
         assert await one.store.load_fresh(before.ticket) == before.session
 
@@ -107,7 +107,7 @@ async def test_a_guest_bearer_that_upstream_refuses_is_renewed_once(redis_url: s
         visit = await a_guest(one)
         one.upstream.fail(match, "unauthorized_expired")
         with pytest.raises(InvalidCredentials):
-            await ask(one.sign_on, visit)
+            await ask(one.engine.login, visit)
         assert len(one.upstream.calls("/anonymous/refresh")) == 1
         part = match.partition("{tenant}")[2].rstrip("/")
         assert len([record for record in one.upstream.calls(part) if record["status"] == 401]) == 2

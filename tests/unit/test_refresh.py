@@ -7,9 +7,9 @@ import pytest
 from bff.errors import NoSession, SessionExpired, SessionRotated, StoreUnavailable, UpstreamUnavailable
 from bff.sandbox.state import Knobs
 from bff.session import Carrier, EndReason, GuestContext, HeldSession, Tombstone
-from bff.sessions.refresh import EndedHere
+from bff.sessions.endings import EndedHere
 from tests.unit.relay import relaying
-from tests.unit.support import Replica, access_alive, leave, loaded, new_replica, new_ring
+from tests.unit.support import Replica, access_alive, leave, loaded, new_keys, new_replica
 
 pytestmark = pytest.mark.anyio
 
@@ -241,10 +241,15 @@ async def test_a_session_without_a_live_refresh_token_ends_when_its_access_token
 
 
 @pytest.mark.parametrize(
-    ("reason", "error"), [("ended", NoSession), ("rotated", SessionRotated), ("expired", SessionExpired)]
+    ("reason", "error"),
+    [
+        (EndReason.ENDED, NoSession),
+        (EndReason.SUPERSEDED, SessionRotated),
+        (EndReason.EXPIRED, SessionExpired),
+    ],
 )
 async def test_a_renewal_that_lost_to_an_end_revokes_what_it_got(
-    replica: Replica, reason: str, error: type[Exception]
+    replica: Replica, reason: EndReason, error: type[Exception]
 ) -> None:
     held = await replica.customer()
     before = set(replica.upstream.world.access)
@@ -260,7 +265,7 @@ async def test_a_renewal_that_lost_to_an_end_revokes_what_it_got(
 
 
 async def test_tokens_that_could_not_be_stored_are_used_at_the_next_try(redis_url: str) -> None:
-    async with relaying(redis_url) as relay, engine(relay.url) as one:
+    async with relaying(redis_url) as relay, new_replica(relay.url) as one:
         held = await one.customer()
         before = set(one.upstream.world.access)
         async with one.upstream.delaying(CUSTOMERS, one.engine.refresher.refresh(held)) as renewing:
@@ -279,7 +284,7 @@ async def test_tokens_that_could_not_be_stored_are_used_at_the_next_try(redis_ur
 
 async def test_a_write_whose_answer_was_lost_ends_no_session(redis_url: str) -> None:
     """Redis took the new tokens; only its answers got lost, to the first command and to its retry."""
-    async with relaying(redis_url) as relay, engine(relay.url) as one:
+    async with relaying(redis_url) as relay, new_replica(relay.url) as one:
         held = await one.customer()
         async with one.upstream.delaying(CUSTOMERS, one.engine.refresher.refresh(held)) as renewing:
             relay.mute = 2

@@ -287,7 +287,7 @@ async def test_a_new_ticket_leaves_by_cookie_for_what_is_left_of_the_session(
     assert seen == version(held)
     assert name == b"set-cookie"
     assert b"; Max-Age=604800; " in value
-    assert CARRIERS.read([(b"cookie", value.partition(b";")[0])]).ticket == held.ticket
+    assert CARRIERS.read_carrier([(b"cookie", value.partition(b";")[0])]).ticket == held.ticket
     assert layer.members() == {}
 
 
@@ -306,7 +306,7 @@ async def test_a_new_ticket_leaves_by_id_for_an_app_once(
     assert (b"x-session-id" in fields, "sessionId" in members) == (not in_body, in_body)
     assert set(fields) - {b"x-session-id"} == {b"x-session-version"}
     new_id = members["sessionId"].encode() if in_body else fields[b"x-session-id"]
-    assert CARRIERS.read([(b"x-session-id", new_id)]).ticket == held.ticket
+    assert CARRIERS.read_carrier([(b"x-session-id", new_id)]).ticket == held.ticket
 
 
 @pytest.mark.parametrize("in_body", [True, False])

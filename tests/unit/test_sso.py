@@ -7,6 +7,7 @@ import httpx2
 import pytest
 from itsdangerous import TimestampSigner
 
+from bff.errors import StoreUnavailable
 from bff.sandbox.records import LoginCode
 from tests.unit.support import ORIGIN, PROVIDER, Clock, Replica, new_replica
 
@@ -141,9 +142,9 @@ async def test_a_store_that_does_not_answer_is_told_and_spends_no_code(
         asked = await begun(browser)
 
         async def silent(*_args: Any, **_more: Any) -> Any:
-            raise ConnectionRefusedError
+            raise StoreUnavailable
 
-        monkeypatch.setattr(one.redis, "set", silent)
+        monkeypatch.setattr(one.store, "claim", silent)
         assert (
             await back(browser, state=asked["state"], code=a_code(one, asked))
             == "/?sso_error=store_unavailable"
