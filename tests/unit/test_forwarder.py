@@ -1,97 +1,157 @@
-"""The forwarder in process, for what no wire can be made to say: a token that is new with the renewal."""
+"""What a matched call is sent upstream with: the session's token, its own ids, and the client's body."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from starlette.types import Message
 
-from bff.api.forwarder import Call, Forwarder
+from bff.api.call import Call
+from bff.api.forwarder import Forwarder
 from bff.api.paths import parse_path
-from bff.api.routes import Route, TokenKind
-from bff.errors import BadUpstreamAnswer
+from bff.api.request_body import RequestBody
+from bff.api.routes import Route
+from bff.api.token_kinds import TokenKind
+from bff.auth.aliases import Aliases
+from bff.errors import ReauthenticationRequired
 from bff.security.secret import Secret
+from bff.telemetry.logs import request_id
 from bff.tokens import UpstreamCredentials
 from bff.upstream.protocol import Header
-
-OLD, NEW = (
-    UpstreamCredentials(Secret("the-token-before-the-renewal")),
-    UpstreamCredentials(Secret("the-token-after-the-renewal")),
-)
-CALL = Call("GET", parse_path(b"/api/a/b", b"/api"), b"", [], Route("GET", "/a/{b}", TokenKind.SESSION))
+from tests.unit.support import NOW, Clock, new_ring
 
 pytestmark = pytest.mark.anyio
 
+GUEST = UpstreamCredentials(Secret("guest-access"), session_id=Secret("emporix-session"))
+CUSTOMER = replace(GUEST, customer=True, customer_id="C1", saas=Secret("saas"), saas_expires_at=NOW + 60)
+ROUTE = Route("GET", "/a/{b}", TokenKind.SESSION)
+CALL = Call("GET", parse_path(b"/api/a/b", b"/api"), b"", [], ROUTE)
+ALIASES = Aliases(new_ring().digest("session alias"))
+ALIAS = ALIASES.of(Secret("emporix-session")).encode()
 
-class Echo:
-    """An answer that tells a bearer."""
 
-    headers: Sequence[Header] = [(b"content-type", b"application/json")]
+class Answer:
+    """An answer that nobody reads."""
 
-    def __init__(self, status: int, bearer: bytes) -> None:
-        self.status = status
-        self.bearer = bearer
+    status = 200
+    headers: Sequence[Header] = ()
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        yield b'{"bearer": "%b"}' % self.bearer
+        yield b""
 
     async def aclose(self) -> None:
         return
 
 
-class Debugging:
-    """An upstream that refuses one token and tells every other caller what `tells` says, or what it was sent."""
+class Recording:
+    """An upstream that keeps what it is sent."""
 
-    def __init__(self, refused: UpstreamCredentials, tells: UpstreamCredentials | None = None) -> None:
-        self.refused = refused.access.reveal().encode()
-        self.tells = None if tells is None else tells.access.reveal().encode()
+    def __init__(self) -> None:
+        self.method, self.target = "", b""
+        self.headers: list[Header] = []
+        self.body: bytes | None = None
 
-    async def open(self, _method: str, _target: bytes, headers: list[Header], _body: Any) -> Echo:
-        bearer = dict(headers)[b"authorization"].removeprefix(b"Bearer ")
-        return Echo(401, b"none") if bearer == self.refused else Echo(200, self.tells or bearer)
+    async def open(self, method: str, target: bytes, headers: list[Header], body: Any) -> Answer:
+        self.method, self.target, self.headers = method, target, headers
+        if body is None or isinstance(body, bytes):
+            self.body = body
+        else:
+            self.body = b"".join([chunk async for chunk in body])
+        return Answer()
 
     async def aclose(self) -> None:
         return
 
 
-class Renewing:
-    async def grant(self) -> UpstreamCredentials:
-        return OLD
-
-    async def renewed(self, _refused: UpstreamCredentials) -> UpstreamCredentials:
-        return NEW
-
-    async def answered(self, _status: int) -> list[Header]:
-        return []
-
-
-async def forwarded(upstream: Debugging) -> list[Message]:
-    forwarder = Forwarder(
-        upstream, upstream_origin="http://up.test", tenant="shop", max_body_bytes=0, clock=lambda: 0.0
-    )
-    sent: list[Message] = []
-
-    async def send(message: Message) -> None:
-        sent.append(message)
+async def sent(
+    call: Call,
+    credentials: UpstreamCredentials,
+    *chunks: bytes,
+    clock: Clock | None = None,
+    resolver: Aliases | None = None,
+) -> Recording:
+    """Send a call and return what upstream got."""
+    upstream = Recording()
+    messages = [
+        {"type": "http.request", "body": chunk, "more_body": left > 0}
+        for left, chunk in zip(range(len(chunks) - 1, -1, -1), chunks, strict=True)
+    ]
 
     async def receive() -> Message:
-        nobody_leaves: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        return await nobody_leaves
+        return messages.pop(0)
 
-    await forwarder.forward(CALL, Renewing(), receive, send)
-    return sent
-
-
-async def test_the_token_of_the_renewal_is_looked_for_in_the_second_answer() -> None:
-    with pytest.raises(BadUpstreamAnswer):
-        await forwarded(Debugging(refused=OLD))
+    forwarder = Forwarder(upstream, tenant="acmeshop", clock=clock or Clock(), resolver=resolver)
+    await forwarder.send(call, credentials, RequestBody(call.headers, receive, 100_000))
+    return upstream
 
 
-async def test_a_clean_second_answer_is_sent() -> None:
-    sent = await forwarded(
-        Debugging(refused=OLD, tells=UpstreamCredentials(Secret("another-visitors-own-token")))
-    )
-    assert (
-        b"".join(message.get("body", b"") for message in sent) == b'{"bearer": "another-visitors-own-token"}'
-    )
+async def test_a_call_goes_out_with_the_sessions_token_the_tenant_and_the_request_id() -> None:
+    token = request_id.set("req-1")
+    call = replace(CALL, headers=[(b"accept", b"*/*"), (b"authorization", b"x"), (b"cookie", b"bff=x")])
+    upstream = await sent(call, CUSTOMER)
+    request_id.reset(token)
+    assert (upstream.method, upstream.target, upstream.body) == ("GET", b"/a/b", None)
+    assert sorted(upstream.headers) == [
+        (b"accept", b"*/*"),
+        (b"authorization", b"Bearer guest-access"),
+        (b"emporix-tenant", b"acmeshop"),
+        (b"x-request-id", b"req-1"),
+    ]
+
+
+async def test_the_query_goes_out_as_it_came() -> None:
+    call = replace(CALL, query=b"a=%20b&sessionId=mine&;&=")
+    assert (await sent(call, CUSTOMER)).target == b"/a/b?a=%20b&sessionId=mine&;&="
+
+
+async def test_a_route_with_the_sessions_id_takes_the_owner_from_the_session() -> None:
+    call = replace(CALL, query=b"sessionId=x&customerId=y&z", route=replace(ROUTE, session_id=True))
+    upstream = await sent(call, CUSTOMER)
+    assert upstream.target == b"/a/b?sessionId=emporix-session&customerId=C1&z"
+    assert dict(upstream.headers)[b"session-id"] == b"emporix-session"
+    shared = await sent(call, UpstreamCredentials(Secret("shared"), shared=True))
+    assert shared.target == b"/a/b?z"
+    assert b"session-id" not in dict(shared.headers)
+
+
+@pytest.mark.parametrize("asked", ["optional", "required"])
+async def test_a_saas_token_goes_along_where_the_route_asks_for_it(asked: Any) -> None:
+    call = replace(CALL, route=replace(ROUTE, saas_token=asked))
+    assert dict((await sent(call, CUSTOMER)).headers)[b"saas-token"] == b"saas"
+    endless = replace(CUSTOMER, saas_expires_at=None)
+    assert dict((await sent(call, endless)).headers)[b"saas-token"] == b"saas"
+    guest = replace(CUSTOMER, customer=False)
+    assert b"saas-token" not in dict((await sent(call, guest)).headers)
+    assert b"saas-token" not in dict((await sent(CALL, CUSTOMER)).headers)
+
+
+@pytest.mark.parametrize("credentials", [CUSTOMER, replace(CUSTOMER, saas=None)])
+async def test_a_saas_token_that_has_ended_is_not_sent_and_may_need_a_login(
+    credentials: UpstreamCredentials,
+) -> None:
+    clock = Clock(NOW + 60)
+    optional = replace(CALL, route=replace(ROUTE, saas_token="optional"))
+    assert b"saas-token" not in dict((await sent(optional, credentials, clock=clock)).headers)
+    required = replace(CALL, route=replace(ROUTE, saas_token="required"))
+    with pytest.raises(ReauthenticationRequired):
+        await sent(required, credentials, clock=clock)
+
+
+@pytest.mark.parametrize("framing", [(b"content-length", b"6"), (b"transfer-encoding", b"chunked")])
+async def test_a_body_goes_out_whole_however_it_comes(framing: Header) -> None:
+    assert (await sent(replace(CALL, headers=[framing]), GUEST, b"abc", b"def")).body == b"abcdef"
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_drop_in_clients_alias_becomes_the_sessions_id(chunked: bool) -> None:  # noqa: FBT001
+    body = b'{"sessionId": "%b"}' % ALIAS
+    framing = (b"transfer-encoding", b"chunked") if chunked else (b"content-length", b"%d" % len(body))
+    call = replace(CALL, query=b"sessionId=" + ALIAS, headers=[framing])
+    resolved = await sent(call, GUEST, body[:30], body[30:], resolver=ALIASES)
+    assert resolved.target == b"/a/b?sessionId=emporix-session"
+    assert resolved.body == b'{"sessionId": "emporix-session"}'
+    assert b"content-length" not in dict(resolved.headers)
+    untouched = await sent(call, GUEST, body)
+    assert (untouched.target, untouched.body) == (b"/a/b?sessionId=" + ALIAS, body)
+    assert (framing in untouched.headers) is not chunked

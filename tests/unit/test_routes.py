@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bff.api.route_file import RouteTableError, load_route_table
-from bff.api.routes import METHODS, Match, Route, RouteTable, TokenKind
+from bff.api.routes import METHODS, Match, Route, RouteTable
+from bff.api.token_kinds import TokenKind
 from bff.errors import Forbidden, RouteNotAllowed
 
 TENANT = "acmeshop"
