@@ -11,6 +11,9 @@ from bff.session import ID_BYTES, SECRET_BYTES, Lifetimes, Ticket
 from bff.sessions.ports import Policy, Ports
 from bff.sessions.tasks import Tasks
 from bff.store.backend import Backend, StoreOptions, open_backend
+from bff.upstream.httpx_client import HttpxClient
+from bff.upstream.options import PROXIED_CALLS, TOKEN_CALLS
+from bff.upstream.protocol import UpstreamClient
 from bff.upstream.token_calls import TokenCallClient
 
 Clock = Callable[[], float]
@@ -50,6 +53,16 @@ def session_backend(settings: Settings, ring: KeyRing, *, clock: Clock, random_b
     return open_backend(
         settings.redis_url, ring, options, clock=clock, monotonic=time.monotonic, random_bytes=random_bytes
     )
+
+
+def proxied_call_client(settings: Settings) -> UpstreamClient:
+    """Return what sends the visitors' own calls."""
+    return HttpxClient(settings.upstream_url, PROXIED_CALLS)
+
+
+def token_call_client(settings: Settings) -> TokenCallClient:
+    """Return what sends the proxy's own calls to Emporix."""
+    return TokenCallClient(HttpxClient(settings.upstream_url, TOKEN_CALLS))
 
 
 def session_ports(

@@ -37,8 +37,8 @@ TESTED_BY = {
     "telemetry/logs": "unit/test_telemetry.py",
     "telemetry/metrics": "integration/test_ops.py",
     "tokens": "unit/test_session.py",
-    "upstream/httpx_client": "integration/test_api_failures.py",
-    "upstream/protocol": "integration/test_api_failures.py",
+    "upstream/httpx_client": "contract/test_upstream_client.py",
+    "upstream/protocol": "contract/test_upstream_client.py",
 }
 
 # The only places where a bare secret is wanted, and what for.

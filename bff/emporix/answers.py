@@ -14,7 +14,7 @@ from typing import Any, Final
 from bff.errors import BadUpstreamAnswer, TooManyRequests, UpstreamUnavailable
 from bff.security.secret import Secret
 from bff.tokens import TokenSet, jwt_claims
-from bff.upstream.protocol import Answer
+from bff.upstream.protocol import WholeAnswer
 
 # Where upstream does not say how long a token lives, it is renewed soon rather than trusted long.
 UNKNOWN_LIFETIME_SECONDS: Final = 300.0
@@ -66,7 +66,7 @@ class Validation:
     legal_entity_id: str | None
 
 
-def read(answer: Answer) -> dict[str, Any]:
+def read(answer: WholeAnswer) -> dict[str, Any]:
     """Return the JSON object of a successful answer.
 
     Raises:
@@ -83,7 +83,7 @@ def read(answer: Answer) -> dict[str, Any]:
     return body
 
 
-def judge(answer: Answer) -> None:
+def judge(answer: WholeAnswer) -> None:
     """Raise for anything but a success, as `read` does, and look at no body of a success."""
     status = answer.status
     if 200 <= status < 300:
