@@ -1,0 +1,145 @@
+"""What a refused login, sign-up, validation or anonymous login does to a session."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from bff.errors import (
+    AccountExists,
+    BadUpstreamAnswer,
+    BffError,
+    Forbidden,
+    InvalidCredentials,
+    InvalidRequest,
+    SessionExpired,
+    UpstreamUnavailable,
+)
+from bff.session import EndReason, Tombstone
+from tests.unit.outcome_shop import API_KEY, CUSTOMER_REFRESH, Shop, open_shop
+
+pytestmark = pytest.mark.anyio
+
+LOGIN = "POST /customer/{tenant}/login"
+SIGNUP = "POST /customer/{tenant}/signup"
+VALIDATE = "GET /customer/{tenant}/validateauthtoken"
+NEW_ACCOUNT = {"email": "new@example.com", "password": "long-enough"}
+
+
+@pytest.fixture
+async def shop(redis_url: str) -> AsyncIterator[Shop]:
+    async with open_shop(redis_url) as one:
+        yield one
+
+
+# Logins
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        *((status, None, InvalidCredentials) for status in (400, 401, 404)),
+        (403, None, Forbidden),
+        *((status, None, BadUpstreamAnswer) for status in (405, 409, 410, 422)),
+        (401, API_KEY, BadUpstreamAnswer),
+        (400, {"message": "The tenant information provided is not valid."}, BadUpstreamAnswer),
+    ],
+)
+async def test_a_refused_login_leaves_the_guest_as_it_was(
+    shop: Shop, status: int, body: Any, error: type[BffError]
+) -> None:
+    visitor = await shop.guest()
+    before = visitor.held
+    shop.refuse(LOGIN, status, body)
+    with pytest.raises(error) as caught:
+        await shop.login(visitor)
+    assert type(caught.value) is error
+    assert visitor.held == before
+    assert len(shop.upstream.calls("/login")) == 2, "one anonymous login, and one with the password"
+
+
+@pytest.mark.parametrize(("times", "logins"), [(1, 2), (2, 2)])
+async def test_a_login_whose_bearer_is_refused_is_sent_once_more_with_another(
+    shop: Shop, times: int, logins: int
+) -> None:
+    visitor = await shop.guest()
+    shop.upstream.fail(LOGIN, "unauthorized_expired", times=times)
+    if times == 1:
+        assert (await shop.login(visitor)).customer_id == "10000001"
+    else:
+        with pytest.raises(InvalidCredentials):
+            await shop.login(visitor)
+    sent = [call for call in shop.upstream.calls("/login") if call["method"] == "POST"]
+    assert len(sent) == logins
+    assert len(shop.upstream.calls("anonymous/refresh")) == 1
+
+
+# Sign-ups
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (409, AccountExists),
+        (403, Forbidden),
+        (401, UpstreamUnavailable),
+        (400, InvalidRequest),
+        (422, InvalidRequest),
+    ],
+)
+@pytest.mark.parametrize("logged_in", [False, True])
+async def test_a_refused_sign_up_says_why(
+    shop: Shop,
+    status: int,
+    error: type[BffError],
+    logged_in: bool,  # noqa: FBT001
+) -> None:
+    visitor = await (shop.customer() if logged_in else shop.guest())
+    shop.refuse(SIGNUP, status, {"details": [{"field": "customerDetails.company", "message": "acme"}]})
+    with pytest.raises(error) as caught:
+        await shop.engine.signup.signup(visitor, NEW_ACCOUNT)
+    assert type(caught.value) is error
+    assert ("customerDetails.company" in caught.value.detail) is (error is InvalidRequest)
+    assert "acme" not in caught.value.detail
+
+
+@pytest.mark.parametrize("logged_in", [False, True])
+async def test_a_sign_up_whose_bearer_is_refused_is_sent_once_more_with_another(
+    shop: Shop,
+    logged_in: bool,  # noqa: FBT001
+) -> None:
+    visitor = await (shop.customer() if logged_in else shop.guest())
+    shop.upstream.fail(SIGNUP, "unauthorized_expired", times=1)
+    assert await shop.engine.signup.signup(visitor, NEW_ACCOUNT)
+    assert len(shop.upstream.calls("/signup")) == 2
+
+
+# Validations and anonymous logins
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 409])
+async def test_only_a_401_invalidates_a_token(shop: Shop, status: int) -> None:
+    guest, customer = await shop.guest(), await shop.customer()
+    shop.refuse(VALIDATE, status)
+    assert (await shop.engine.lifecycle.validate(guest)).expires_in == 3599
+    with pytest.raises(BadUpstreamAnswer):
+        await shop.engine.lifecycle.validate(customer)
+    assert not shop.upstream.calls(CUSTOMER_REFRESH)
+
+
+async def test_a_token_that_stays_invalid_after_a_refresh_ends_its_session(shop: Shop) -> None:
+    customer = await shop.customer()
+    held = customer.held
+    shop.refuse(VALIDATE, 401)
+    with pytest.raises(SessionExpired):
+        await shop.engine.lifecycle.validate(customer)
+    assert len(shop.upstream.calls(CUSTOMER_REFRESH)) == 1
+    assert await shop.stored(held) == Tombstone(EndReason.EXPIRED, None)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
+async def test_a_refused_anonymous_login_is_the_operators_mistake(shop: Shop, status: int) -> None:
+    shop.refuse("GET /customerlogin/auth/anonymous/login", status)
+    with pytest.raises(BadUpstreamAnswer) as caught:
+        await shop.guest()
+    assert "BFF_TENANT" in str(caught.value.log_detail)
