@@ -213,7 +213,7 @@ def _conformance(arguments: argparse.Namespace) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from bff.sandbox.demo import run_demo  # noqa: PLC0415 - nothing else needs the sandbox
+    from bff.cli.demo import run_demo  # noqa: PLC0415 - nothing else needs the sandbox
 
     return asyncio.run(run_demo(arguments.port))
 

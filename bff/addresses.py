@@ -1,14 +1,14 @@
 """Whose request it is: the client's address behind trusted proxies, and the network that counts as one client."""
 
 import ipaddress
+from collections.abc import Mapping
 from functools import lru_cache
-
-from starlette.types import Scope
+from typing import Any
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-def client_address(scope: Scope, trusted: tuple[Network, ...]) -> str:
+def client_address(scope: Mapping[str, Any], trusted: tuple[Network, ...]) -> str:
     """Return the caller's address: the peer's, or the right-most one that a trusted peer did not add itself."""
     peer = scope.get("client")
     address = peer[0] if peer else ""

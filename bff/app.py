@@ -1,4 +1,4 @@
-"""The composition root: from settings to an ASGI application. Only this module and `__main__` read settings."""
+"""The composition root: settings become parts, parts become one ASGI application."""
 
 import asyncio
 import logging
@@ -9,16 +9,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
-from limits.aio.storage import RedisClusterStorage, RedisStorage, Storage
-from redis.asyncio import Redis
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware.errors import ServerErrorMiddleware
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Match, Route
+from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from bff.api.delivery import Delivery
 from bff.api.endpoint import ApiEndpoint
 from bff.api.forwarder import Forwarder
 from bff.api.route_file import load_route_table
@@ -28,42 +22,38 @@ from bff.auth.drop_in import DropIn
 from bff.auth.endpoints import AuthEndpoints
 from bff.auth.login_state import LoginStates, Provider
 from bff.auth.return_to import ReturnTo
-from bff.auth.sso import SsoEndpoints
+from bff.auth.sso import NAVIGATIONS, SsoEndpoints
 from bff.config.settings import Settings, load_settings
-from bff.emporix.auth import EmporixAuth
-from bff.emporix.carts import EmporixCarts
-from bff.errors import BffError, InternalError, InvalidRequest, MethodNotAllowed, NotFound
-from bff.health import health_routes, metrics_route
+from bff.errors import NotFound
+from bff.health import health_endpoints, metrics_endpoint
 from bff.middleware.carriers import SessionCarriers
 from bff.middleware.cors import Cors
-from bff.middleware.problem_details import problem_response
-from bff.middleware.request_layer import RequestLayer
-from bff.middleware.security_headers import SecurityHeaders
-from bff.middleware.session_layer import SessionLayer
+from bff.middleware.origin_check import OriginCheck
+from bff.middleware.problem_details import with_problem_details
+from bff.middleware.request_layer import RequestLayer, RequestPolicy
+from bff.middleware.routing import EndpointRouter
+from bff.middleware.security_headers import security_fields
+from bff.middleware.session_layer import Rules, Selection, SessionLayer
 from bff.middleware.stream_limit import StreamLimit
 from bff.security.keyring import KeyRing
 from bff.server.process import DRAINING
-from bff.session import Lifetimes
-from bff.sessions.anonymous import AnonymousSessions
-from bff.sessions.cart_merge import CartMerger
-from bff.sessions.lifecycle import SessionLifecycle
-from bff.sessions.login import CustomerLogin
-from bff.sessions.refresh import TokenRefresher
-from bff.sessions.shared_token import SharedToken
+from bff.sessions.engine import Engine
 from bff.sessions.tasks import Tasks
-from bff.store.connection import TIMEOUT_SECONDS, connect
-from bff.store.customer_index import RedisCustomerIndex
-from bff.store.locks import Locks
-from bff.store.rate_limits import RedisRateLimits
-from bff.store.redis_store import AnyRedis, RedisSessionStore
 from bff.telemetry.logs import configure_logging
-from bff.upstream.httpx_client import HttpxClient
-from bff.upstream.token_calls import TokenCallClient
+from bff.upstream.protocol import UpstreamClient
+from bff.wiring import (
+    Clock,
+    Connections,
+    RandomBytes,
+    key_ring,
+    open_connections,
+    session_policy,
+    session_ports,
+)
 
 _FINISH_SECONDS: Final = 20.0
+_HEALTH_PATHS: Final = frozenset({"/livez", "/readyz"})
 _log = logging.getLogger(__name__)
-
-Clock = Callable[[], float]
 
 
 class Proxy:
@@ -75,6 +65,7 @@ class Proxy:
         fallback: serves every path that is not the proxy's own, such as a storefront on the same origin.
         clock: seconds since the epoch.
         random_bytes: the source of ids, secrets and nonces.
+        connections: stand in for those that the settings name.
 
     Raises:
         RouteTableError: the operator's route file is wrong.
@@ -88,100 +79,59 @@ class Proxy:
         draining: Callable[[], bool] = lambda: False,
         fallback: ASGIApp | None = None,
         clock: Clock = time.time,  # noqa: TID251 - the one place where the wall clock comes in
-        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+        random_bytes: RandomBytes = secrets.token_bytes,
+        connections: Connections | None = None,
     ) -> None:
-        self._redis = connect(settings.redis_url)
-        self._emporix = TokenCallClient(settings.upstream_url)
-        self._upstream = HttpxClient(settings.upstream_url)
+        ring = key_ring(settings, random_bytes)
         self._tasks = Tasks()
-        ring = _ring(settings, random_bytes)
-        self.store = RedisSessionStore(
-            self._redis, ring.record_sealer(), settings.tenant, clock=clock, random_bytes=random_bytes
+        self._connections = connections or open_connections(
+            settings, ring, clock=clock, random_bytes=random_bytes
         )
-        self.index = _index(settings, self._redis, self.store, ring, clock)
-        manager, sign_on = self._sessions(settings, ring, clock, random_bytes)
-        credentials = SessionCarriers(
-            ring,
-            cookie_name=settings.cookie_name,
-            secure=settings.secure,
-            same_site=settings.cookie_samesite,
+        ports = session_ports(
+            settings, self._connections, self._tasks, clock=clock, random_bytes=random_bytes
         )
-        self._door = door = SessionLayer(
-            manager,
-            credentials,
-            public_origin=settings.public_origin,
-            allowed_origins=settings.allowed_origins,
-            drop_in=settings.drop_in,
-            clock=clock,
+        self.engine = Engine(session_policy(settings, ring), ports)
+        self._auth = _auth_router(settings, ring, self.engine)
+        self._health = EndpointRouter(health_endpoints(ports.store, draining))
+        carriers = _carriers(settings, ring)
+        origins = OriginCheck(settings.public_origin, settings.allowed_origins, drop_in=settings.drop_in)
+        self._auth_layer, self._api_layer = (
+            SessionLayer(select, self.engine.lifecycle, carriers, origins, clock)
+            for select in (
+                self._auth.select,
+                _api_selection(settings, ring, self.engine, self._connections.upstream),
+            )
         )
-        aliases = Aliases(ring.digest("session alias")) if settings.drop_in else None
-        sso = SsoEndpoints(
-            sign_on,
-            door,
-            LoginStates(
-                ring, cookie_name=settings.cookie_name, secure=settings.secure, random_bytes=random_bytes
-            ),
-            {
-                name: Provider(one.authorize_url, one.client_id, one.scope, one.config)
-                for name, one in settings.sso.items()
-            },
-            ReturnTo(settings.public_origin, settings.allowed_origins),
-            public_origin=settings.public_origin,
-        )
-        drop_in = (
-            None
-            if aliases is None
-            else DropIn(manager, sign_on, door, aliases, tenant=settings.tenant, clock=clock)
-        )
-        self._api = ApiEndpoint(
-            door, manager, _route_table(settings), self._forwarder(settings, aliases, clock), drop_in
-        )
-        self._health = health_routes(self.store, draining)
-        self._own = Starlette(
-            routes=[*AuthEndpoints(manager, sign_on, door).routes(), *sso.routes(), *self._health],
-            lifespan=self._lifespan,
-            exception_handlers={HTTPException: self._unrouted, Exception: _unexpected},
-        )
-        self._own.router.redirect_slashes = False
-        self._fallback = fallback or self._own
-        self._most = settings.max_body_bytes
-        self._stack: ASGIApp = RequestLayer(
-            SecurityHeaders(
-                Cors(
-                    StreamLimit(
-                        ServerErrorMiddleware(self._dispatch, handler=_unexpected),
-                        most=settings.client_streams,
-                    ),
-                    origins=(settings.public_origin, *settings.allowed_origins),
-                ),
-                secure=settings.secure,
-            ),
-            trusted_proxies=settings.trusted_proxies,
-            monotonic=time.monotonic,
-        )
+        self._lifespan = Router(lifespan=self._closing)
+        self._fallback = fallback or _nothing_here
+        self._stack = RequestLayer(self._dispatch, _request_policy(settings), monotonic=time.monotonic)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._stack(scope, receive, send)
 
+    def endpoints(self) -> EndpointRouter:
+        """Return what the proxy serves by itself, `/api` aside."""
+        return EndpointRouter([*self._auth.endpoints, *self._health.endpoints])
+
     def admin(self) -> ASGIApp:
         """Return what the second listener serves."""
-        return Starlette(routes=[*self._health, metrics_route()], exception_handlers={HTTPException: _told})
+        return with_problem_details(EndpointRouter([*self._health.endpoints, metrics_endpoint()]))
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
         if scope["type"] != "http":
-            await self._own(scope, receive, send)
-        elif scope["path"].startswith("/api/"):
-            await self._api(scope, receive, send)
-        elif scope["path"].startswith("/auth/"):
-            scope["bff.most"] = self._most
-            await self._own(scope, receive, send)
-        elif scope["path"] in {"/livez", "/readyz"}:
-            await self._own(scope, receive, send)
+            await self._lifespan(scope, receive, send)
+        elif path.startswith("/api/"):
+            await self._api_layer(scope, receive, send)
+        elif path.startswith("/auth/"):
+            await self._auth_layer(scope, receive, send)
+        elif path in _HEALTH_PATHS:
+            await self._health(scope, receive, send)
         else:
             await self._fallback(scope, receive, send)
 
     @asynccontextmanager
-    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+    async def _closing(self, _app: object) -> AsyncIterator[None]:
         """Nothing is asked of Redis or upstream at the start: an outage then heals without a restart."""
         try:
             yield
@@ -189,102 +139,13 @@ class Proxy:
             await self.aclose()
 
     async def aclose(self) -> None:
-        """End what was begun, then close every connection: a renewal that upstream has answered must be stored."""
+        """End what was begun, then close every connection: tokens that upstream has issued must be stored."""
         try:
             async with asyncio.timeout(_FINISH_SECONDS):
                 await self._tasks.drain()
         except TimeoutError:
             _log.warning("unfinished work at the end")
-        await self._emporix.aclose()
-        await self._upstream.aclose()
-        await self._redis.aclose()
-
-    async def _unrouted(self, request: Request, exc: Exception) -> Response:
-        """Answer what no route takes; below `/auth` the caller must have proven itself all the same."""
-        path = request.scope["path"]
-        if path.startswith("/auth/") and not path.startswith("/auth/sso/"):
-            try:
-                self._door.knock(request.scope)
-            except BffError as error:
-                return problem_response(error)
-        return await _told(request, exc)
-
-    def _sessions(
-        self, settings: Settings, ring: KeyRing, clock: Clock, random_bytes: Callable[[int], bytes]
-    ) -> tuple[SessionLifecycle, CustomerLogin]:
-        store, tasks = self.store, self._tasks
-        emporix = EmporixAuth(
-            self._emporix, tenant=settings.tenant, client_id=settings.client_id, clock=clock
-        )
-        guest = Lifetimes(settings.guest_idle_seconds, settings.guest_max_seconds)
-        customer = Lifetimes(settings.customer_idle_seconds, settings.customer_max_seconds)
-        locks = Locks(store, clock=time.monotonic, jitter=secrets.SystemRandom().random)
-        guests = AnonymousSessions(store, emporix, guest, clock=clock, random_bytes=random_bytes)
-        shared = SharedToken(
-            store,
-            emporix,
-            locks,
-            tasks,
-            ring.digest("shared guest"),
-            lifetime=guest.absolute,
-            skew=settings.refresh_skew_seconds,
-            site_code=settings.site_code,
-            clock=clock,
-        )
-        renewer = TokenRefresher(
-            store, emporix, guests, shared, locks, tasks, skew=settings.refresh_skew_seconds, clock=clock
-        )
-        limits = RedisRateLimits(
-            _counters(settings, self._redis),
-            settings.tenant,
-            login=(settings.login_rate.count, settings.login_rate.seconds),
-            guest=(settings.guest_rate.count, settings.guest_rate.seconds),
-            clock=clock,
-        )
-        manager = SessionLifecycle(
-            store, emporix, guests, shared, renewer, locks, tasks, limits, self.index, clock=clock
-        )
-        carts = CartMerger(EmporixCarts(self._emporix, tenant=settings.tenant), site_code=settings.site_code)
-        sign_on = CustomerLogin(
-            manager,
-            store,
-            emporix,
-            guests,
-            renewer,
-            locks,
-            tasks,
-            limits,
-            self.index,
-            carts,
-            customers=customer,
-            clock=clock,
-        )
-        return manager, sign_on
-
-    def _forwarder(self, settings: Settings, aliases: Aliases | None, clock: Clock) -> Forwarder:
-        return Forwarder(
-            self._upstream,
-            upstream_origin=settings.upstream_url,
-            tenant=settings.tenant,
-            max_body_bytes=settings.max_body_bytes,
-            clock=clock,
-            resolver=aliases,
-        )
-
-
-@asynccontextmanager
-async def session_index(settings: Settings) -> AsyncIterator[tuple[RedisSessionStore, RedisCustomerIndex]]:
-    """Open the sessions for an operator's command, and close the connection after it."""
-    redis = connect(settings.redis_url)
-    ring = _ring(settings, secrets.token_bytes)
-    clock = time.time  # noqa: TID251 - the commands' wall clock
-    store = RedisSessionStore(
-        redis, ring.record_sealer(), settings.tenant, clock=clock, random_bytes=secrets.token_bytes
-    )
-    try:
-        yield store, _index(settings, redis, store, ring, clock)
-    finally:
-        await redis.aclose()
+        await self._connections.aclose()
 
 
 def from_environment() -> Proxy:
@@ -293,15 +154,57 @@ def from_environment() -> Proxy:
     return Proxy(load_settings(os.environ), draining=DRAINING)
 
 
-def _ring(settings: Settings, random_bytes: Callable[[int], bytes]) -> KeyRing:
-    return KeyRing([(spec.kid, spec.key) for spec in settings.keys], settings.tenant, random_bytes)
+def _request_policy(settings: Settings) -> RequestPolicy:
+    return RequestPolicy(
+        trusted_proxies=settings.trusted_proxies,
+        security_fields=security_fields(secure=settings.secure),
+        cors=Cors((settings.public_origin, *settings.allowed_origins)),
+        streams=StreamLimit(settings.client_streams),
+    )
 
 
-def _index(
-    settings: Settings, redis: AnyRedis, store: RedisSessionStore, ring: KeyRing, clock: Clock
-) -> RedisCustomerIndex:
-    lifetime = settings.customer_max_seconds
-    return RedisCustomerIndex(redis, store, ring, settings.tenant, lifetime=lifetime, clock=clock)
+def _carriers(settings: Settings, ring: KeyRing) -> SessionCarriers:
+    return SessionCarriers(
+        ring,
+        cookie_name=settings.cookie_name,
+        secure=settings.secure,
+        same_site=settings.cookie_samesite,
+    )
+
+
+def _auth_router(settings: Settings, ring: KeyRing, engine: Engine) -> EndpointRouter:
+    states = LoginStates(
+        ring,
+        cookie_name=settings.cookie_name,
+        secure=settings.secure,
+        random_bytes=engine.ports.random_bytes,
+    )
+    providers = {
+        name: Provider(one.authorize_url, one.client_id, one.scope, one.config)
+        for name, one in settings.sso.items()
+    }
+    return_to = ReturnTo(settings.public_origin, settings.allowed_origins)
+    sso = SsoEndpoints(engine, states, providers, return_to, public_origin=settings.public_origin)
+    return EndpointRouter([*AuthEndpoints(engine).endpoints(), *sso.endpoints()], navigations=NAVIGATIONS)
+
+
+def _api_selection(
+    settings: Settings, ring: KeyRing, engine: Engine, upstream: UpstreamClient
+) -> Callable[[Scope], Selection]:
+    """Return what finds the endpoint of a call: drop-in mode's where it is on, else the proxied API."""
+    aliases = Aliases(ring.digest("session alias")) if settings.drop_in else None
+    api = ApiEndpoint(
+        engine,
+        _route_table(settings),
+        Forwarder(upstream, tenant=settings.tenant, clock=engine.ports.clock, resolver=aliases),
+        Delivery(settings.upstream_url),
+        max_body_bytes=settings.max_body_bytes,
+    )
+    proxied = Selection(api, Rules())
+    if aliases is None:
+        return lambda _scope: proxied
+    drop_in = DropIn(engine, aliases, tenant=settings.tenant)
+    return lambda scope: drop_in.select(scope) or proxied
 
 
 def _route_table(settings: Settings) -> RouteTable:
@@ -309,38 +212,5 @@ def _route_table(settings: Settings) -> RouteTable:
     return load_route_table(settings.tenant, extra)
 
 
-def _counters(settings: Settings, redis: AnyRedis) -> Storage:
-    """Return where rate limits are counted: the sessions' Redis, through the same pool where that can be."""
-    if not isinstance(redis, Redis):
-        uri = settings.redis_url.reveal().replace("redis+cluster://", "async+redis+cluster://", 1)
-        timeout = {"socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS}
-        return RedisClusterStorage(
-            uri, wrap_exceptions=True, implementation="redispy", key_prefix="bff:limits", **timeout
-        )
-    return RedisStorage(
-        "async+redis://localhost:6379",
-        wrap_exceptions=True,
-        implementation="redispy",
-        key_prefix="bff:limits",
-        connection_pool=redis.connection_pool,  # type: ignore[arg-type]
-    )
-
-
-async def _unexpected(_request: Request, _exc: Exception) -> Response:
-    """Render what nobody foresaw; the middleware raises it again, and the outermost layer logs it."""
-    return problem_response(InternalError())
-
-
-async def _told(request: Request, exc: Exception) -> Response:
-    """Render what the router raises in the one shape that errors have here."""
-    assert isinstance(exc, HTTPException)
-    if exc.status_code == 405:
-        return problem_response(MethodNotAllowed(headers=(("Allow", _methods(request)),)))
-    return problem_response(NotFound() if exc.status_code == 404 else InvalidRequest())
-
-
-def _methods(request: Request) -> str:
-    """List what a path is there for: the router names the first of several routes only (RFC 9110 §10.2.1)."""
-    routes = (route for route in request.app.routes if isinstance(route, Route))
-    matching = (route.methods or () for route in routes if route.matches(request.scope)[0] is not Match.NONE)
-    return ", ".join(sorted({method for methods in matching for method in methods}))
+async def _nothing_here(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    raise NotFound

@@ -12,14 +12,15 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from bff.errors import StoreUnavailable
-from bff.store.redis_store import RedisSessionStore
+from bff.middleware.routing import Endpoint
+from bff.store.protocol import SessionStore
 from bff.telemetry.metrics import REGISTRY
 
 READY_SECONDS: Final = 0.5
 _HEADERS: Final = {"cache-control": "no-store"}
 
 
-def health_routes(store: RedisSessionStore, draining: Callable[[], bool]) -> list[Route]:
+def health_endpoints(store: SessionStore, draining: Callable[[], bool]) -> list[Endpoint]:
     """Return `/livez`, which depends on nothing, and `/readyz`, which asks Redis and the drain."""
 
     async def livez(_request: Request) -> Response:
@@ -30,10 +31,13 @@ def health_routes(store: RedisSessionStore, draining: Callable[[], bool]) -> lis
             return PlainTextResponse("ready", headers=_HEADERS)
         return PlainTextResponse("not ready", 503, headers=_HEADERS)
 
-    return [Route("/livez", livez, methods=["GET"]), Route("/readyz", readyz, methods=["GET"])]
+    return [
+        Endpoint(Route("/livez", livez, methods=["GET"])),
+        Endpoint(Route("/readyz", readyz, methods=["GET"])),
+    ]
 
 
-def metrics_route() -> Route:
+def metrics_endpoint() -> Endpoint:
     """Return `/metrics`, for the admin listener only; it speaks for all workers where there are several."""
 
     async def metrics(_request: Request) -> Response:
@@ -43,10 +47,10 @@ def metrics_route() -> Route:
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST, headers=_HEADERS)
 
-    return Route("/metrics", metrics, methods=["GET"])
+    return Endpoint(Route("/metrics", metrics, methods=["GET"]))
 
 
-async def _answers(store: RedisSessionStore) -> bool:
+async def _answers(store: SessionStore) -> bool:
     try:
         async with asyncio.timeout(READY_SECONDS):
             await store.ping()

@@ -50,7 +50,7 @@ class UpstreamCredentials:
     """What one proxied request is sent with; there is no refresh token in it.
 
     `session_id` and `customer_id` are what the proxy puts where upstream wants the session's own; `customer` says
-    that the token is a customer's.
+    that the token is a customer's, `shared` that it is the proxy's own.
     """
 
     access: Secret
@@ -59,3 +59,4 @@ class UpstreamCredentials:
     session_id: Secret | None = None
     customer_id: str | None = None
     customer: bool = False
+    shared: bool = False

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from bff.config.settings import Settings
 from bff.emporix.auth import EmporixAuth
@@ -12,7 +13,7 @@ from bff.sessions.ports import Policy, Ports
 from bff.sessions.tasks import Tasks
 from bff.store.backend import Backend, StoreOptions, open_backend
 from bff.upstream.httpx_client import HttpxClient
-from bff.upstream.options import PROXIED_CALLS, TOKEN_CALLS
+from bff.upstream.options import PROXIED_CALLS, TOKEN_CALLS, ClientOptions
 from bff.upstream.protocol import UpstreamClient
 from bff.upstream.token_calls import TokenCallClient
 
@@ -38,6 +39,46 @@ def session_policy(settings: Settings, ring: KeyRing) -> Policy:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """Everything that the proxy talks to over a network.
+
+    Attributes:
+        backend: the session store and what stands beside it.
+        token_calls: the upstream's token calls.
+        upstream: the upstream's proxied calls, which have a pool of their own.
+    """
+
+    backend: Backend
+    token_calls: TokenCallClient
+    upstream: UpstreamClient
+
+    async def aclose(self) -> None:
+        """Close all of them."""
+        await self.token_calls.aclose()
+        await self.upstream.aclose()
+        await self.backend.aclose()
+
+
+def open_connections(
+    settings: Settings, ring: KeyRing, *, clock: Clock, random_bytes: RandomBytes
+) -> Connections:
+    """Return the connections; nothing is connected yet.
+
+    Raises:
+        ValueError: the Redis URL is none.
+    """
+    return Connections(
+        session_backend(settings, ring, clock=clock, random_bytes=random_bytes),
+        TokenCallClient(_upstream_client(settings, TOKEN_CALLS)),
+        _upstream_client(settings, PROXIED_CALLS),
+    )
+
+
+def _upstream_client(settings: Settings, options: ClientOptions) -> UpstreamClient:
+    return HttpxClient(settings.upstream_url, options)
+
+
 def session_backend(settings: Settings, ring: KeyRing, *, clock: Clock, random_bytes: RandomBytes) -> Backend:
     """Return the store and what stands beside it; nothing is connected yet.
 
@@ -55,27 +96,16 @@ def session_backend(settings: Settings, ring: KeyRing, *, clock: Clock, random_b
     )
 
 
-def proxied_call_client(settings: Settings) -> UpstreamClient:
-    """Return what sends the visitors' own calls."""
-    return HttpxClient(settings.upstream_url, PROXIED_CALLS)
-
-
-def token_call_client(settings: Settings) -> TokenCallClient:
-    """Return what sends the proxy's own calls to Emporix."""
-    return TokenCallClient(HttpxClient(settings.upstream_url, TOKEN_CALLS))
-
-
 def session_ports(
     settings: Settings,
-    backend: Backend,
-    token_calls: TokenCallClient,
+    connections: Connections,
     tasks: Tasks,
     *,
     clock: Clock,
     random_bytes: RandomBytes,
 ) -> Ports:
     """Return everything outside that the session engine talks to."""
-    tenant = settings.tenant
+    tenant, backend, token_calls = settings.tenant, connections.backend, connections.token_calls
     return Ports(
         store=backend.store,
         locks=backend.locks,

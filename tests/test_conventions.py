@@ -179,3 +179,32 @@ def test_a_bare_secret_is_formatted_only_where_it_is_sent() -> None:
         assert isinstance(node, ast.Call)
         formatting = isinstance(node.func, ast.Attribute) and node.func.attr in {"format", "format_map"}
         assert not formatting or not any(reveals(argument) for argument in node.args)
+
+
+def constructors() -> Iterator[tuple[str, ast.FunctionDef]]:
+    for name, node in nodes(ast.ClassDef):
+        assert isinstance(node, ast.ClassDef)
+        for below in node.body:
+            if isinstance(below, ast.FunctionDef) and below.name == "__init__":
+                yield f"{name}: {node.name}", below
+
+
+def test_no_constructor_takes_more_than_six_parts() -> None:
+    parts = {name: len([*one.args.args, *one.args.kwonlyargs]) - 1 for name, one in constructors()}
+    assert {name: count for name, count in parts.items() if count > 6} == {}
+
+
+# Words that once meant something of their own here; the field has others for each of them.
+PRIVATE = {
+    "door", "enter", "gone", "grant", "knock", "leave", "navigates", "said", "settled", "told", "visit", "winners",
+}  # fmt: skip
+
+
+def test_names_are_the_fields_own() -> None:
+    named = {
+        (name, node.name)
+        for kind in (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+        for name, node in nodes(kind)
+        if isinstance(node, kind)
+    }
+    assert [one for one in sorted(named) if PRIVATE & set(one[1].lower().strip("_").split("_"))] == []

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any, Final, Literal
 
-from bff.api.routes import ANY, METHODS, Route, RouteTable, Shape, TokenKind, shape_of
+from bff.api.routes import ANY, METHODS, Route, RouteTable, Shape, shape_of
+from bff.api.token_kinds import BROWSER_CACHE, FLAGS, SESSION_FLAGS, TokenKind, allowed_flags
 
 TOKEN_SERVICES: Final = frozenset({"customerlogin", "oauth"})  # their answers are tokens, whatever the path
 
-_SESSION_FLAGS: Final = frozenset({"saas-token", "saas-token-optional", "session-id"})
-_FLAGS: Final = _SESSION_FLAGS | {"live-only", "once", "browser-cache"}
 _LITERAL: Final = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@-]+")  # pchar of RFC 3986 §3.3, unescaped
 _PARAMETER: Final = re.compile(r"\{[A-Za-z][A-Za-z0-9_-]*\}")
 
@@ -146,15 +145,21 @@ def _rule_mistakes(rule: Any) -> Iterator[str]:
     token, *flags = rule.split() or [""]
     if rule in {"on", "off"}:
         return
-    if token not in list(TokenKind):
+    yield from (f"unknown flag {flag!r}" for flag in flags if flag not in FLAGS)
+    if token in list(TokenKind):
+        yield from _flag_mistakes(TokenKind(token), FLAGS.intersection(flags))
+    else:
         yield f"unknown token {token!r}"
-    yield from (f"unknown flag {flag!r}" for flag in flags if flag not in _FLAGS)
-    if token in {"public", "anonymous"} and _SESSION_FLAGS.intersection(flags):
-        yield f"{token} has no session to take {' or '.join(sorted(_SESSION_FLAGS.intersection(flags)))} from"
-    if token != TokenKind.PUBLIC and "browser-cache" in flags:
-        yield "only a public answer may stay in the browser after a logout"
     if len(flags) != len(set(flags)) or {"saas-token", "saas-token-optional"} <= set(flags):
         yield "flags are repeated or contradict each other"
+
+
+def _flag_mistakes(kind: TokenKind, flags: frozenset[str]) -> Iterator[str]:
+    refused = flags - allowed_flags(kind)
+    if of_session := sorted(refused & SESSION_FLAGS):
+        yield f"{kind.value} has no session to take {' or '.join(of_session)} from"
+    if BROWSER_CACHE in refused:
+        yield "only a public answer may stay in the browser after a logout"
 
 
 def _spread(key: str) -> Iterator[tuple[str, str]]:

@@ -11,9 +11,9 @@ hits one of them is refused even where an open entry with a parameter would take
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Final, Literal
 
+from bff.api.token_kinds import TokenKind
 from bff.errors import Forbidden, RouteNotAllowed
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -22,15 +22,6 @@ ANY: Final = "{}"
 _NO: Final = "no"
 
 Shape = tuple[str, ...]  # the segments, each parameter as `{}`
-
-
-class TokenKind(StrEnum):
-    """Whose token a route takes."""
-
-    PUBLIC = "public"
-    SESSION = "session"
-    ANONYMOUS = "anonymous"
-    CUSTOMER = "customer"
 
 
 @dataclass(frozen=True, slots=True)

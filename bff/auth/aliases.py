@@ -1,4 +1,4 @@
-"""What drop-in clients see instead of an Emporix session id: stable for the session, and opens nothing."""
+"""Aliases: what drop-in clients see instead of an Emporix session id. Stable for the session, useless elsewhere."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -11,10 +11,10 @@ ALIAS_LENGTH: Final = 36
 
 
 class Aliases:
-    """Makes aliases, and puts the real id where a client sends one back.
+    """Makes aliases, and puts the real id back where a client sends one.
 
     Args:
-        digest: keyed, so that nobody gets from an alias to the id; older keys' aliases are still understood.
+        digest: keyed, so that an alias does not reveal the id; aliases made with older keys still resolve.
     """
 
     def __init__(self, digest: KeyedDigest) -> None:
@@ -25,7 +25,7 @@ class Aliases:
         return _shaped(self._digest.newest(session_id.reveal().encode()))
 
     async def resolved_stream(self, chunks: AsyncIterator[bytes], session_id: Secret) -> AsyncIterator[bytes]:
-        """Do the same to a body that is on its way, where an alias may come in two pieces."""
+        """Resolve a body as it streams; an alias may be split over two chunks."""
         held = b""
         async for chunk in chunks:
             text = self.resolved(held + chunk, session_id)
@@ -36,7 +36,7 @@ class Aliases:
             yield held
 
     def resolved(self, text: bytes, session_id: Secret) -> bytes:
-        """Return `text` with this session's alias replaced by its id; other sessions' aliases stay what they are."""
+        """Return `text` with this session's alias replaced by its id; other sessions' aliases stay as they are."""
         real = session_id.reveal().encode()
         for digest in self._digest.every(real):
             text = text.replace(_shaped(digest).encode(), real)

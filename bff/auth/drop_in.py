@@ -5,77 +5,62 @@ id an alias. Its `Authorization` header, which holds that constant, is the proof
 sent the request: no other site can set it without a preflight.
 """
 
-import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bff.auth.aliases import Aliases
+from bff.auth.answers import json_response
 from bff.auth.json_body import json_object, text
+from bff.auth.query import single
 from bff.errors import BffError, InvalidRequest, LoginRequired, NoSession
-from bff.middleware.problem_details import note
-from bff.middleware.session_layer import SessionLayer, begins_nothing
+from bff.middleware.origin_check import Proof, may_begin_session
+from bff.middleware.problem_details import add_error_headers, log_error
+from bff.middleware.request_context import request_context, request_session
+from bff.middleware.session_layer import Rules, Selection
 from bff.security.secret import Secret
 from bff.session import GuestContext, Session
-from bff.sessions.lifecycle import SessionLifecycle
-from bff.sessions.login import CustomerLogin
+from bff.sessions.engine import Engine
 from bff.sessions.request_session import RequestSession
 
 PLACEHOLDER: Final = "kept-by-the-proxy"
 
-Reply = tuple[int, dict[str, Any] | None]
+Answer = tuple[int, dict[str, Any] | None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Ask:
+class _Call:
     """One call of a drop-in client."""
 
     request: Request
-    visit: RequestSession
+    session: RequestSession
     token: str = field(repr=False)
 
     def query(self, name: str) -> str | None:
-        values = self.request.query_params.getlist(name)
-        if len(values) > 1:
-            raise InvalidRequest(f"'{name}' is given twice")
-        return values[0] if values and values[0] else None
+        return single(self.request, name) or None
 
 
-_Handler = Callable[[_Ask], Awaitable[Reply]]
+_Handler = Callable[[_Call], Awaitable[Answer]]
 
 
 class DropIn:
     """Answers upstream's auth paths.
 
     Args:
-        manager: the sessions.
-        sign_on: makes customers of guests.
-        door: lets requests in, and sees their answers out.
+        engine: the sessions.
         aliases: stands in for session ids.
         tenant: the only one that is answered.
-        clock: seconds since the epoch.
     """
 
-    def __init__(
-        self,
-        manager: SessionLifecycle,
-        sign_on: CustomerLogin,
-        door: SessionLayer,
-        aliases: Aliases,
-        *,
-        tenant: str,
-        clock: Callable[[], float],
-    ) -> None:
-        self._manager = manager
-        self._sign_on = sign_on
-        self._door = door
+    def __init__(self, engine: Engine, aliases: Aliases, *, tenant: str) -> None:
+        self._engine = engine
         self._aliases = aliases
         self._tenant = tenant
-        self._clock = clock
+        self._clock = engine.ports.clock
         self._anonymous = "/api/customerlogin/auth/anonymous/"
         self._customer = f"/api/customer/{tenant}/"
         self._handlers: Mapping[tuple[str, str], _Handler] = {
@@ -89,8 +74,17 @@ class DropIn:
             ("POST", self._customer + "exchangeauthtoken"): self.exchange,
         }
 
-    def handler(self, scope: Scope) -> _Handler | None:
-        """Return what answers this request, or None where it is an ordinary one."""
+    def select(self, scope: Scope) -> Selection | None:
+        """Return what answers this request, or None where it is an ordinary call."""
+        handler = self._handler(scope)
+        if handler is None:
+            return None
+        request_context(scope).route = f"drop-in {handler.__name__}"
+        called_bare = handler in (self.anonymous_login, self.anonymous_refresh)
+        proof = Proof.ORIGIN if called_bare else Proof.HEADER
+        return Selection(self._endpoint(handler), replace(_RULES, proof=proof))
+
+    def _handler(self, scope: Scope) -> _Handler | None:
         path = scope["raw_path"].decode("latin-1")
         method: str = scope["method"]
         optin = self._customer + "signup/optin/"
@@ -98,87 +92,79 @@ class DropIn:
             return self.opt_in
         return self._handlers.get((method, path))
 
-    async def __call__(self, handler: _Handler, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the request in, answer it in upstream's shape, whatever comes of it, and see the answer out.
-
-        Raises:
-            CsrfFailed, InvalidRequest, OriginNotAllowed: it does not prove where it comes from, which is no matter
-                of upstream's and is told in the proxy's own shape.
-        """
-        scope["bff.route"] = f"drop-in {handler.__name__}"
-        visit: RequestSession | None = None
-        presented = self._door.knock(scope, bare=handler in (self.anonymous_login, self.anonymous_refresh))
-        try:
-            visit = await self._door.enter(scope, presented, safe=False)
-            if visit.session is None and begins_nothing(scope["method"], scope["headers"]):
+    def _endpoint(self, handler: _Handler) -> ASGIApp:
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            session = request_session(scope)
+            if session.session is None and not may_begin_session(scope["method"], scope["headers"]):
                 raise NoSession("this request begins no session")
-            ask = _Ask(Request(scope, receive), visit, scope["path"].rpartition("/")[2])
-            response = _rendered(*await handler(ask))
-        except BffError as error:
-            response = _refused(error)
-        if visit is not None:
-            response.raw_headers.extend(self._door.said(visit))
-        await response(scope, receive, send)
+            call = _Call(Request(scope, receive), session, scope["path"].rpartition("/")[2])
+            await json_response(*await handler(call))(scope, receive, send)
 
-    async def anonymous_login(self, ask: _Ask) -> Reply:
+        return answer
+
+    async def anonymous_login(self, call: _Call) -> Answer:
         """Begin a guest; a session that stands is kept, although stock clients ask anew where they could renew."""
-        if (ask.query("tenant") or ask.query("hybris-tenant")) != self._tenant:
+        if (call.query("tenant") or call.query("hybris-tenant")) != self._tenant:
             raise InvalidRequest("The supplied tenant is not this one")
         names = ("siteCode", "currency", "language", "targetLocation")
-        session = await self._manager.guest(ask.visit, GuestContext(*(ask.query(name) for name in names)))
+        session = await self._engine.lifecycle.ensure_session(
+            call.session, GuestContext(*(call.query(name) for name in names))
+        )
         return 200, self._tokens(session, scope=f"tenant={self._tenant}")
 
-    async def anonymous_refresh(self, ask: _Ask) -> Reply:
+    async def anonymous_refresh(self, call: _Call) -> Answer:
         """Renew what needs renewing; a vanished guest comes back as a new one."""
-        session = await self._manager.guest(ask.visit)
+        session = await self._engine.lifecycle.ensure_session(call.session)
         return 200, self._tokens(session, scope=f"tenant={self._tenant}")
 
-    async def login(self, ask: _Ask) -> Reply:
+    async def login(self, call: _Call) -> Answer:
         """Log in with e-mail and password."""
-        body = await json_object(ask.request)
-        session = await self._sign_on.login(ask.visit, text(body, "email"), Secret(text(body, "password")))
+        body = await json_object(call.request)
+        session = await self._engine.login.login(
+            call.session, text(body, "email"), Secret(text(body, "password"))
+        )
         return 200, self._tokens(session, saas=True) | {"initialPassword": session.initial_password}
 
-    async def logout(self, ask: _Ask) -> Reply:
+    async def logout(self, call: _Call) -> Answer:
         """End the session; the token in the query is a placeholder and is not looked at."""
-        if ask.visit.held is not None:
-            await self._manager.end_now(ask.visit)
+        if call.session.held is not None:
+            await self._engine.lifecycle.logout(call.session)
         return 204, None
 
-    async def refresh(self, ask: _Ask) -> Reply:
+    async def refresh(self, call: _Call) -> Answer:
         """Renew, or switch the company: without one named upstream issues tokens without a company."""
-        session = ask.visit.session
+        session = call.session.session
         if session is None:
             raise LoginRequired
-        entity = ask.query("legalEntityId")
+        entity = call.query("legalEntityId")
         if entity != session.legal_entity_id:
-            session = await self._manager.switch_legal_entity(ask.visit, entity)
+            session = await self._engine.legal_entity.switch(call.session, entity)
         else:
-            session = await self._manager.refresh(ask.visit)
+            session = await self._engine.lifecycle.refresh_on_request(call.session)
         return 200, self._tokens(session)
 
-    async def validate(self, ask: _Ask) -> Reply:
+    async def validate(self, call: _Call) -> Answer:
         """Ask upstream about the session's token."""
-        found = await self._manager.validate(ask.visit)
-        assert ask.visit.session is not None
+        found = await self._engine.lifecycle.validate(call.session)
+        assert call.session.session is not None
         body = {
             "token_type": "Bearer",
             "expires_in": found.expires_in,
             "scope": found.scope,
-            "sessionId": self._aliases.of(ask.visit.session.upstream_session_id),
+            "sessionId": self._aliases.of(call.session.session.upstream_session_id),
             "email": found.email,
             "legalEntityId": found.legal_entity_id,
         }
         return 200, {name: value for name, value in body.items() if value is not None}
 
-    async def social_login(self, ask: _Ask) -> Reply:
+    async def social_login(self, call: _Call) -> Answer:
         """Trade an identity provider's code; upstream sends numbers as strings here and names no session."""
-        code, redirect_uri = ask.query("code"), ask.query("redirect_uri")
+        code, redirect_uri = call.query("code"), call.query("redirect_uri")
         if code is None or redirect_uri is None:
             raise InvalidRequest("code and redirect_uri are both needed")
-        verifier = ask.query("code_verifier")
-        session = await self._sign_on.social_login(
-            ask.visit,
+        verifier = call.query("code_verifier")
+        session = await self._engine.login.social_login(
+            call.session,
             code=code,
             redirect_uri=redirect_uri,
             verifier=None if verifier is None else Secret(verifier),
@@ -188,17 +174,17 @@ class DropIn:
         echoes = {"social_access_token": PLACEHOLDER, "social_id_token": PLACEHOLDER}
         return 200, body | {name: str(body[name]) for name in names if name in body} | echoes
 
-    async def exchange(self, ask: _Ask) -> Reply:
+    async def exchange(self, call: _Call) -> Answer:
         """Trade an identity provider's token."""
-        token = ask.query("subjectAccessToken")
+        token = call.query("subjectAccessToken")
         if token is None:
             raise InvalidRequest("subjectAccessToken is missing")
-        session = await self._sign_on.exchange(ask.visit, Secret(token), ask.query("config"))
+        session = await self._engine.login.exchange(call.session, Secret(token), call.query("config"))
         return 200, self._tokens(session, saas=True) | {"subject_access_token": PLACEHOLDER}
 
-    async def opt_in(self, ask: _Ask) -> Reply:
+    async def opt_in(self, call: _Call) -> Answer:
         """Activate an account with its mail's token, which logs it in."""
-        session = await self._sign_on.opt_in(ask.visit, Secret(ask.token))
+        session = await self._engine.login.opt_in(call.session, Secret(call.token))
         return 200, self._tokens(session, saas=True)
 
     def _tokens(self, session: Session, *, saas: bool = False, scope: str | None = None) -> dict[str, Any]:
@@ -218,25 +204,17 @@ class DropIn:
         return body if scope is None else body | {"scope": scope}
 
 
-def _rendered(status: int, body: dict[str, Any] | None) -> Response:
-    response = Response(status_code=status)
-    if body is not None:
-        response = Response(json.dumps(body, separators=(",", ":")), status, media_type="application/json")
-    response.headers["cache-control"] = "no-store"
-    return response
-
-
-def _refused(error: BffError) -> Response:
+def emporix_error(error: BffError, _members: Mapping[str, Any]) -> Response:
     """Render an error in upstream's shapes: the gateway's fault for a 401, the customer service's for the rest."""
-    note(error)
+    log_error(error)
     if error.status == 401:
         body: dict[str, Any] = {"fault": {"faultstring": error.detail, "detail": {"errorcode": error.code}}}
     else:
         more = {"moreInfo": "", "details": []}
         body = {"status": error.status, "type": error.code, "message": error.detail} | more
-    response = _rendered(error.status, body)
-    for name, value in error.headers:
-        response.headers.append(name, value)
-    if error.retry_after is not None:
-        response.headers["retry-after"] = str(error.retry_after)
+    response = json_response(error.status, body)
+    add_error_headers(response, error)
     return response
+
+
+_RULES: Final = Rules(safe=False, render_error=emporix_error)

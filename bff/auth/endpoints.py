@@ -1,135 +1,137 @@
-"""`/auth`: the session's own endpoints. Each handler parses, calls the manager, and renders."""
+"""`/auth`: the session's own endpoints. Each handler parses, calls the engine, and returns a status and a body."""
 
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+from starlette.types import Scope
 
-from bff.auth.handling import Handling, Reply
+from bff.auth.answers import DEFAULT, Answer, json_endpoint
 from bff.auth.json_body import json_object, optional_text, text
+from bff.auth.query import single
 from bff.auth.views import own_session_view, session_view, validation_view
-from bff.errors import BffError, InvalidRequest
-from bff.middleware.problem_details import problem_response
-from bff.middleware.session_layer import SessionLayer
+from bff.emporix.outside_tokens import LONGEST_PROVIDER_TOKEN
+from bff.errors import InvalidRequest
+from bff.middleware.routing import Endpoint
 from bff.security.secret import Secret
 from bff.session import GuestContext
-from bff.sessions.lifecycle import SessionLifecycle
-from bff.sessions.login import LONGEST_PROVIDER_TOKEN, CustomerLogin
+from bff.sessions.engine import Engine
 from bff.sessions.request_session import RequestSession
+from bff.store.protocol import Touch
 
 _CONTEXT: Final = ("siteCode", "currency", "language", "targetLocation")
+
+
+def _view_touch(scope: Scope) -> Touch:
+    """Looking at the session extends its idle lifetime to the moment, or with `?slide=false` not at all."""
+    slide = single(Request(scope), "slide")
+    if slide not in {None, "true", "false"}:
+        raise InvalidRequest("'slide' is true or false")
+    return Touch.NO if slide == "false" else Touch.EXACT
 
 
 class AuthEndpoints:
     """The handlers of `/auth`.
 
     Args:
-        manager: the sessions.
-        sign_on: makes customers of guests.
-        door: lets every request in, and sees its answer out.
+        engine: the sessions.
     """
 
-    def __init__(self, manager: SessionLifecycle, sign_on: CustomerLogin, door: SessionLayer) -> None:
-        self._manager = manager
-        self._sign_on = sign_on
-        self._door = door
-        self._handling = Handling(door)
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
-    def routes(self) -> list[Route]:
-        """Return the routes; each of them goes through the door."""
-        route = self._handling.route
+    def endpoints(self) -> list[Endpoint]:
+        """Return the endpoints with their rules."""
+        view = replace(DEFAULT, touch=_view_touch)
+        unloaded = replace(DEFAULT, load=False)  # ending a session that has ended is as good
         return [
-            route("GET", "/auth/session", self.session, exact=True),
-            route("POST", "/auth/anonymous", self.anonymous),
-            route("POST", "/auth/signup", self.signup),
-            route("POST", "/auth/login", self.login),
-            Route("/auth/logout", self.logout, methods=["POST"]),
-            route("POST", "/auth/refresh", self.refresh),
-            route("PUT", "/auth/legal-entity", self.legal_entity),
-            route("GET", "/auth/validate", self.validate),
-            route("POST", "/auth/exchange", self.exchange),
-            route("POST", "/auth/opt-in", self.opt_in),
-            route("GET", "/auth/sessions", self.sessions),
-            route("DELETE", "/auth/sessions", self.end_others),
-            route("DELETE", "/auth/sessions/{ref}", self.end_one),
+            json_endpoint("GET", "/auth/session", self.session, view),
+            json_endpoint("POST", "/auth/anonymous", self.anonymous),
+            json_endpoint("POST", "/auth/signup", self.signup),
+            json_endpoint("POST", "/auth/login", self.login),
+            json_endpoint("POST", "/auth/logout", self.logout, unloaded),
+            json_endpoint("POST", "/auth/refresh", self.refresh),
+            json_endpoint("PUT", "/auth/legal-entity", self.legal_entity),
+            json_endpoint("GET", "/auth/validate", self.validate),
+            json_endpoint("POST", "/auth/exchange", self.exchange),
+            json_endpoint("POST", "/auth/opt-in", self.opt_in),
+            json_endpoint("GET", "/auth/sessions", self.sessions),
+            json_endpoint("DELETE", "/auth/sessions", self.end_others),
+            json_endpoint("DELETE", "/auth/sessions/{ref}", self.end_one),
         ]
 
-    async def session(self, _request: Request, visit: RequestSession) -> Reply:
+    async def session(self, _request: Request, session: RequestSession) -> Answer:
         """Look at the session."""
-        return 200, session_view(visit.session)
+        return 200, session_view(session.session)
 
-    async def anonymous(self, request: Request, visit: RequestSession) -> Reply:
+    async def anonymous(self, request: Request, session: RequestSession) -> Answer:
         """Begin a guest, or find that a session stands."""
         body = await json_object(request, optional=True)
         context = GuestContext(*(optional_text(body, name) for name in _CONTEXT))
-        stood = visit.session is not None
-        session = await self._manager.guest(visit, context)
-        return (200 if stood else 201), session_view(session)
+        stood = session.session is not None
+        found = await self._engine.lifecycle.ensure_session(session, context)
+        return (200 if stood else 201), session_view(found)
 
-    async def signup(self, request: Request, visit: RequestSession) -> Reply:
+    async def signup(self, request: Request, session: RequestSession) -> Answer:
         """Create a customer account."""
         body = await json_object(request)
         text(body, "email")
         text(body, "password")
-        return 201, {"id": await self._sign_on.signup(visit, body)}
+        return 201, {"id": await self._engine.signup.signup(session, body)}
 
-    async def login(self, request: Request, visit: RequestSession) -> Reply:
+    async def login(self, request: Request, session: RequestSession) -> Answer:
         """Log a customer in."""
         body = await json_object(request)
         email, password = text(body, "email"), Secret(text(body, "password"))
-        return 200, session_view(await self._sign_on.login(visit, email, password))
+        return 200, session_view(await self._engine.login.login(session, email, password))
 
-    async def logout(self, request: Request) -> Response:
-        """End the session, whatever it was; ending none is as good."""
-        try:
-            presented = self._door.knock(request.scope)
-            visit = RequestSession(presented.carrier, "", None)
-            await self._manager.logout(presented, visit)
-        except BffError as error:
-            return problem_response(error)
-        return self._handling.rendered((204, None), visit)
+    async def logout(self, _request: Request, session: RequestSession) -> Answer:
+        """End the session, whatever it is; ending none is as good."""
+        await self._engine.lifecycle.logout(session)
+        return 204, None
 
-    async def refresh(self, _request: Request, visit: RequestSession) -> Reply:
-        """Renew the tokens now."""
-        return 200, session_view(await self._manager.refresh(visit))
+    async def refresh(self, _request: Request, session: RequestSession) -> Answer:
+        """Refresh the tokens now."""
+        return 200, session_view(await self._engine.lifecycle.refresh_on_request(session))
 
-    async def legal_entity(self, request: Request, visit: RequestSession) -> Reply:
+    async def legal_entity(self, request: Request, session: RequestSession) -> Answer:
         """Switch the company."""
         body = await json_object(request)
         if "legalEntityId" not in body:
             raise InvalidRequest("'legalEntityId' is missing: a company's id, or null for none")
         entity = optional_text(body, "legalEntityId")
-        return 200, session_view(await self._manager.switch_legal_entity(visit, entity))
+        return 200, session_view(await self._engine.legal_entity.switch(session, entity))
 
-    async def validate(self, _request: Request, visit: RequestSession) -> Reply:
+    async def validate(self, _request: Request, session: RequestSession) -> Answer:
         """Ask upstream about the token."""
-        found = await self._manager.validate(visit)
-        assert visit.session is not None
-        return 200, validation_view(visit.session, found)
+        found = await self._engine.lifecycle.validate(session)
+        assert session.session is not None
+        return 200, validation_view(session.session, found)
 
-    async def exchange(self, request: Request, visit: RequestSession) -> Reply:
+    async def exchange(self, request: Request, session: RequestSession) -> Answer:
         """Log in with an identity provider's token."""
         body = await json_object(request)
         token = Secret(text(body, "token", most=LONGEST_PROVIDER_TOKEN))
-        return 200, session_view(await self._sign_on.exchange(visit, token, optional_text(body, "config")))
+        config = optional_text(body, "config")
+        return 200, session_view(await self._engine.login.exchange(session, token, config))
 
-    async def opt_in(self, request: Request, visit: RequestSession) -> Reply:
+    async def opt_in(self, request: Request, session: RequestSession) -> Answer:
         """Activate a double-opt-in account and log it in."""
         body = await json_object(request)
-        return 200, session_view(await self._sign_on.opt_in(visit, Secret(text(body, "token"))))
+        return 200, session_view(await self._engine.login.opt_in(session, Secret(text(body, "token"))))
 
-    async def sessions(self, _request: Request, visit: RequestSession) -> Reply:
+    async def sessions(self, _request: Request, session: RequestSession) -> Answer:
         """List the customer's own sessions."""
-        held, entries = await self._manager.own_sessions(visit)
-        return 200, [own_session_view(entry, held) for entry in entries]
+        current, entries = await self._engine.own_sessions.list_all(session)
+        views: list[Any] = [own_session_view(entry, current) for entry in entries]
+        return 200, views
 
-    async def end_one(self, request: Request, visit: RequestSession) -> Reply:
+    async def end_one(self, request: Request, session: RequestSession) -> Answer:
         """End one of the customer's own sessions, this one too if it is named."""
-        await self._manager.end_own(visit, request.path_params["ref"])
+        await self._engine.own_sessions.end_one(session, request.path_params["ref"])
         return 204, None
 
-    async def end_others(self, _request: Request, visit: RequestSession) -> Reply:
+    async def end_others(self, _request: Request, session: RequestSession) -> Answer:
         """End all of the customer's sessions but this one."""
-        await self._manager.end_others(visit)
+        await self._engine.own_sessions.end_others(session)
         return 204, None

@@ -1,4 +1,4 @@
-"""Reading JSON bodies strictly: one object, no member twice, every complaint a 4xx."""
+"""Reading JSON bodies strictly: one object, no member twice; every mistake is a 4xx."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from bff.errors import BodyTooLarge, InvalidRequest, UnsupportedMediaType
 
-_LARGEST_BODY: Final = 64 * 1024
+_LARGEST_BODY: Final = 64 * 1024  # no call under `/auth` needs more, whatever `/api` may take
 _LONGEST_TEXT: Final = 1024
 
 
@@ -16,19 +16,19 @@ async def json_object(request: Request, *, optional: bool = False) -> dict[str, 
     """Return the request's JSON object; {} for an empty body where that is allowed.
 
     Raises:
-        UnsupportedMediaType: the body is not called JSON.
-        BodyTooLarge: it is larger than what is configured.
+        UnsupportedMediaType: the media type is not JSON.
+        BodyTooLarge: it is larger than 64 KiB.
         InvalidRequest: it is no JSON object, or names a member twice (RFC 8259 §4 leaves open which counts).
     """
-    raw = await _bytes(request)
+    raw = await _body(request)
     if not raw and optional:
         return {}
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
         raise UnsupportedMediaType
     try:
-        body = json.loads(raw, object_pairs_hook=_once)
-        # What upstream could not be sent again is refused here: lone surrogates, infinities, NaN.
+        body = json.loads(raw, object_pairs_hook=_without_duplicates)
+        # Refused here, because it could not be encoded again for upstream: lone surrogates, infinities, NaN.
         json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         raise InvalidRequest("the body is not one JSON object") from None
@@ -38,7 +38,7 @@ async def json_object(request: Request, *, optional: bool = False) -> dict[str, 
 
 
 def text(body: Mapping[str, Any], name: str, *, most: int = _LONGEST_TEXT) -> str:
-    """Return a member that must be a string with something in it.
+    """Return a member that must be a string and not empty.
 
     Raises:
         InvalidRequest: it is missing, of another type, empty, or has more than `most` characters.
@@ -63,23 +63,22 @@ def optional_text(body: Mapping[str, Any], name: str, *, most: int = _LONGEST_TE
     return value
 
 
-async def _bytes(request: Request) -> bytes:
+async def _body(request: Request) -> bytes:
     raw = bytearray()
-    most: int = request.scope.get("bff.most", _LARGEST_BODY)
     announced = request.headers.get("content-length", "0")
-    if announced.isdecimal() and int(announced) > most:
+    if announced.isdecimal() and int(announced) > _LARGEST_BODY:
         raise BodyTooLarge
     try:
         async for chunk in request.stream():
             raw += chunk
-            if len(raw) > most:
+            if len(raw) > _LARGEST_BODY:
                 raise BodyTooLarge
     except ClientDisconnect:
         raise InvalidRequest("the body broke off") from None
     return bytes(raw)
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a member is named twice")

@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from bff.emporix.answers import Validation
+from bff.emporix.token_answers import Validation
 from bff.session import Session, SessionKind, Ticket, record_name
-from bff.store.customer_index import OwnSession
+from bff.store.protocol import OwnSession
 
 NONE_VIEW: dict[str, Any] = {
     "kind": "none",

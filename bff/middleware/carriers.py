@@ -15,11 +15,11 @@ SESSION_ID_HEADER: Final = b"x-session-id"
 TRANSPORT_HEADER: Final = b"x-session-transport"
 APP_HEADERS: Final = frozenset({SESSION_ID_HEADER, TRANSPORT_HEADER})
 _LONGEST_VALUE: Final = 512
-_NOT_OURS: Final = "what the request carries is not a session's"
+_MALFORMED: Final = "what the request carries was never a session of this proxy"
 
 
 class SessionCarriers:
-    """Reads, issues and clears what visitors carry.
+    """Reads, writes and clears what visitors carry.
 
     Args:
         ring: the server's keys.
@@ -38,13 +38,13 @@ class SessionCarriers:
         attributes = ["Path=/", "HttpOnly", f"SameSite={same_site.capitalize()}"]
         self._attributes = "; ".join([*attributes, "Secure"] if secure else attributes)
 
-    def read(self, headers: Iterable[tuple[bytes, bytes]]) -> CarriedTicket:
+    def read_carrier(self, headers: Iterable[tuple[bytes, bytes]]) -> CarriedTicket:
         """Return what a request carries.
 
         Raises:
-            InvalidRequest: both carriers at once, one of them twice, or what was never one of ours.
+            InvalidRequest: both carriers at once, one of them twice, or a value that this proxy never made.
             NoSession: a session of the other carrier.
-            OriginNotAllowed: a browser speaks the app's carrier.
+            OriginNotAllowed: a browser uses the carrier of apps.
         """
         cookies: list[bytes] = []
         ids: list[bytes] = []
@@ -52,7 +52,7 @@ class SessionCarriers:
         origin = False
         for name, value in headers:
             if name == b"cookie":
-                cookies += self._own_cookies(value)
+                cookies += self._session_cookies(value)
             elif name == SESSION_ID_HEADER:
                 ids.append(value)
             elif name == TRANSPORT_HEADER:
@@ -60,14 +60,14 @@ class SessionCarriers:
             elif name == b"origin":
                 origin = True
         if not ids and not transports:
-            return self._opened(Carrier.COOKIE, cookies)
+            return self._carried(Carrier.COOKIE, cookies)
         if cookies:
             raise InvalidRequest("a request carries its session either by cookie or by header")
         if any(value != b"header" for value in transports):
             raise InvalidRequest("X-Session-Transport knows only the value 'header'")
         if origin:
             raise OriginNotAllowed("browsers carry their session by cookie")
-        return self._opened(Carrier.HEADER, ids)
+        return self._carried(Carrier.HEADER, ids)
 
     def seal(self, carrier: Carrier, ticket: Ticket) -> str:
         """Return the text that a visitor carries."""
@@ -82,37 +82,37 @@ class SessionCarriers:
         """Return a Set-Cookie value that removes the cookie, with the attributes that it was set with."""
         return f"{self._cookie_name}=; Max-Age=0; {self._attributes}".encode("ascii")
 
-    def _own_cookies(self, header: bytes) -> list[bytes]:
+    def _session_cookies(self, header: bytes) -> list[bytes]:
         pairs = (pair.strip(b" \t") for pair in header.split(b";"))
         return [pair[len(self._cookie_prefix) :] for pair in pairs if pair.startswith(self._cookie_prefix)]
 
-    def _opened(self, carrier: Carrier, values: list[bytes]) -> CarriedTicket:
+    def _carried(self, carrier: Carrier, values: list[bytes]) -> CarriedTicket:
         if len(values) > 1:
             raise InvalidRequest("the session is carried twice")
-        return CarriedTicket(carrier, self._open(carrier, values[0]) if values and values[0] else None)
+        return CarriedTicket(carrier, self._ticket(carrier, values[0]) if values and values[0] else None)
 
-    def _open(self, carrier: Carrier, value: bytes) -> Ticket | None:
+    def _ticket(self, carrier: Carrier, value: bytes) -> Ticket | None:
         if len(value) > _LONGEST_VALUE:
-            raise self._not_ours(carrier)
+            raise self._malformed(carrier)
         try:
             plain = self._sealers[carrier].open(value.decode("ascii"))
         except (MalformedError, UnicodeDecodeError):
-            raise self._not_ours(carrier) from None
+            raise self._malformed(carrier) from None
         except SealError:
-            self._refuse_the_others(carrier, value.decode("ascii"))
-            # Tampered with, or sealed under a key that is no more: it counts as nothing, and a new session replaces it.
+            self._reject_other_carrier(carrier, value.decode("ascii"))
+            # Tampered with, or sealed under a key that was removed: it counts as no session, and a new one replaces it.
             return None
         if len(plain) != ID_BYTES + SECRET_BYTES:
             return None
         return Ticket(plain[:ID_BYTES], plain[ID_BYTES:])
 
-    def _not_ours(self, carrier: Carrier) -> InvalidRequest:
-        """A page cannot remove an HttpOnly cookie: what was never a session's is removed with its refusal."""
+    def _malformed(self, carrier: Carrier) -> InvalidRequest:
+        """A page cannot remove an HttpOnly cookie, so the error removes one that was never a session of this proxy."""
         if carrier is Carrier.HEADER:
-            return InvalidRequest(_NOT_OURS)
-        return InvalidRequest(_NOT_OURS, headers=(("set-cookie", self.clear_cookie().decode("ascii")),))
+            return InvalidRequest(_MALFORMED)
+        return InvalidRequest(_MALFORMED, headers=(("set-cookie", self.clear_cookie().decode("ascii")),))
 
-    def _refuse_the_others(self, carrier: Carrier, value: str) -> None:
+    def _reject_other_carrier(self, carrier: Carrier, value: str) -> None:
         other = Carrier.HEADER if carrier is Carrier.COOKIE else Carrier.COOKIE
         try:
             self._sealers[other].open(value)

@@ -1,23 +1,49 @@
-"""The outermost layer: a request id on every line and answer, the caller's address, one log line, no stack traces."""
+"""The outermost layer, around every request.
+
+It gives the request an id, finds the client's address, answers preflights, limits what one client has under way, and
+renders every error. One `send` wrapper gives every answer its fields: the session's, security, CORS, request id.
+"""
 
 import logging
 import re
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bff.addresses import Network, client_address
-from bff.errors import InternalError
+from bff.errors import BffError, InternalError
 from bff.middleware import AREAS
-from bff.middleware.problem_details import problem_response
+from bff.middleware.cors import Cors, is_preflight
+from bff.middleware.request_context import RequestContext, add_request_context
+from bff.middleware.security_headers import missing_fields
+from bff.middleware.stream_limit import StreamLimit
 from bff.telemetry.logs import event, request_id
 from bff.telemetry.metrics import REQUEST_SECONDS, REQUESTS
+from bff.upstream.protocol import Header
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _log = logging.getLogger("bff.access")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestPolicy:
+    """What holds for every request.
+
+    Attributes:
+        trusted_proxies: networks whose `X-Forwarded-For` is believed, walked from the right.
+        security_fields: fields that every answer has, unless it sets them itself.
+        cors: who may call from another origin.
+        streams: how many requests one client may have under way.
+    """
+
+    trusted_proxies: Sequence[Network]
+    security_fields: Sequence[Header]
+    cors: Cors
+    streams: StreamLimit
 
 
 class RequestLayer:
@@ -25,15 +51,14 @@ class RequestLayer:
 
     Args:
         app: what it wraps.
-        trusted_proxies: networks whose `X-Forwarded-For` is believed, walked from the right.
+        policy: what holds for every request.
         monotonic: seconds, for durations.
     """
 
-    def __init__(
-        self, app: ASGIApp, *, trusted_proxies: Sequence[Network], monotonic: Callable[[], float]
-    ) -> None:
+    def __init__(self, app: ASGIApp, policy: RequestPolicy, *, monotonic: Callable[[], float]) -> None:
         self._app = app
-        self._trusted = tuple(trusted_proxies)
+        self._policy = policy
+        self._trusted = tuple(policy.trusted_proxies)
         self._monotonic = monotonic
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,36 +66,75 @@ class RequestLayer:
             await self._app(scope, receive, send)
             return
         began = self._monotonic()
-        given = _header(scope, b"x-request-id")
-        name = given if given is not None and _REQUEST_ID.fullmatch(given) else secrets.token_hex(16).encode()
+        name = _request_id(scope)
         token = request_id.set(name.decode("ascii"))
-        scope["bff.client"] = client_address(scope, self._trusted)
+        context = add_request_context(scope, RequestContext(client_address(scope, self._trusted)))
         status = 0
 
-        async def named(message: Message) -> None:
+        async def enveloped(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", name)]
+                message["headers"] = [
+                    *self._fields(scope, context, message["headers"]),
+                    (b"x-request-id", name),
+                ]
             await send(message)
 
         try:
-            await self._app(scope, receive, named)
-        except Exception:  # noqa: BLE001 - the last resort
-            _log.exception("unexpected")
+            await self._admitted(scope, context, receive, enveloped)
+        except Exception as exc:  # noqa: BLE001 - the last resort
+            if not isinstance(exc, BffError):
+                _log.exception("unexpected")
             if not status:
-                await problem_response(InternalError())(scope, receive, named)
+                error = exc if isinstance(exc, BffError) else InternalError()
+                answer = context.session_answer
+                response = context.render_error(error, {} if answer is None else answer.members())
+                await response(scope, receive, enveloped)
         finally:
-            self._told(scope, status, self._monotonic() - began)
+            _record(scope, context, status, self._monotonic() - began)
             request_id.reset(token)
 
-    def _told(self, scope: Scope, status: int, seconds: float) -> None:
-        method = scope["method"] if scope["method"] in _METHODS else "other"
-        route = scope.get("bff.route") or getattr(scope.get("route"), "path", "other")
-        area = scope["path"].split("/")[1] if scope["path"].startswith(AREAS) else "other"
-        REQUESTS.labels(route, method, str(status)).inc()
-        REQUEST_SECONDS.labels(area).observe(seconds)
-        event(_log, "request", route=route, method=method, status=status, durationMs=round(seconds * 1000, 1))
+    async def _admitted(self, scope: Scope, context: RequestContext, receive: Receive, send: Send) -> None:
+        """Answer a preflight, and hand on what this client may still have under way."""
+        if not scope["path"].startswith(AREAS):
+            await self._app(scope, receive, send)
+            return
+        if is_preflight(scope):
+            context.route = "preflight"
+            fields = self._policy.cors.preflight_fields(scope)
+            await send({"type": "http.response.start", "status": 204, "headers": fields})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        with self._policy.streams.admit(context.client):
+            await self._app(scope, receive, send)
+
+    def _fields(self, scope: Scope, context: RequestContext, headers: Sequence[Header]) -> list[Header]:
+        """Return an answer's own fields with those that the layers add."""
+        fields = [*headers]
+        if context.session_answer is not None:
+            fields += context.session_answer.fields()
+        fields += missing_fields(fields, self._policy.security_fields)
+        if scope["path"].startswith(AREAS):
+            fields += self._policy.cors.fields(_header(scope, b"origin"))
+        return fields
+
+
+def _request_id(scope: Scope) -> bytes:
+    given = _header(scope, b"x-request-id")
+    if given is not None and _REQUEST_ID.fullmatch(given):
+        return given
+    return secrets.token_hex(16).encode()
+
+
+def _record(scope: Scope, context: RequestContext, status: int, seconds: float) -> None:
+    """Count and log one request."""
+    method = scope["method"] if scope["method"] in _METHODS else "other"
+    route = context.route or getattr(scope.get("route"), "path", "other")
+    area = scope["path"].split("/")[1] if scope["path"].startswith(AREAS) else "other"
+    REQUESTS.labels(route, method, str(status)).inc()
+    REQUEST_SECONDS.labels(area).observe(seconds)
+    event(_log, "request", route=route, method=method, status=status, durationMs=round(seconds * 1000, 1))
 
 
 def _header(scope: Scope, wanted: bytes) -> bytes | None:

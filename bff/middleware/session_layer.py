@@ -1,165 +1,161 @@
-"""The one door to a session: which carrier, whether the call proves where it comes from, and what the answer says back.
+"""The session layer, around every endpoint under `/auth` and `/api`.
 
-Every handler under `/auth` and `/api` gets its visit here and nowhere else, so that no route can forget the rule and
-no order of middleware can undo it.
+CSRF check, then the carrier, then the session is loaded, then the endpoint runs. What the answer says of the session
+is decided here and sent by the request layer's one `send` wrapper, so that no endpoint can forget any of it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
-from starlette.types import Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bff.errors import CsrfFailed, InvalidRequest
+from bff.errors import InvalidRequest
 from bff.middleware.carriers import APP_HEADERS, SessionCarriers
+from bff.middleware.origin_check import OriginCheck, Proof
+from bff.middleware.problem_details import problem_response
+from bff.middleware.request_context import ErrorRenderer, request_context
 from bff.security.secret import Secret
 from bff.session import CarriedTicket, Carrier
 from bff.sessions.lifecycle import SessionLifecycle
 from bff.sessions.request_session import RequestSession
-
-Header = tuple[bytes, bytes]
+from bff.store.protocol import Touch
+from bff.upstream.protocol import Header
 
 _LONGEST_USER_AGENT: Final = 256
-_SAFE: Final = frozenset({"GET", "HEAD"})
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
+
+
+def _lazy(_scope: Scope) -> Touch:
+    return Touch.LAZY
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What an endpoint asks of the session layer; the defaults are the strictest.
+
+    Attributes:
+        proof: what a browser's request must show.
+        load: find the session before the endpoint runs; an ended one is an error.
+        safe: the endpoint changes nothing; None: as the method says.
+        touch: whether the request extends the idle lifetime.
+        id_in_body: an app learns its new session id from the JSON body and not from a header field.
+        render_error: the shape of errors, once the request has passed the CSRF check.
+    """
+
+    proof: Proof = Proof.HEADER
+    load: bool = True
+    safe: bool | None = None
+    touch: Callable[[Scope], Touch] = _lazy
+    id_in_body: bool = False
+    render_error: ErrorRenderer = problem_response
+
+
+DEFAULT_RULES: Final = Rules()
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The endpoint that answers a request, and its rules."""
+
+    endpoint: ASGIApp
+    rules: Rules
 
 
 class SessionLayer:
-    """Lets requests in to their session and sees their answers out.
+    """Pure ASGI middleware; see the module.
 
     Args:
-        manager: the sessions.
-        credentials: what visitors carry.
-        public_origin: where browsers reach the proxy.
-        allowed_origins: further origins that may call it.
-        drop_in: a client-sent `Authorization`, which no foreign page can set either, proves as much as `X-CSRF`.
+        select: finds a request's endpoint.
+        lifecycle: loads sessions.
+        carriers: reads and writes what visitors carry.
+        origins: the CSRF check.
         clock: seconds since the epoch.
     """
 
     def __init__(
         self,
-        manager: SessionLifecycle,
-        credentials: SessionCarriers,
-        *,
-        public_origin: str,
-        allowed_origins: Iterable[str],
-        drop_in: bool,
+        select: Callable[[Scope], Selection],
+        lifecycle: SessionLifecycle,
+        carriers: SessionCarriers,
+        origins: OriginCheck,
         clock: Callable[[], float],
     ) -> None:
-        self._manager = manager
-        self._credentials = credentials
-        self._public_origin = public_origin.encode("ascii")
-        self._allowed = frozenset(origin.encode("ascii") for origin in allowed_origins)
-        self._proofs = frozenset({b"x-csrf", b"authorization"} if drop_in else {b"x-csrf"})
+        self._select = select
+        self._lifecycle = lifecycle
+        self._carriers = carriers
+        self._origins = origins
         self._clock = clock
 
-    def knock(self, scope: Scope, *, bare: bool = False) -> CarriedTicket:
-        """Read what a request carries; touches neither store nor upstream.
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        selection = self._select(scope)
+        rules, context = selection.rules, request_context(scope)
+        carried = self._read_carrier(scope["headers"], rules)
+        context.render_error = rules.render_error
+        session = RequestSession(
+            carried.carrier, context.client, _user_agent(scope["headers"]), carried=carried.ticket
+        )
+        context.session = session
+        context.session_answer = _Answer(session, rules, self._carriers, self._clock)
+        if rules.load:
+            safe = scope["method"] in _SAFE_METHODS if rules.safe is None else rules.safe
+            await self._lifecycle.load(session, safe=safe, touch=rules.touch(scope))
+        await selection.endpoint(scope, receive, send)
 
-        A `bare` request is one that stock clients send without any proof: where it comes from decides alone.
+    def _read_carrier(self, headers: list[Header], rules: Rules) -> CarriedTicket:
+        """Check where a request comes from and read what it carries; neither store nor upstream is asked.
 
         Raises:
-            CsrfFailed: a browser's request without the proof that the storefront sent it.
+            CsrfFailed: a browser's request does not show that the storefront sent it.
             InvalidRequest, OriginNotAllowed: the carriers contradict each other or the caller.
         """
-        headers: list[Header] = scope["headers"]
         if not any(name in APP_HEADERS for name, _ in headers):
-            self._prove(headers, bare=bare)
-        return self._credentials.read(headers)
-
-    def navigates(self, scope: Scope) -> CarriedTicket:
-        """Read the cookie of a top-level navigation, which cannot carry the proof.
-
-        Raises:
-            InvalidRequest, OriginNotAllowed: an app's carrier, which has no business here.
-        """
-        presented = self._credentials.read(scope["headers"])
-        if presented.carrier is Carrier.HEADER:
+            self._origins.check(headers, rules.proof)
+        carried = self._carriers.read_carrier(headers)
+        if rules.proof is Proof.NAVIGATION and carried.carrier is Carrier.HEADER:
             raise InvalidRequest("apps run the redirect themselves and bring the code")
-        return presented
+        return carried
 
-    async def enter(
-        self,
-        scope: Scope,
-        presented: CarriedTicket,
-        *,
-        slide: bool = True,
-        exact: bool = False,
-        safe: bool | None = None,
-    ) -> RequestSession:
-        """Find the session of a request that has knocked; `safe` says otherwise than its method.
 
-        Raises:
-            NoSession, SessionExpired, SessionRotated: the session is no more, for that reason.
-        """
-        return await self._manager.visit(
-            presented,
-            client=scope.get("bff.client", ""),
-            user_agent=_user_agent(scope["headers"]),
-            safe=scope["method"] in _SAFE if safe is None else safe,
-            slide=slide,
-            exact=exact,
-        )
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What the answer to one request says of its session."""
 
-    def leave(self, visit: RequestSession) -> list[Header]:
-        """Return the header fields by which an answer changes what a browser carries."""
-        if visit.carrier is Carrier.HEADER:
-            return []
-        if visit.issued is not None:
-            left = int(visit.issued.session.expires_at - self._clock())
-            return [(b"set-cookie", self._credentials.set_cookie(visit.issued.ticket, max(0, left)))]
-        if visit.cleared:
-            return [(b"set-cookie", self._credentials.clear_cookie())]
-        return []
+    session: RequestSession
+    rules: Rules
+    carriers: SessionCarriers
+    clock: Callable[[], float]
 
-    def new_session_id(self, visit: RequestSession) -> Secret | None:
-        """Return the session id that an app is told because it has changed."""
-        if visit.carrier is Carrier.COOKIE or visit.issued is None:
+    def fields(self) -> list[Header]:
+        """Return the version, a browser's cookie, and an app's new session id where no body has it."""
+        fields: list[Header] = []
+        if self.session.known:
+            version = 0 if self.session.session is None else self.session.session.version
+            fields.append((b"x-session-version", str(version).encode("ascii")))
+        if self.session.carrier is Carrier.COOKIE:
+            fields += self._cookie()
+        elif not self.rules.id_in_body and (session_id := self._new_session_id()) is not None:
+            fields.append((b"x-session-id", session_id.reveal().encode("ascii")))
+        return fields
+
+    def members(self) -> dict[str, Any]:
+        """Return an app's new session id, where it belongs into the body."""
+        session_id = self._new_session_id() if self.rules.id_in_body else None
+        return {} if session_id is None else {"sessionId": session_id.reveal()}
+
+    def _cookie(self) -> list[Header]:
+        issued = self.session.issued
+        if issued is not None:
+            left = int(issued.session.expires_at - self.clock())
+            return [(b"set-cookie", self.carriers.set_cookie(issued.ticket, max(0, left)))]
+        return [(b"set-cookie", self.carriers.clear_cookie())] if self.session.cleared else []
+
+    def _new_session_id(self) -> Secret | None:
+        if self.session.carrier is Carrier.COOKIE or self.session.issued is None:
             return None
-        return Secret(self._credentials.seal(Carrier.HEADER, visit.issued.ticket))
-
-    def said(self, visit: RequestSession) -> list[Header]:
-        """Return what every answer under `/api` says of the session."""
-        version = 0 if visit.session is None else visit.session.version
-        headers = [(b"x-session-version", str(version).encode("ascii")), *self.leave(visit)]
-        # The body is upstream's: an app whose guest was replaced learns its new id from a header field.
-        if (session_id := self.new_session_id(visit)) is not None:
-            headers.append((b"x-session-id", session_id.reveal().encode("ascii")))
-        return headers
-
-    def _prove(self, headers: list[Header], *, bare: bool) -> None:
-        """Refuse what a page of somebody else's could have sent (RFC 10017 §6.1.3.3, Fetch Metadata)."""
-        fields: dict[bytes, list[bytes]] = {b"origin": [], b"sec-fetch-site": []}
-        proven = bare
-        for name, value in headers:
-            if name in fields:
-                fields[name].append(value)
-            elif name in self._proofs:
-                proven = True
-        origins, sites = fields[b"origin"], fields[b"sec-fetch-site"]
-        if not proven:
-            raise CsrfFailed("the X-CSRF header is missing")
-        if len(origins) > 1 or len(sites) > 1:
-            raise CsrfFailed("the request names its origin twice")
-        if origins and origins[0] in self._allowed:
-            return
-        if origins and origins[0] != self._public_origin:
-            raise CsrfFailed("the request comes from another origin")
-        if sites and sites[0] != b"same-origin":
-            raise CsrfFailed("the request comes from another site")
-
-
-def begins_nothing(method: str, headers: list[Header]) -> bool:
-    """Say whether a request is a HEAD or a prefetch (`Sec-Purpose`, and `Purpose` of older browsers)."""
-    if method == "HEAD":
-        return True
-    purposes = (b"sec-purpose", b"purpose", b"x-moz")
-    return any(name in purposes and b"prefetch" in value.lower() for name, value in headers)
+        return Secret(self.carriers.seal(Carrier.HEADER, self.session.issued.ticket))
 
 
 def _user_agent(headers: list[Header]) -> str | None:
     value = next((value for name, value in headers if name == b"user-agent"), None)
     return None if value is None else value.decode("latin-1")[:_LONGEST_USER_AGENT]
-
-
-def told(body: dict[str, Any], session_id: Secret | None) -> dict[str, Any]:
-    """Add an app's new session id to a body: the one place where one is revealed."""
-    return body if session_id is None else body | {"sessionId": session_id.reveal()}

@@ -1,43 +1,40 @@
 """How many requests one client may have under way at once, so that nobody takes every upstream connection."""
 
 from collections import Counter
-
-from starlette.types import ASGIApp, Receive, Scope, Send
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from bff.addresses import network_of
 from bff.errors import TooManyRequests
-from bff.middleware import AREAS
-from bff.middleware.problem_details import problem_response
 
 
 class StreamLimit:
-    """Pure ASGI middleware over `/auth` and `/api`: one too many is a 429 and goes nowhere.
+    """Counts the requests of each client network that are under way in this process.
 
-    Counted in this process and not in Redis: what is to be kept from running out is each process's own.
+    Counted here and not in Redis: the connections that it protects are this process's own.
 
     Args:
-        app: what it wraps.
         most: requests of one client at once; an IPv6 client is its /64.
     """
 
-    def __init__(self, app: ASGIApp, *, most: int) -> None:
-        self._app = app
+    def __init__(self, most: int) -> None:
         self._most = most
         self._under_way: Counter[str] = Counter()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith(AREAS):
-            await self._app(scope, receive, send)
-            return
-        client: str = network_of(scope["bff.client"])
-        if self._under_way[client] >= self._most:
-            refusal = TooManyRequests("This address has too many requests under way", retry_after=1)
-            await problem_response(refusal)(scope, receive, send)
-            return
-        self._under_way[client] += 1
+    @contextmanager
+    def admit(self, client: str) -> Iterator[None]:
+        """Count a request of `client`, a network address, for the block.
+
+        Raises:
+            TooManyRequests: that client has as many under way as it may.
+        """
+        network = network_of(client)
+        if self._under_way[network] >= self._most:
+            raise TooManyRequests("This address has too many requests under way", retry_after=1)
+        self._under_way[network] += 1
         try:
-            await self._app(scope, receive, send)
+            yield
         finally:
-            self._under_way[client] -= 1
-            if not self._under_way[client]:
-                del self._under_way[client]
+            self._under_way[network] -= 1
+            if not self._under_way[network]:
+                del self._under_way[network]

@@ -67,9 +67,10 @@ class SessionLifecycle:
             NoSession, SessionExpired, SessionRotated: the session that is carried has ended.
         """
         ticket = request_session.carried
+        found = None if ticket is None else await self._ports.store.peek(ticket, touch)
+        request_session.known = True
         if ticket is None:
             return request_session
-        found = await self._ports.store.peek(ticket, touch)
         if isinstance(found, Tombstone):
             guest = self._superseded_guest(found) if safe else None
             if guest is None:
@@ -215,6 +216,7 @@ class SessionLifecycle:
         ticket = request_session.carried if held is None else held.ticket
         if ticket is not None:
             await self._ports.tasks.finish(self.end(ticket, request_session))
+        request_session.known = True
 
     async def end(
         self, ticket: Ticket, request_session: RequestSession, reason: EndReason = EndReason.ENDED

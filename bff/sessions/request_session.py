@@ -18,6 +18,7 @@ class RequestSession:
         superseded: a login has replaced this guest; it may be read with, and nothing about it may change.
         issued: a new ticket for the visitor.
         cleared: the visitor's carrier is to forget its ticket.
+        known: whether the request has a session has been found out; False where the store could not tell.
     """
 
     carrier: Carrier
@@ -28,6 +29,7 @@ class RequestSession:
     superseded: bool = False
     issued: HeldSession | None = None
     cleared: bool = False
+    known: bool = False
 
     @property
     def session(self) -> Session | None:
@@ -37,7 +39,7 @@ class RequestSession:
         """Take the session as it is now; the answer hands out a ticket that is new."""
         if self.held is None or self.held.ticket != held.ticket:
             self.issued, self.cleared = held, False
-        self.held = held
+        self.held, self.known = held, True
 
     def end(self) -> None:
         """Drop the session; the answer clears what the visitor carries."""

@@ -34,7 +34,7 @@ class SharedToken:
 
     async def credentials(self, *, refused: Secret | None = None) -> UpstreamCredentials:
         """Return what a request with the shared token is sent with; see `token`."""
-        return UpstreamCredentials(access=await self.token(refused=refused))
+        return UpstreamCredentials(access=await self.token(refused=refused), shared=True)
 
     async def token(self, *, refused: Secret | None = None) -> Secret:
         """Return the access token.

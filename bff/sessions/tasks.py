@@ -1,4 +1,4 @@
-"""Work that must end once it has begun, whoever waits for it: a leaving client cancels only its own waiting."""
+"""Work that must finish once it has started: a client that leaves cancels only its own waiting."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class Tasks:
-    """Runs coroutines as tasks of their own and knows which still run."""
+    """Runs coroutines as tasks and keeps track of those that still run."""
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
@@ -31,6 +31,6 @@ class Tasks:
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
-        # An error that nobody waits for any more is not an unhandled one: whoever came next saw its effect.
+        # Nobody may be waiting any more; reading the error keeps it from being reported as never retrieved.
         if not task.cancelled():
             task.exception()

@@ -15,7 +15,7 @@ class _Everybody(frozenset[bytes]):
 
 
 def _reflecting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bff.middleware.cors.frozenset", lambda _origins: _Everybody(), raising=False)
+    monkeypatch.setattr("bff.middleware.cors.supersededset", lambda _origins: _Everybody(), raising=False)
 
 
 def _star(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,11 +8,11 @@ from starlette.routing import Route
 
 from bff.app import Proxy
 from bff.auth.views import own_session_view
-from bff.emporix.answers import Issued
+from bff.emporix.token_answers import Issued
 from bff.errors import InvalidCredentials, NoSession
 from bff.middleware.carriers import SessionCarriers
 from bff.security.secret import Secret
-from bff.session import ROTATED, CarriedTicket, Carrier, HeldSession, Session, Ticket
+from bff.session import CarriedTicket, Carrier, EndReason, HeldSession, Session, Ticket
 from bff.sessions.anonymous import AnonymousSessions
 from bff.sessions.lifecycle import SessionLifecycle
 from bff.sessions.login import CustomerLogin
@@ -50,7 +50,7 @@ def _old_id_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     real = RedisSessionStore.retire
 
     async def retire(self: RedisSessionStore, ticket: Ticket, reason: str, **options: Any) -> bool:
-        return True if reason == ROTATED else await real(self, ticket, reason, **options)
+        return True if reason == EndReason.SUPERSEDED else await real(self, ticket, reason, **options)
 
     monkeypatch.setattr(RedisSessionStore, "retire", retire)
 

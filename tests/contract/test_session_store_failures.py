@@ -25,14 +25,14 @@ async def test_a_retried_command_recognises_its_own_success(kept: Kept) -> None:
     async with relaying(kept.url) as relay:
         redis = bare(connect(Secret(relay.url)))
         store, ticket = kept.again(redis), new_ticket()
-        await store.load(ticket)
+        await store.peek(ticket)
         relay.mute = 1
         first = await store.create(ticket, a_session())
         relay.mute = 1
         second = await store.replace(ticket, replace(first, version=2))
         assert second is not None
         assert second.generation == 2
-        assert await kept.store.load(ticket) == second
+        assert await kept.store.peek(ticket) == second
         relay.mute = 1
         assert await store.retire(ticket, "ended", generation=2)
         assert relay.mute == 0
@@ -48,7 +48,7 @@ async def test_a_cancelled_command_never_gives_its_answer_to_the_next_caller(kep
         store = kept.again(redis)
         left = 0
         for turn in range(12):
-            loads = {ticket: asyncio.create_task(store.load(ticket, slide=False)) for ticket in sessions}
+            loads = {ticket: asyncio.create_task(store.load_fresh(ticket)) for ticket in sessions}
             leaving = list(loads.values())[turn % 3 :: 2]
             await asyncio.sleep(0.003 * turn)
             for task in leaving:
@@ -58,7 +58,7 @@ async def test_a_cancelled_command_never_gives_its_answer_to_the_next_caller(kep
             stayed = {ticket: task for ticket, task in loads.items() if not task.cancelled()}
             assert all(task.result() == sessions[ticket] for ticket, task in stayed.items())
             for ticket in list(sessions)[:3]:
-                assert await store.load(ticket, slide=False) == sessions[ticket]
+                assert await store.load_fresh(ticket) == sessions[ticket]
         assert left > 24, "hardly anybody left while waiting"
         await redis.aclose()
 
@@ -73,7 +73,7 @@ async def assert_unavailable(url: str) -> None:
     ticket, session = new_ticket(), a_session()
     asked = [
         store.ping(),
-        store.load(ticket),
+        store.peek(ticket),
         store.create(ticket, session),
         store.replace(ticket, session),
         store.retire(ticket, "ended"),

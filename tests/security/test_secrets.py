@@ -14,16 +14,17 @@ import httpx2
 import pytest
 import redis
 
-from bff.api.forwarder import Call
+from bff.api.call import Call
 from bff.api.paths import parse_path
-from bff.api.routes import Route, TokenKind
+from bff.api.routes import Route
+from bff.api.token_kinds import TokenKind
 from bff.app import Proxy
-from bff.auth.drop_in import _Ask
+from bff.auth.drop_in import _Call
 from bff.auth.login_state import LoginState
 from bff.config.embedded_redis import EmbeddedRedis
 from bff.config.parsing import keys
 from bff.config.settings import load_settings
-from bff.emporix.answers import Issued
+from bff.emporix.token_answers import Issued
 from bff.errors import BffError
 from bff.middleware.carriers import SessionCarriers
 from bff.security.keyring import KeyRing
@@ -31,6 +32,7 @@ from bff.security.secret import Secret
 from bff.session import (
     CarriedTicket,
     Carrier,
+    EndReason,
     HeldSession,
     Session,
     SessionKind,
@@ -224,11 +226,12 @@ def every_value(made: list[str]) -> dict[str, object]:
         "RecordSealer": opener.record_sealer(), "KeyedDigest": opener.digest("x"), "SessionCarriers": credentials,
         "TokenSet": tokens, "Ticket": ticket, "Session": session, "UpstreamCredentials": credentials_of(session),
         "bare UpstreamCredentials": UpstreamCredentials(tokens.access), "HeldSession": held,
-        "RequestSession": visit, "Tombstone": Tombstone("rotated", session),
+        "RequestSession": visit, "Tombstone": Tombstone(EndReason.SUPERSEDED, session),
         "CarriedTicket": CarriedTicket(Carrier.COOKIE, ticket),
         "Issued": Issued(tokens, Secret(sid), initial_password=False),
         "LoginState": LoginState("main", "state", "/", Secret(verifier), ticket), "Proxy": proxy,
-        "Proxy's vars": vars(proxy), "SessionStore": vars(proxy.store), "SessionIndex": vars(proxy.index),
+        "Proxy's vars": vars(proxy), "Policy": proxy.engine.policy, "Ports": proxy.engine.ports,
+        "SessionStore": vars(proxy.engine.ports.store), "CustomerIndex": vars(proxy.engine.ports.customers),
     }  # fmt: skip
 
 
@@ -262,7 +265,7 @@ def a_call(secret: str) -> object:
 
 def an_ask(secret: str) -> object:
     request: Any = None
-    return _Ask(request, RequestSession(Carrier.COOKIE, "", None), secret)
+    return _Call(request, RequestSession(Carrier.COOKIE, "", None), secret)
 
 
 @pytest.mark.parametrize("make", [an_answer, a_call, an_ask])

@@ -1,10 +1,12 @@
 """What the unit and store tests share: a clock that they turn, a Redis that they disturb, a whole engine in process."""
 
 import asyncio
+import base64
+import json
 import secrets
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import httpx2
@@ -12,8 +14,8 @@ import pytest
 from redis.asyncio import Redis
 from starlette.types import Message, Receive, Scope, Send
 
-from bff.emporix.auth import EmporixAuth
-from bff.emporix.carts import EmporixCarts
+from bff.app import Proxy
+from bff.config.settings import Settings, load_settings
 from bff.sandbox.app import create_sandbox
 from bff.sandbox.faults import Fault
 from bff.sandbox.state import Knobs
@@ -21,34 +23,30 @@ from bff.sandbox.world import World
 from bff.security.keyring import KeyRing
 from bff.security.secret import Secret
 from bff.session import (
-    CarriedTicket,
     Carrier,
     GuestContext,
     HeldSession,
-    Lifetimes,
     Session,
     SessionKind,
     Ticket,
     record_name,
 )
-from bff.sessions.anonymous import AnonymousSessions
-from bff.sessions.cart_merge import CartMerger
-from bff.sessions.lifecycle import SessionLifecycle
-from bff.sessions.login import CustomerLogin
-from bff.sessions.refresh import TokenRefresher
+from bff.sessions.engine import Engine
+from bff.sessions.ports import Ports
 from bff.sessions.request_session import RequestSession
-from bff.sessions.shared_token import SharedToken
-from bff.sessions.tasks import Tasks
 from bff.store.connection import connect
-from bff.store.customer_index import RedisCustomerIndex
-from bff.store.locks import Locks
-from bff.store.redis_store import AnyRedis, RedisSessionStore
+from bff.store.protocol import SessionStore
+from bff.store.redis_store import AnyRedis
 from bff.tokens import TokenSet
 from bff.upstream.token_calls import TokenCallClient
+from bff.wiring import key_ring, open_connections
+from tests.asgi_upstream import AsgiUpstream
 from tests.live import ADA
 
 T = TypeVar("T")
 TENANT = "acmeshop"
+ORIGIN = "http://127.0.0.1:8080"
+PROVIDER = "http://127.0.0.1:8091/authorize"
 NOW = 1_800_000_000.0
 
 
@@ -148,12 +146,13 @@ class Upstream:
         return [record for record in self.world.log if part in record["path"]]
 
 
-class Counted:
+@dataclass
+class CountedLimits:
     """Rate limits that only count."""
 
-    def __init__(self) -> None:
-        self.guests: list[str] = []
-        self.logins: list[tuple[str, str]] = []
+    guests: list[str] = field(default_factory=list)
+    logins: list[tuple[str, str]] = field(default_factory=list)
+    sign_ons: list[str] = field(default_factory=list)
 
     async def guest(self, client: str) -> None:
         self.guests.append(client)
@@ -162,37 +161,48 @@ class Counted:
         self.logins.append((client, account))
 
     async def sign_on(self, client: str) -> None:
-        self.logins.append((client, ""))
+        self.sign_ons.append(client)
 
 
 @dataclass
-class Engine:
-    """One replica's session engine on a real Redis, in front of a sandbox in process."""
+class Replica:
+    """One replica of the proxy in process: a real Redis, a sandbox upstream, a clock that tests turn."""
 
+    proxy: Proxy
     clock: Clock
     upstream: Upstream
     redis: AnyRedis
-    store: RedisSessionStore
-    emporix: EmporixAuth
-    tasks: Tasks
-    locks: Locks
-    guests: AnonymousSessions
-    shared: SharedToken
-    renewer: TokenRefresher
-    limits: Counted
-    manager: SessionLifecycle
-    sign_on: CustomerLogin
+    limits: CountedLimits
+
+    @property
+    def engine(self) -> Engine:
+        return self.proxy.engine
+
+    @property
+    def ports(self) -> Ports:
+        return self.proxy.engine.ports
+
+    @property
+    def store(self) -> SessionStore:
+        return self.ports.store
+
+    def browser(self, **headers: str) -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(self.proxy, client=("192.0.2.1", 40_000)),
+            base_url=ORIGIN,
+            headers={"X-CSRF": "1"} | headers,
+        )
 
     async def guest(self, carrier: Carrier = Carrier.COOKIE) -> HeldSession:
         """Begin a guest."""
-        return await self.guests.start(GuestContext(), carrier, None)
+        return await self.engine.anonymous.start(GuestContext(), carrier, None)
 
     async def customer(self) -> HeldSession:
         """Begin a guest and log Ada in."""
-        visit = RequestSession(Carrier.COOKIE, "192.0.2.1", "agent")
-        await self.sign_on.login(visit, ADA["email"], Secret(ADA["password"]))
-        assert visit.held is not None
-        return visit.held
+        session = a_request_session()
+        await self.engine.login.login(session, ADA["email"], Secret(ADA["password"]))
+        assert session.held is not None
+        return session.held
 
     async def unlock(self, held: HeldSession) -> None:
         """End the lock that its holder could not give back, as its time does."""
@@ -200,57 +210,84 @@ class Engine:
 
     async def stored(self, held: HeldSession) -> Session:
         """Return the session as the store has it."""
-        found = await self.store.load(held.ticket, slide=False)
+        found = await self.store.load_fresh(held.ticket)
         assert isinstance(found, Session), found
         return found
 
 
+def new_keys(*kids: str) -> str:
+    """Return the text of BFF_KEYS for fresh keys."""
+    return ",".join(
+        f"{kid}:{base64.urlsafe_b64encode(secrets.token_bytes(32)).rstrip(b'=').decode()}"
+        for kid in kids or ("k1",)
+    )
+
+
+def replica_settings(redis_url: str, keys: str, **more: str) -> Settings:
+    """Return the settings of a replica in front of the sandbox."""
+    return load_settings(
+        {
+            "BFF_TENANT": TENANT,
+            "BFF_CLIENT_ID": "storefront",
+            "BFF_PUBLIC_ORIGIN": ORIGIN,
+            "BFF_UPSTREAM_URL": "http://127.0.0.1:1",
+            "BFF_KEYS": keys,
+            "BFF_REDIS_URL": redis_url,
+            "BFF_ALLOWED_ORIGINS": "https://app.test",
+            "BFF_SSO": json.dumps(
+                {
+                    "main": {
+                        "authorize_url": PROVIDER,
+                        "client_id": "shop",
+                        "scope": "openid email",
+                        "config": "site_DE",
+                    },
+                    "bare": {"authorize_url": PROVIDER + "?a=b", "client_id": "shop"},
+                }
+            ),
+            **{f"BFF_{name.upper()}": value for name, value in more.items()},
+        }
+    )
+
+
 @asynccontextmanager
-async def engine(
+async def new_replica(
     redis_url: str,
     *,
     clock: Clock | None = None,
     upstream: Upstream | None = None,
-    ring: KeyRing | None = None,
+    keys: str | None = None,
     knobs: Knobs | None = None,
-    skew: float = 60.0,
-    site_code: str | None = None,
-) -> AsyncIterator[Engine]:
-    """Compose an engine; two of them with one ring, clock and upstream are two replicas."""
-    clock, ring = clock or Clock(), ring or new_ring()
+    **settings: str,
+) -> AsyncIterator[Replica]:
+    """Compose a replica; two of them with one set of keys, one clock and one upstream share their sessions.
+
+    The other settings are those of the environment, in lower case: `site_code="main"`.
+    """
+    clock, limits = clock or Clock(), CountedLimits()
     upstream = upstream or Upstream(clock, knobs)
-    redis = connect(Secret(redis_url))
-    client = TokenCallClient("http://upstream.test", transport=httpx2.ASGITransport(upstream))
-    emporix = EmporixAuth(client, tenant=TENANT, client_id="storefront", clock=clock)
-    store = RedisSessionStore(
-        redis, ring.record_sealer(), TENANT, clock=clock, random_bytes=secrets.token_bytes
+    loaded = replica_settings(redis_url, keys or new_keys(), **settings)
+    opened = open_connections(
+        loaded, key_ring(loaded, secrets.token_bytes), clock=clock, random_bytes=secrets.token_bytes
     )
-    tasks, limits = Tasks(), Counted()
-    locks = Locks(store, clock=asyncio.get_running_loop().time, jitter=lambda: 0.5)
-    lifetimes = Lifetimes(86_400, 604_800)
-    guests = AnonymousSessions(store, emporix, lifetimes, clock=clock, random_bytes=secrets.token_bytes)
-    shared = SharedToken(
-        store, emporix, locks, tasks, ring.digest("shared guest"),
-        lifetime=lifetimes.absolute, skew=skew, site_code=site_code, clock=clock,
-    )  # fmt: skip
-    renewer = TokenRefresher(store, emporix, guests, shared, locks, tasks, skew=skew, clock=clock)
-    index = RedisCustomerIndex(redis, store, ring, TENANT, lifetime=7_776_000, clock=clock)
-    manager = SessionLifecycle(
-        store, emporix, guests, shared, renewer, locks, tasks, limits, index, clock=clock
+    connections = replace(
+        opened,
+        backend=replace(opened.backend, limits=limits),
+        token_calls=TokenCallClient(AsgiUpstream(upstream)),
     )
-    sign_on = CustomerLogin(
-        manager, store, emporix, guests, renewer, locks, tasks, limits, index,
-        CartMerger(EmporixCarts(client, tenant=TENANT), site_code=site_code),
-        customers=Lifetimes(1_209_600, 7_776_000), clock=clock,
-    )  # fmt: skip
+    proxy = Proxy(loaded, clock=clock, connections=connections)
+    redis = connect(loaded.redis_url)
     try:
-        yield Engine(
-            clock, upstream, redis, store, emporix, tasks, locks, guests, shared, renewer, limits, manager, sign_on
-        )  # fmt: skip
+        yield Replica(proxy, clock, upstream, redis, limits)
     finally:
-        await tasks.drain()
-        await client.aclose()
+        await opened.token_calls.aclose()
+        await proxy.aclose()
         await redis.aclose()
+
+
+def a_request_session(carrier: Carrier = Carrier.COOKIE) -> RequestSession:
+    """Return the session of a request that carries nothing."""
+    return RequestSession(carrier, "192.0.2.1", "agent")
 
 
 def bare(redis: AnyRedis) -> Redis:
@@ -316,16 +353,13 @@ def http_scope(method: str = "GET", path: str = "/", **more: Any) -> Scope:
     }
 
 
-def carrying(held: HeldSession) -> CarriedTicket:
-    return CarriedTicket(held.session.carrier, held.ticket)
+async def loaded(one: Replica, held: HeldSession | None = None, *, safe: bool = False) -> RequestSession:
+    """Return a request's session, as the session layer loads it."""
+    session = a_request_session() if held is None else a_request_session(held.session.carrier)
+    session.carried = None if held is None else held.ticket
+    return await one.engine.lifecycle.load(session, safe=safe)
 
 
-async def visiting(one: Engine, held: HeldSession | None = None, *, safe: bool = False) -> RequestSession:
-    """Return a request's visit, as the door makes one."""
-    presented = CarriedTicket(Carrier.COOKIE) if held is None else carrying(held)
-    return await one.manager.visit(presented, client="192.0.2.1", user_agent="agent", safe=safe)
-
-
-def access_alive(one: Engine, session: Session) -> bool:
+def access_alive(one: Replica, session: Session) -> bool:
     world = one.upstream.world
     return world.alive(world.access[session.tokens.access.reveal()])

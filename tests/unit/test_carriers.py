@@ -28,7 +28,7 @@ BOTH = [
 
 
 def read(*headers: tuple[bytes, bytes]) -> CarriedTicket:
-    return HOST.read(headers)
+    return HOST.read_carrier(headers)
 
 
 @pytest.mark.parametrize(
@@ -67,14 +67,14 @@ def test_neither_carriers_value_opens_on_the_other() -> None:
 
 
 def test_another_cookie_name_is_not_read() -> None:
-    assert LOCAL.read([(b"cookie", b"__Host-bff=" + COOKIE)]) == CarriedTicket(Carrier.COOKIE)
-    assert LOCAL.read([(b"cookie", b"bff=" + COOKIE)]).ticket == TICKET
+    assert LOCAL.read_carrier([(b"cookie", b"__Host-bff=" + COOKIE)]) == CarriedTicket(Carrier.COOKIE)
+    assert LOCAL.read_carrier([(b"cookie", b"bff=" + COOKIE)]).ticket == TICKET
 
 
 @pytest.mark.parametrize("headers", BOTH)
 def test_both_carriers_at_once_are_refused(headers: list[tuple[bytes, bytes]]) -> None:
     with pytest.raises(InvalidRequest):
-        HOST.read(headers)
+        HOST.read_carrier(headers)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_both_carriers_at_once_are_refused(headers: list[tuple[bytes, bytes]]) -
 )
 def test_a_session_carried_twice_is_refused(headers: list[tuple[bytes, bytes]]) -> None:
     with pytest.raises(InvalidRequest):
-        HOST.read(headers)
+        HOST.read_carrier(headers)
 
 
 @pytest.mark.parametrize("value", [b"", b"cookie", b"Header", b"header, header"])

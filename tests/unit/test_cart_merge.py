@@ -11,7 +11,7 @@ from bff.session import GuestContext, Session
 from bff.sessions import cart_merge as merging
 from bff.sessions.cart_merge import CartMerger
 from bff.telemetry.metrics import REGISTRY
-from tests.unit.composed import Composed, a_visit, composed
+from tests.unit.support import Replica, a_request_session, new_replica
 
 pytestmark = pytest.mark.anyio
 CARTS = "GET /cart/{tenant}/carts"
@@ -19,13 +19,13 @@ MERGE = "POST /cart/{tenant}/carts/{cart}/merge"
 BROKEN = ("error", "throttled", "html", "unauthorized_invalid", "conflict")
 
 
-async def both(one: Composed, *, filled: bool = True, **context: Any) -> tuple[Session, Session]:
+async def both(one: Replica, *, filled: bool = True, **context: Any) -> tuple[Session, Session]:
     """Return a guest, with a cart where asked for, and the customer that it becomes without any merging."""
-    visit = a_visit()
-    guest = await one.manager.guest(visit, GuestContext(**context))
+    visit = a_request_session()
+    guest = await one.engine.lifecycle.ensure_session(visit, GuestContext(**context))
     if filled:
-        await one.carts.of_customer(guest.tokens.access, "main", guest.upstream_session_id)
-    return guest, await one.sign_on.login(visit, "ada@example.com", Secret("correct-horse-battery"))
+        await one.ports.carts.of_customer(guest.tokens.access, "main", guest.upstream_session_id)
+    return guest, await one.engine.login.login(visit, "ada@example.com", Secret("correct-horse-battery"))
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -39,14 +39,14 @@ def counted(outcome: str) -> float:
     return REGISTRY.get_sample_value("bff_cart_merges_total", {"outcome": outcome}) or 0.0
 
 
-async def merged(one: Composed, guest: Session, customer: Session, site_code: str | None = "main") -> None:
-    await CartMerger(one.carts, site_code=site_code).merge(guest, customer)
+async def merged(one: Replica, guest: Session, customer: Session, site_code: str | None = "main") -> None:
+    await CartMerger(one.ports.carts, site_code=site_code).merge(guest, customer)
 
 
 async def test_an_open_guest_cart_is_merged_and_counted(
     redis_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with composed(redis_url) as one:
+    async with new_replica(redis_url) as one:
         guest, customer = await both(one)
         caplog.set_level(logging.INFO, "bff")
         before = counted("merged")
@@ -58,14 +58,14 @@ async def test_an_open_guest_cart_is_merged_and_counted(
 
 
 async def test_the_guests_own_site_counts_before_the_settings(redis_url: str) -> None:
-    async with composed(redis_url) as one:
+    async with new_replica(redis_url) as one:
         guest, customer = await both(one, filled=False, site_code="main")
         await merged(one, guest, customer, site_code="elsewhere")
         assert {record["query"]["siteCode"] for record in one.upstream.calls("/carts")} == {"main"}
 
 
 async def test_without_a_site_nothing_is_asked(redis_url: str, caplog: pytest.LogCaptureFixture) -> None:
-    async with composed(redis_url) as one:
+    async with new_replica(redis_url) as one:
         guest, customer = await both(one)
         before = len(one.upstream.calls("/carts"))
         caplog.set_level(logging.INFO, "bff")
@@ -77,7 +77,7 @@ async def test_without_a_site_nothing_is_asked(redis_url: str, caplog: pytest.Lo
 async def test_without_a_guest_cart_none_is_made_for_the_customer(
     redis_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with composed(redis_url) as one:
+    async with new_replica(redis_url) as one:
         guest, customer = await both(one, filled=False)
         caplog.set_level(logging.INFO, "bff")
         await merged(one, guest, customer)
@@ -88,9 +88,9 @@ async def test_without_a_guest_cart_none_is_made_for_the_customer(
 async def test_a_cart_that_is_the_customers_already_is_left_alone(
     redis_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with composed(redis_url) as one:
+    async with new_replica(redis_url) as one:
         guest, customer = await both(one, filled=False)
-        cart = await one.carts.of_customer(customer.tokens.access, "main", customer.upstream_session_id)
+        cart = await one.ports.carts.of_customer(customer.tokens.access, "main", customer.upstream_session_id)
         one.upstream.world._by_owner[guest.upstream_session_id.reveal()].append(
             one.upstream.world.carts[cart]
         )
@@ -104,7 +104,7 @@ async def test_a_cart_that_is_the_customers_already_is_left_alone(
 async def test_where_only_the_guests_token_sees_the_cart_it_is_asked_with(
     redis_url: str, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
-    async with composed(redis_url) as one:
+    async with new_replica(redis_url) as one:
         guest, customer = await both(one)
         one.upstream.fail(CARTS, "error", times=1, status=status)
         caplog.set_level(logging.INFO, "bff")
@@ -124,7 +124,7 @@ async def test_where_only_the_guests_token_sees_the_cart_it_is_asked_with(
 async def test_whatever_upstream_says_is_logged_and_not_raised(
     redis_url: str, caplog: pytest.LogCaptureFixture, match: str, kind: str
 ) -> None:
-    async with composed(redis_url) as one:
+    async with new_replica(redis_url) as one:
         guest, customer = await both(one)
         one.upstream.fail(match, kind)
         caplog.set_level(logging.INFO, "bff")
@@ -142,7 +142,7 @@ async def test_a_merge_ends_at_its_own_deadline(
     redis_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(merging, "DEADLINE_SECONDS", 0.05)
-    async with composed(redis_url) as one:
+    async with new_replica(redis_url) as one:
         guest, customer = await both(one)
         caplog.set_level(logging.INFO, "bff")
         with one.upstream.holding("/merge"):

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from bff.app import session_index
-from bff.cli.sessions import end_sessions, list_sessions
+from bff.cli.sessions import end_sessions, list_sessions, opened_backend
 from bff.config.embedded_redis import EmbeddedRedis
 from bff.config.settings import Settings, load_settings
 from bff.errors import StoreUnavailable
-from bff.session import Carrier, Session, SessionKind, Ticket, Tombstone
+from bff.session import Carrier, EndReason, Session, SessionKind, Ticket, Tombstone
 from tests.live import free_port, new_key
 from tests.unit.support import NOW, a_session, new_ticket
 
@@ -49,17 +48,17 @@ def of_customer(email: str, **more: object) -> Session:
 
 async def placed(settings: Settings, *sessions: Session) -> list[Ticket]:
     tickets = []
-    async with session_index(settings) as (store, index):
+    async with opened_backend(settings) as backend:
         for session in sessions:
             ticket = new_ticket()
-            await index.add(ticket, await store.create(ticket, session))
+            await backend.customers.add(ticket, await backend.store.create(ticket, session))
             tickets.append(ticket)
     return tickets
 
 
 async def alive(settings: Settings, tickets: list[Ticket]) -> list[bool]:
-    async with session_index(settings) as (store, _):
-        return [isinstance(await store.load(ticket, slide=False), Session) for ticket in tickets]
+    async with opened_backend(settings) as backend:
+        return [isinstance(await backend.store.load_fresh(ticket), Session) for ticket in tickets]
 
 
 async def test_a_customers_sessions_are_shown_a_line_each(
@@ -107,8 +106,8 @@ async def test_one_customers_sessions_end_and_nobody_elses(
     assert await end_sessions(settings, "ADA@example.com") == 0
     assert capsys.readouterr().out == "2 session(s) ended\n"
     assert await alive(settings, tickets) == [False, False, True]
-    async with session_index(settings) as (store, _):
-        assert await store.load(tickets[0]) == Tombstone("ended", None)
+    async with opened_backend(settings) as backend:
+        assert await backend.store.peek(tickets[0]) == Tombstone(EndReason.ENDED, None)
     assert await end_sessions(settings, "ada@example.com") == 0
     assert capsys.readouterr().out == "0 session(s) ended\n"
 

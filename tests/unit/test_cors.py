@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 from starlette.responses import PlainTextResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bff.errors import NoSession
 from bff.middleware.cors import Cors
-from bff.middleware.problem_details import problem_response
+from bff.middleware.request_layer import RequestLayer, RequestPolicy
+from bff.middleware.stream_limit import StreamLimit
+from bff.telemetry.metrics import REGISTRY
 from tests.unit.support import http_scope, run_app
 
 pytestmark = pytest.mark.anyio
@@ -33,19 +35,23 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.calls += 1
-        refused = scope["path"].endswith("/refused")
-        response = (
-            problem_response(NoSession()) if refused else PlainTextResponse("ok", headers={"vary": "Accept"})
-        )
-        await response(scope, receive, send)
+        if scope["path"].endswith("/refused"):
+            raise NoSession
+        if scope["path"].endswith("/failed"):
+            raise ValueError
+        await PlainTextResponse("ok", headers={"vary": "Accept"})(scope, receive, send)
+
+
+def layer(app: ASGIApp) -> RequestLayer:
+    cors = Cors(["https://shop.example", "https://app.example"])
+    return RequestLayer(app, RequestPolicy((), (), cors, StreamLimit(8)), monotonic=lambda: 0.0)
 
 
 async def ask(
     method: str, path: str, *headers: tuple[bytes, bytes]
 ) -> tuple[int, dict[bytes, list[bytes]], bytes, int]:
     app = App()
-    sent = await run_app(Cors(app, origins=["https://shop.example", "https://app.example"]),
-                         http_scope(method, path, headers=list(headers)))  # fmt: skip
+    sent = await run_app(layer(app), http_scope(method, path, headers=list(headers)))
     fields: dict[bytes, list[bytes]] = {}
     for name, value in sent[0]["headers"]:
         fields.setdefault(name, []).append(value)
@@ -58,7 +64,10 @@ def approvals(fields: dict[bytes, Any]) -> set[bytes]:
 
 
 @pytest.mark.parametrize("origin", [PUBLIC, ALLOWED])
-@pytest.mark.parametrize(("path", "status"), [("/auth/session", 200), ("/api/x", 200), ("/api/refused", 401)])
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/auth/session", 200), ("/api/x", 200), ("/api/refused", 401), ("/auth/failed", 500)],
+)
 async def test_a_named_origin_may_read_answers_and_errors(path: str, status: int, origin: bytes) -> None:
     got, fields, _, _ = await ask("GET", path, (b"origin", origin))
     assert got == status
@@ -116,6 +125,17 @@ async def test_a_strangers_preflight_is_refused(origin: bytes) -> None:
     assert not approvals(fields)
 
 
+@pytest.mark.parametrize(("origin", "status"), [(ALLOWED, 204), (OTHER, 403)])
+async def test_every_preflight_is_counted_as_one(origin: bytes, status: int) -> None:
+    def count() -> float:
+        labels = {"route": "preflight", "method": "OPTIONS", "status": str(status)}
+        return REGISTRY.get_sample_value("bff_requests_total", labels) or 0.0
+
+    before = count()
+    await ask("OPTIONS", "/api/x", (b"origin", origin), (b"access-control-request-method", b"PUT"))
+    assert count() == before + 1
+
+
 async def test_an_options_request_that_is_no_preflight_goes_on() -> None:
     _, _, _, calls = await ask("OPTIONS", "/api/x", (b"origin", PUBLIC))
     assert calls == 1
@@ -129,5 +149,5 @@ async def test_what_is_not_http_is_left_alone() -> None:
     async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
         seen.append(scope["type"])
 
-    await run_app(Cors(app, origins=["https://shop.example"]), {"type": "lifespan"})
+    await run_app(layer(app), {"type": "lifespan"})
     assert seen == ["lifespan"]

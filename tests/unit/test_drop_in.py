@@ -7,8 +7,7 @@ import pytest
 
 from bff.auth.drop_in import PLACEHOLDER
 from bff.sandbox.federation import _mint
-from tests.unit.composed import ORIGIN, Composed, composed
-from tests.unit.support import TENANT
+from tests.unit.support import ORIGIN, TENANT, Replica, new_replica
 
 pytestmark = pytest.mark.anyio
 ANONYMOUS = f"/api/customerlogin/auth/anonymous/login?tenant={TENANT}&client_id=storefront"
@@ -26,7 +25,7 @@ SNAKE = {
 CAMEL = {"accessToken", "refreshToken", "expiresIn", "refreshTokenExpiresIn", "sessionId"}
 
 
-def stock(one: Composed, **headers: str) -> httpx2.AsyncClient:
+def stock(one: Replica, **headers: str) -> httpx2.AsyncClient:
     """Return a client that sends what a stock SDK sends, and no X-CSRF."""
     client = one.browser(**BEARER, **headers)
     client.headers.pop("X-CSRF")
@@ -34,7 +33,7 @@ def stock(one: Composed, **headers: str) -> httpx2.AsyncClient:
 
 
 async def test_a_guest_gets_placeholders_and_true_lifetimes(redis_url: str) -> None:
-    async with composed(redis_url, drop_in=True) as one, stock(one) as client:
+    async with new_replica(redis_url, drop_in="true") as one, stock(one) as client:
         client.headers.pop("Authorization")
         answer = await client.get(ANONYMOUS + "&siteCode=main&currency=EUR&language=de&targetLocation=DE")
         body = answer.json()
@@ -53,7 +52,7 @@ async def test_a_guest_gets_placeholders_and_true_lifetimes(redis_url: str) -> N
 
 
 async def test_asking_for_a_guest_again_keeps_the_session(redis_url: str) -> None:
-    async with composed(redis_url, drop_in=True) as one, stock(one) as client:
+    async with new_replica(redis_url, drop_in="true") as one, stock(one) as client:
         first = (await client.get(ANONYMOUS)).json()
         refresh = (
             f"/api/customerlogin/auth/anonymous/refresh?tenant={TENANT}&client_id=storefront&refresh_token=x"
@@ -67,7 +66,7 @@ async def test_asking_for_a_guest_again_keeps_the_session(redis_url: str) -> Non
     "query", ["", "?tenant=other", "?hybris-tenant=other", f"?tenant={TENANT}&tenant={TENANT}"]
 )
 async def test_another_tenants_guest_is_refused_in_upstreams_shape(redis_url: str, query: str) -> None:
-    async with composed(redis_url, drop_in=True) as one, stock(one) as client:
+    async with new_replica(redis_url, drop_in="true") as one, stock(one) as client:
         answer = await client.get(ANONYMOUS.partition("?")[0] + query)
         assert answer.status_code == 400
         assert set(answer.json()) == {"status", "type", "message", "moreInfo", "details"}
@@ -75,7 +74,7 @@ async def test_another_tenants_guest_is_refused_in_upstreams_shape(redis_url: st
 
 
 async def test_a_login_says_what_upstream_says_without_its_tokens(redis_url: str) -> None:
-    async with composed(redis_url, drop_in=True) as one, stock(one) as client:
+    async with new_replica(redis_url, drop_in="true") as one, stock(one) as client:
         guest = (await client.get(ANONYMOUS)).json()
         answer = await client.post(f"{CUSTOMER}/login", json=ADA)
         body = answer.json()
@@ -88,27 +87,29 @@ async def test_a_login_says_what_upstream_says_without_its_tokens(redis_url: str
 
 
 @pytest.mark.parametrize(
-    ("method", "path"),
+    ("method", "path", "code"),
     [
-        ("POST", "/api/customerlogin/auth/anonymous/login"),
-        ("GET", f"{CUSTOMER}/login"),
-        ("POST", f"{CUSTOMER}/logout"),
-        ("GET", f"{CUSTOMER}/socialLogin"),
-        ("GET", f"{CUSTOMER}/sociallogin"),
-        ("GET", f"{CUSTOMER}/signup/optin/a/b"),
-        ("POST", f"{CUSTOMER}/signup/optin/refresh_token"),
-        ("GET", f"{CUSTOMER}/logout/"),
-        ("GET", "/api/customer/other/logout"),
-        ("GET", f"/api//customer/{TENANT}/logout"),
-        ("GET", f"/api/customer/{TENANT}/%6cogout"),
+        ("POST", "/api/customerlogin/auth/anonymous/login", "route_not_allowed"),
+        ("GET", f"{CUSTOMER}/login", "route_not_allowed"),
+        ("POST", f"{CUSTOMER}/logout", "route_not_allowed"),
+        ("GET", f"{CUSTOMER}/socialLogin", "route_not_allowed"),
+        ("GET", f"{CUSTOMER}/sociallogin", "route_not_allowed"),
+        ("GET", f"{CUSTOMER}/signup/optin/a/b", "route_not_allowed"),
+        ("POST", f"{CUSTOMER}/signup/optin/refresh_token", "upstream_unavailable"),
+        ("GET", f"{CUSTOMER}/logout/", "invalid_request"),
+        ("GET", "/api/customer/other/logout", "route_not_allowed"),
+        ("GET", f"/api//customer/{TENANT}/logout", "invalid_request"),
+        ("GET", f"/api/customer/{TENANT}/%6cogout", "invalid_request"),
     ],
 )
 async def test_what_is_not_exactly_upstreams_is_left_to_the_route_table(
-    redis_url: str, method: str, path: str
+    redis_url: str, method: str, path: str, code: str
 ) -> None:
-    async with composed(redis_url, drop_in=True) as one, stock(one) as client:
-        assert (await client.request(method, path)).status_code == 404
-        assert one.upstream.calls("") == []
+    async with new_replica(redis_url, drop_in="true") as one, stock(one) as client:
+        answer = await client.request(method, path)
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["code"] == code
+        assert one.upstream.calls("/customer/") == []
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ async def test_what_is_not_exactly_upstreams_is_left_to_the_route_table(
     ],
 )
 async def test_a_foreign_page_is_refused_whatever_it_brings(redis_url: str, headers: dict[str, str]) -> None:
-    async with composed(redis_url, drop_in=True) as one, stock(one, **headers) as client:
+    async with new_replica(redis_url, drop_in="true") as one, stock(one, **headers) as client:
         answers = [
             await client.get(ANONYMOUS),
             await client.post(f"{CUSTOMER}/login", json=ADA),
@@ -137,7 +138,7 @@ async def test_a_foreign_page_is_refused_whatever_it_brings(redis_url: str, head
 
 
 async def test_only_the_anonymous_calls_may_come_bare(redis_url: str) -> None:
-    async with composed(redis_url, drop_in=True) as one, stock(one, Origin=ORIGIN) as client:
+    async with new_replica(redis_url, drop_in="true") as one, stock(one, Origin=ORIGIN) as client:
         client.headers.pop("Authorization")
         assert (await client.get(ANONYMOUS)).status_code == 200
         assert (await client.get(ANONYMOUS.replace("/login", "/refresh"))).status_code == 200
@@ -168,7 +169,7 @@ async def test_only_the_anonymous_calls_may_come_bare(redis_url: str) -> None:
     ],
 )
 async def test_refusals_have_upstreams_shapes(redis_url: str, method: str, path: str, status: int) -> None:
-    async with composed(redis_url, drop_in=True) as one, stock(one) as client:
+    async with new_replica(redis_url, drop_in="true") as one, stock(one) as client:
         answer = await client.request(method, f"{CUSTOMER}/{path}")
         assert answer.status_code == status
         assert answer.headers["content-type"] == "application/json"
@@ -182,7 +183,7 @@ async def test_refusals_have_upstreams_shapes(redis_url: str, method: str, path:
 
 
 async def test_trouble_upstream_keeps_upstreams_shape_and_says_when_to_come_again(redis_url: str) -> None:
-    async with composed(redis_url, drop_in=True) as one, stock(one) as client:
+    async with new_replica(redis_url, drop_in="true") as one, stock(one) as client:
         one.upstream.fail("POST /customer/{tenant}/login", "throttled", retryAfter=7)
         answer = await client.post(f"{CUSTOMER}/login", json=ADA)
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "7")
@@ -191,7 +192,7 @@ async def test_trouble_upstream_keeps_upstreams_shape_and_says_when_to_come_agai
 
 
 async def test_a_refresh_without_a_company_drops_it_and_with_one_switches(redis_url: str) -> None:
-    async with composed(redis_url, drop_in=True) as one, stock(one) as client:
+    async with new_replica(redis_url, drop_in="true") as one, stock(one) as client:
         await client.post(f"{CUSTOMER}/login", json=ADA)
         for entity in ("LE-100", "LE-100", "LE-200", None):
             params: dict[str, Any] = {"refreshToken": PLACEHOLDER} | (
@@ -205,7 +206,7 @@ async def test_a_refresh_without_a_company_drops_it_and_with_one_switches(redis_
 
 
 async def test_social_login_has_texts_for_numbers_and_exchange_has_numbers(redis_url: str) -> None:
-    async with composed(redis_url, drop_in=True) as one, stock(one) as client:
+    async with new_replica(redis_url, drop_in="true") as one, stock(one) as client:
         token = _mint(one.upstream.world, "ada@example.com", 60)
         params = {"subjectAccessToken": token, "config": "site_DE"}
         exchanged = (await client.post(f"{CUSTOMER}/exchangeauthtoken", params=params)).json()
@@ -223,7 +224,7 @@ async def test_social_login_has_texts_for_numbers_and_exchange_has_numbers(redis
 
 
 async def test_a_logout_ends_the_session_and_needs_none(redis_url: str) -> None:
-    async with composed(redis_url, drop_in=True) as one, stock(one) as client:
+    async with new_replica(redis_url, drop_in="true") as one, stock(one) as client:
         await client.post(f"{CUSTOMER}/login", json=ADA)
         first = await client.get(f"{CUSTOMER}/logout?accessToken={PLACEHOLDER}")
         assert (first.status_code, first.content) == (204, b"")

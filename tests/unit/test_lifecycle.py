@@ -13,165 +13,168 @@ from bff.errors import (
     UpstreamUnavailable,
 )
 from bff.security.secret import Secret
-from bff.session import CarriedTicket, Carrier, GuestContext, Session, Tombstone
+from bff.session import Carrier, EndReason, GuestContext, Session, Tombstone
+from bff.sessions.ports import Ports
 from bff.sessions.request_session import RequestSession
 from tests.live import ADA
 from tests.unit.relay import relaying
-from tests.unit.support import Engine, access_alive, carrying, engine, leave, new_ticket, visiting
+from tests.unit.support import Replica, access_alive, leave, loaded, new_replica, new_ticket
 
 pytestmark = pytest.mark.anyio
 
 PASSWORD = Secret(ADA["password"])
 
 
-async def test_a_visit_begins_nothing(replica: Engine) -> None:
-    visit = await visiting(replica)
+async def test_a_visit_begins_nothing(replica: Replica) -> None:
+    visit = await loaded(replica)
     assert (visit.session, visit.issued, visit.cleared) == (None, None, False)
-    assert await replica.manager.fresh(visit) is None
+    assert await replica.engine.lifecycle.ensure_fresh(visit) is None
     assert not replica.upstream.calls("")
 
 
-async def test_a_guest_is_begun_once_and_then_found(replica: Engine) -> None:
-    visit = await visiting(replica)
-    session = await replica.manager.guest(visit, GuestContext(currency="EUR"))
+async def test_a_guest_is_begun_once_and_then_found(replica: Replica) -> None:
+    visit = await loaded(replica)
+    session = await replica.engine.lifecycle.ensure_session(visit, GuestContext(currency="EUR"))
     assert visit.issued is not None
     assert visit.issued.session == session
-    again = await visiting(replica, visit.issued)
-    assert await replica.manager.guest(again) == session
+    again = await loaded(replica, visit.issued)
+    assert await replica.engine.lifecycle.ensure_session(again) == session
     assert again.issued is None
     assert replica.limits.guests == ["192.0.2.1"]
 
 
 async def test_a_visitor_who_leaves_still_leaves_no_work_half_done(
-    replica: Engine, monkeypatch: pytest.MonkeyPatch
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    visit, ticket = await visiting(replica), new_ticket()
-    monkeypatch.setattr(replica.guests, "ticket", lambda: ticket)
-    async with replica.upstream.delaying("anonymous/login", replica.manager.guest(visit)) as leaving:
+    visit, ticket = await loaded(replica), new_ticket()
+    monkeypatch.setattr(Ports, "new_ticket", lambda _: ticket)
+    async with replica.upstream.delaying(
+        "anonymous/login", replica.engine.lifecycle.ensure_session(visit)
+    ) as leaving:
         await leave(leaving)
-    await replica.tasks.drain()
+    await replica.ports.tasks.drain()
     assert visit.issued is None
-    assert isinstance(await replica.store.load(ticket), Session)
+    assert isinstance(await replica.store.peek(ticket), Session)
 
 
-async def test_a_session_is_refused_on_the_other_carrier(replica: Engine) -> None:
+async def test_a_session_is_refused_on_the_other_carrier(replica: Replica) -> None:
     held = await replica.guest(Carrier.HEADER)
-    presented = CarriedTicket(Carrier.COOKIE, held.ticket)
-    visit = await replica.manager.visit(presented, client="", user_agent=None, safe=True)
+    visit = RequestSession(Carrier.COOKIE, "", None, held.ticket)
+    await replica.engine.lifecycle.load(visit, safe=True)
     assert visit.session is None
 
 
-async def test_a_logout_ends_it_here_and_upstream_and_clears_once(replica: Engine) -> None:
+async def test_a_logout_ends_it_here_and_upstream_and_clears_once(replica: Replica) -> None:
     ada = await replica.customer()
-    first, second = await visiting(replica, ada), await visiting(replica, ada)
-    await replica.manager.logout(carrying(ada), first)
-    await replica.manager.logout(carrying(ada), second)
+    first, second = await loaded(replica, ada), await loaded(replica, ada)
+    await replica.engine.lifecycle.logout(first)
+    await replica.engine.lifecycle.logout(second)
     assert (first.cleared, second.cleared) == (True, False)
     assert not access_alive(replica, ada.session)
-    assert await replica.store.load(ada.ticket) == Tombstone("ended", None)
+    assert await replica.store.peek(ada.ticket) == Tombstone(EndReason.ENDED, None)
     with pytest.raises(NoSession):
-        await visiting(replica, ada, safe=True)
+        await loaded(replica, ada, safe=True)
 
 
 @pytest.mark.parametrize("kind", ["error", "throttled", "unauthorized_invalid", "forbidden"])
-async def test_a_logout_ends_it_here_whatever_upstream_says(replica: Engine, kind: str) -> None:
+async def test_a_logout_ends_it_here_whatever_upstream_says(replica: Replica, kind: str) -> None:
     ada = await replica.customer()
     replica.upstream.fail("GET /customer/acmeshop/logout", kind)
-    visit = await visiting(replica, ada)
-    await replica.manager.logout(carrying(ada), visit)
+    visit = await loaded(replica, ada)
+    await replica.engine.lifecycle.logout(visit)
     assert visit.cleared
-    assert await replica.store.load(ada.ticket) == Tombstone("ended", None)
+    assert await replica.store.peek(ada.ticket) == Tombstone(EndReason.ENDED, None)
 
 
-async def test_a_logout_with_an_id_that_a_login_replaced_ends_nothing(replica: Engine) -> None:
+async def test_a_logout_with_an_id_that_a_login_replaced_ends_nothing(replica: Replica) -> None:
     guest = await replica.guest()
-    visit = await visiting(replica, guest)
-    await replica.sign_on.login(visit, ADA["email"], PASSWORD)
-    late = RequestSession(Carrier.COOKIE, "", None)
+    visit = await loaded(replica, guest)
+    await replica.engine.login.login(visit, ADA["email"], PASSWORD)
+    late = RequestSession(Carrier.COOKIE, "", None, guest.ticket)
     with pytest.raises(SessionRotated):
-        await replica.manager.logout(carrying(guest), late)
+        await replica.engine.lifecycle.logout(late)
     assert not late.cleared
     assert visit.issued is not None
     assert access_alive(replica, (await replica.stored(visit.issued)))
 
 
-async def test_a_refused_renewal_clears_the_carrier_of_the_request_that_met_it(replica: Engine) -> None:
+async def test_a_refused_renewal_clears_the_carrier_of_the_request_that_met_it(replica: Replica) -> None:
     ada = await replica.customer()
-    first, second = await visiting(replica, ada), await visiting(replica, ada)
+    first, second = await loaded(replica, ada), await loaded(replica, ada)
     for token in replica.upstream.world.refresh.values():
         token.revoked = True
     with pytest.raises(SessionExpired):
-        await replica.manager.refresh(first)
+        await replica.engine.lifecycle.refresh_on_request(first)
     with pytest.raises(SessionExpired):
-        await replica.manager.refresh(second)
+        await replica.engine.lifecycle.refresh_on_request(second)
     assert (first.cleared, second.cleared) == (True, False)
 
 
-async def test_a_refresh_without_a_session_or_a_refresh_token_says_why(replica: Engine) -> None:
+async def test_a_refresh_without_a_session_or_a_refresh_token_says_why(replica: Replica) -> None:
     with pytest.raises(NoSession):
-        await replica.manager.refresh(await visiting(replica))
+        await replica.engine.lifecycle.refresh_on_request(await loaded(replica))
     ada = await replica.customer()
     replica.clock.at += 86_400
-    visit = await visiting(replica, ada)
+    visit = await loaded(replica, ada)
     with pytest.raises(ReauthenticationRequired):
-        await replica.manager.refresh(visit)
+        await replica.engine.lifecycle.refresh_on_request(visit)
     assert not visit.cleared
 
 
-async def test_a_switch_of_company_is_stored_with_a_new_version(replica: Engine) -> None:
+async def test_a_switch_of_company_is_stored_with_a_new_version(replica: Replica) -> None:
     ada = await replica.customer()
-    visit = await visiting(replica, ada)
-    session = await replica.manager.switch_legal_entity(visit, "LE-200")
+    visit = await loaded(replica, ada)
+    session = await replica.engine.legal_entity.switch(visit, "LE-200")
     assert (session.legal_entity_id, session.version) == ("LE-200", ada.session.version + 1)
     assert session.tokens.saas == ada.session.tokens.saas
     assert await replica.stored(ada) == session
-    assert (await replica.manager.switch_legal_entity(visit, None)).legal_entity_id is None
+    assert (await replica.engine.legal_entity.switch(visit, None)).legal_entity_id is None
     assert visit.issued is None
 
 
-async def test_a_foreign_company_is_forbidden_and_changes_nothing(replica: Engine) -> None:
+async def test_a_foreign_company_is_forbidden_and_changes_nothing(replica: Replica) -> None:
     ada = await replica.customer()
     with pytest.raises(Forbidden):
-        await replica.manager.switch_legal_entity(await visiting(replica, ada), "LE-999")
+        await replica.engine.legal_entity.switch(await loaded(replica, ada), "LE-999")
     assert await replica.stored(ada) == ada.session
     with pytest.raises(LoginRequired):
-        await replica.manager.switch_legal_entity(await visiting(replica, await replica.guest()), "LE-100")
+        await replica.engine.legal_entity.switch(await loaded(replica, await replica.guest()), "LE-100")
 
 
-async def test_a_validation_renews_a_refused_token_before_it_counts(replica: Engine) -> None:
+async def test_a_validation_renews_a_refused_token_before_it_counts(replica: Replica) -> None:
     ada = await replica.customer()
-    assert (await replica.manager.validate(await visiting(replica, ada))).email == ADA["email"]
+    assert (await replica.engine.lifecycle.validate(await loaded(replica, ada))).email == ADA["email"]
     replica.upstream.world.access[ada.session.tokens.access.reveal()].revoked = True
-    visit = await visiting(replica, ada)
-    assert (await replica.manager.validate(visit)).email == ADA["email"]
+    visit = await loaded(replica, ada)
+    assert (await replica.engine.lifecycle.validate(visit)).email == ADA["email"]
     assert visit.session is not None
     assert visit.session.generation == 2
     with pytest.raises(NoSession):
-        await replica.manager.validate(await visiting(replica))
+        await replica.engine.lifecycle.validate(await loaded(replica))
 
 
 async def test_without_the_store_nothing_is_asked_of_upstream(redis_url: str) -> None:
-    async with relaying(redis_url) as relay, engine(relay.url) as one:
-        visit = await visiting(one)
+    async with relaying(redis_url) as relay, new_replica(relay.url) as one:
+        visit = await loaded(one)
         relay.deaf = True
         with pytest.raises(StoreUnavailable):
-            await one.manager.guest(visit)
+            await one.engine.lifecycle.ensure_session(visit)
         with pytest.raises(StoreUnavailable):
-            await one.sign_on.login(visit, ADA["email"], PASSWORD)
+            await one.engine.login.login(visit, ADA["email"], PASSWORD)
         assert not one.upstream.calls("")
         assert not one.limits.logins
         relay.deaf = False
 
 
 async def test_a_switch_after_an_outage_uses_the_tokens_that_were_not_stored(redis_url: str) -> None:
-    async with relaying(redis_url) as relay, engine(relay.url) as one:
+    async with relaying(redis_url) as relay, new_replica(relay.url) as one:
         ada = await one.customer()
-        renewal = one.renewer.fresh(ada, force=True)
+        renewal = one.engine.refresher.refresh(ada)
         async with one.upstream.delaying("refreshauthtoken", renewal) as renewing:
             relay.deaf = True
         with pytest.raises((StoreUnavailable, UpstreamUnavailable)):
             await renewing
         relay.deaf = False
         await one.unlock(ada)
-        visit = await visiting(one, ada)
-        assert (await one.manager.switch_legal_entity(visit, "LE-100")).legal_entity_id == "LE-100"
+        visit = await loaded(one, ada)
+        assert (await one.engine.legal_entity.switch(visit, "LE-100")).legal_entity_id == "LE-100"

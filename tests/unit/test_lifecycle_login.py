@@ -15,9 +15,9 @@ from bff.errors import (
 )
 from bff.security.secret import Secret
 from bff.session import SessionKind
-from bff.sessions.refresh import TRANSIENT
+from bff.sessions.token_saver import TRANSIENT
 from tests.live import ADA, GRACE
-from tests.unit.support import Engine, access_alive, carrying, until, visiting
+from tests.unit.support import Replica, access_alive, loaded, until
 
 pytestmark = pytest.mark.anyio
 
@@ -25,10 +25,10 @@ PASSWORD = Secret(ADA["password"])
 LOGIN = "/customer/acmeshop/login"
 
 
-async def test_a_login_gives_a_new_id_and_keeps_the_emporix_session(replica: Engine) -> None:
+async def test_a_login_gives_a_new_id_and_keeps_the_emporix_session(replica: Replica) -> None:
     guest = await replica.guest()
-    visit = await visiting(replica, guest)
-    session = await replica.sign_on.login(visit, ADA["email"], PASSWORD)
+    visit = await loaded(replica, guest)
+    session = await replica.engine.login.login(visit, ADA["email"], PASSWORD)
     assert visit.issued is not None
     assert visit.issued.ticket.id != guest.ticket.id
     assert visit.issued.ticket.secret != guest.ticket.secret
@@ -41,86 +41,86 @@ async def test_a_login_gives_a_new_id_and_keeps_the_emporix_session(replica: Eng
     assert replica.limits.logins == [("192.0.2.1", ADA["email"])]
 
 
-async def test_a_login_without_a_session_starts_a_guest_first(replica: Engine) -> None:
-    visit = await visiting(replica)
-    session = await replica.sign_on.login(visit, ADA["email"], PASSWORD)
+async def test_a_login_without_a_session_starts_a_guest_first(replica: Replica) -> None:
+    visit = await loaded(replica)
+    session = await replica.engine.login.login(visit, ADA["email"], PASSWORD)
     assert session.version == int(replica.clock() * 1000) + 1, "a guest's version, and one more"
 
 
-async def test_the_old_id_is_served_as_the_guest_that_it_was_and_only_when_safe(replica: Engine) -> None:
+async def test_the_old_id_is_served_as_the_guest_that_it_was_and_only_when_safe(replica: Replica) -> None:
     guest = await replica.guest()
-    await replica.sign_on.login(await visiting(replica, guest), ADA["email"], PASSWORD)
-    late = await visiting(replica, guest, safe=True)
-    assert late.frozen
+    await replica.engine.login.login(await loaded(replica, guest), ADA["email"], PASSWORD)
+    late = await loaded(replica, guest, safe=True)
+    assert late.superseded
     assert late.session is not None
     assert late.session.kind is SessionKind.ANONYMOUS
     assert late.session.tokens == guest.session.tokens
     with pytest.raises(LoginRequired):
-        await replica.manager.customer(late)
+        await replica.engine.lifecycle.ensure_customer(late)
     replica.clock.at += 3599 - 30
-    assert await replica.manager.fresh(late) == late.session
+    assert await replica.engine.lifecycle.ensure_fresh(late) == late.session
     with pytest.raises(SessionRotated):
-        await replica.manager.fresh(late, force=True)
+        await replica.engine.lifecycle.refresh(late)
     assert (late.issued, late.cleared) == (None, False)
     with pytest.raises(SessionRotated):
-        await visiting(replica, guest, safe=False)
+        await loaded(replica, guest, safe=False)
 
 
-async def test_the_old_id_with_an_ended_token_is_served_no_more(replica: Engine) -> None:
+async def test_the_old_id_with_an_ended_token_is_served_no_more(replica: Replica) -> None:
     guest = await replica.guest()
-    await replica.sign_on.login(await visiting(replica, guest), ADA["email"], PASSWORD)
+    await replica.engine.login.login(await loaded(replica, guest), ADA["email"], PASSWORD)
     replica.clock.at += 3599
     with pytest.raises(SessionRotated):
-        await visiting(replica, guest, safe=True)
+        await loaded(replica, guest, safe=True)
 
 
 @pytest.mark.parametrize("password", ["wrong-password", "short"])
-async def test_a_failed_login_leaves_the_guest_as_it_was(replica: Engine, password: str) -> None:
+async def test_a_failed_login_leaves_the_guest_as_it_was(replica: Replica, password: str) -> None:
     guest = await replica.guest()
-    visit = await visiting(replica, guest)
+    visit = await loaded(replica, guest)
     with pytest.raises(InvalidCredentials):
-        await replica.sign_on.login(visit, ADA["email"], Secret(password))
+        await replica.engine.login.login(visit, ADA["email"], Secret(password))
     assert (visit.issued, visit.cleared) == (None, False)
     assert await replica.stored(guest) == guest.session
 
 
 @pytest.mark.parametrize("kind", ["error", "throttled", "garbage"])
-async def test_a_login_in_an_outage_leaves_the_guest_as_it_was(replica: Engine, kind: str) -> None:
+async def test_a_login_in_an_outage_leaves_the_guest_as_it_was(replica: Replica, kind: str) -> None:
     guest = await replica.guest()
     replica.upstream.fail(f"POST {LOGIN}", kind)
     with pytest.raises(TRANSIENT):
-        await replica.sign_on.login(await visiting(replica, guest), ADA["email"], PASSWORD)
+        await replica.engine.login.login(await loaded(replica, guest), ADA["email"], PASSWORD)
     assert await replica.stored(guest) == guest.session
 
 
-async def test_a_refused_bearer_at_login_is_renewed_once(replica: Engine) -> None:
+async def test_a_refused_bearer_at_login_is_renewed_once(replica: Replica) -> None:
     guest = await replica.guest()
     replica.upstream.world.access[guest.session.tokens.access.reveal()].revoked = True
-    session = await replica.sign_on.login(await visiting(replica, guest), ADA["email"], PASSWORD)
+    session = await replica.engine.login.login(await loaded(replica, guest), ADA["email"], PASSWORD)
     assert session.upstream_session_id == guest.session.upstream_session_id
     assert len(replica.upstream.calls(LOGIN)) == 2
 
 
-async def test_a_login_on_a_customer_ends_that_one_upstream_too(replica: Engine) -> None:
+async def test_a_login_on_a_customer_ends_that_one_upstream_too(replica: Replica) -> None:
     ada = await replica.customer()
-    visit = await visiting(replica, ada)
-    session = await replica.sign_on.login(visit, GRACE["email"], Secret(GRACE["password"]))
+    visit = await loaded(replica, ada)
+    session = await replica.engine.login.login(visit, GRACE["email"], Secret(GRACE["password"]))
     assert session.email == GRACE["email"]
     assert session.upstream_session_id != ada.session.upstream_session_id
     assert not access_alive(replica, ada.session)
     for safe in (True, False):
         with pytest.raises(SessionRotated):
-            await visiting(replica, ada, safe=safe)
+            await loaded(replica, ada, safe=safe)
 
 
-async def test_a_login_that_raced_a_logout_brings_nobody_back(replica: Engine) -> None:
+async def test_a_login_that_raced_a_logout_brings_nobody_back(replica: Replica) -> None:
     guest = await replica.guest()
-    visit = await visiting(replica, guest)
+    visit = await loaded(replica, guest)
     with replica.upstream.holding(LOGIN) as gate:
-        late = asyncio.create_task(replica.sign_on.login(visit, ADA["email"], PASSWORD))
+        late = asyncio.create_task(replica.engine.login.login(visit, ADA["email"], PASSWORD))
         await until(lambda: replica.upstream.held)
-        out = await visiting(replica, guest)
-        await replica.manager.logout(carrying(guest), out)
+        out = await loaded(replica, guest)
+        await replica.engine.lifecycle.logout(out)
         assert out.cleared
         gate.set()
         with pytest.raises(NoSession):
@@ -131,23 +131,23 @@ async def test_a_login_that_raced_a_logout_brings_nobody_back(replica: Engine) -
     assert all(token.revoked for token in customers)
 
 
-async def test_a_sign_up_says_what_upstream_had_against_it(replica: Engine) -> None:
+async def test_a_sign_up_says_what_upstream_had_against_it(replica: Replica) -> None:
     body = {"email": "new@example.com", "password": "long-enough", "customerDetails": {"firstName": "N"}}
-    visit = await visiting(replica)
-    assert await replica.sign_on.signup(visit, body)
+    visit = await loaded(replica)
+    assert await replica.engine.signup.signup(visit, body)
     assert visit.session is not None
     assert visit.session.kind is SessionKind.ANONYMOUS
     with pytest.raises(AccountExists):
-        await replica.sign_on.signup(visit, body)
+        await replica.engine.signup.signup(visit, body)
     with pytest.raises(InvalidRequest):
-        await replica.sign_on.signup(visit, {"email": "x@example.com"})
+        await replica.engine.signup.signup(visit, {"email": "x@example.com"})
     replica.upstream.fail("POST /customer/acmeshop/signup", "forbidden")
     with pytest.raises(Forbidden):
-        await replica.sign_on.signup(visit, body)
+        await replica.engine.signup.signup(visit, body)
 
 
-async def test_a_customer_signs_somebody_else_up_with_the_shared_token(replica: Engine) -> None:
+async def test_a_customer_signs_somebody_else_up_with_the_shared_token(replica: Replica) -> None:
     ada = await replica.customer()
     body = {"email": "new@example.com", "password": "long-enough", "customerDetails": {"firstName": "N"}}
-    await replica.sign_on.signup(await visiting(replica, ada), body)
+    await replica.engine.signup.signup(await loaded(replica, ada), body)
     assert replica.upstream.calls("/signup")[-1]["bearer"] == "anonymous"

@@ -23,8 +23,7 @@ from bff.session import Session, SessionKind, Tombstone
 from bff.sessions.login import CustomerLogin
 from bff.sessions.request_session import RequestSession
 from bff.store.redis_store import RedisSessionStore
-from tests.unit.composed import Composed, a_visit, composed
-from tests.unit.support import TENANT, leave
+from tests.unit.support import TENANT, Replica, a_request_session, leave, new_replica
 
 pytestmark = pytest.mark.anyio
 ADA, PASSWORD = "ada@example.com", Secret("correct-horse-battery")
@@ -53,23 +52,23 @@ FAILURES: list[tuple[str, type[BffError]]] = [
 ]
 
 
-def alive(one: Composed, session: Session) -> bool:
+def alive(one: Replica, session: Session) -> bool:
     token = one.upstream.world.access[session.tokens.access.reveal()]
     return one.upstream.world.alive(token)
 
 
-async def a_guest(one: Composed) -> RequestSession:
-    visit = a_visit()
-    await one.manager.guest(visit)
+async def a_guest(one: Replica) -> RequestSession:
+    visit = a_request_session()
+    await one.engine.lifecycle.ensure_session(visit)
     return visit
 
 
 async def test_a_login_gives_a_new_ticket_and_keeps_the_emporix_session(redis_url: str) -> None:
-    async with composed(redis_url) as one:
+    async with new_replica(redis_url) as one:
         visit = await a_guest(one)
         assert visit.held is not None
         guest = visit.held
-        session = await one.sign_on.login(visit, ADA, PASSWORD)
+        session = await one.engine.login.login(visit, ADA, PASSWORD)
         assert visit.issued is not None
         assert (visit.issued.ticket.id, visit.issued.ticket.secret) != (guest.ticket.id, guest.ticket.secret)
         assert session.kind is SessionKind.CUSTOMER
@@ -77,7 +76,7 @@ async def test_a_login_gives_a_new_ticket_and_keeps_the_emporix_session(redis_ur
         assert session.version > guest.session.version
         assert session.email == ADA
         assert (session.expires_at, session.idle_seconds) == (one.clock.at + 7_776_000, 1_209_600)
-        found = await one.store.load(guest.ticket)
+        found = await one.store.peek(guest.ticket)
         assert isinstance(found, Tombstone)
         assert found.reason == "rotated"
         assert found.guest is not None
@@ -90,77 +89,77 @@ async def test_a_sign_on_that_fails_leaves_the_guest(
     redis_url: str, way: str, kind: str, error: type[BffError]
 ) -> None:
     match, ask = WAYS[way]
-    async with composed(redis_url) as one:
+    async with new_replica(redis_url) as one:
         visit = await a_guest(one)
         assert visit.held is not None
         before = visit.held
         one.upstream.fail(match, kind)
         with pytest.raises(error):
-            await ask(one.sign_on, visit)
+            await ask(one.engine.login, visit)
         assert visit.held == before
-        assert await one.store.load(before.ticket, slide=False) == before.session
+        assert await one.store.load_fresh(before.ticket) == before.session
 
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_guest_bearer_that_upstream_refuses_is_renewed_once(redis_url: str, way: str) -> None:
     match, ask = WAYS[way]
-    async with composed(redis_url) as one:
+    async with new_replica(redis_url) as one:
         visit = await a_guest(one)
         one.upstream.fail(match, "unauthorized_expired")
         with pytest.raises(InvalidCredentials):
-            await ask(one.sign_on, visit)
+            await ask(one.engine.login, visit)
         assert len(one.upstream.calls("/anonymous/refresh")) == 1
         part = match.partition("{tenant}")[2].rstrip("/")
         assert len([record for record in one.upstream.calls(part) if record["status"] == 401]) == 2
 
 
 async def test_a_sign_on_without_an_address_asks_upstream_whose_it_is(redis_url: str) -> None:
-    async with composed(redis_url) as one:
+    async with new_replica(redis_url) as one:
         visit = await a_guest(one)
-        session = await one.sign_on.exchange(visit, idp_token(one, "grace@example.com"), None)
+        session = await one.engine.login.exchange(visit, idp_token(one, "grace@example.com"), None)
         assert session.email == "grace@example.com"
         assert len(one.upstream.calls("/validateauthtoken")) == 1
 
 
 @pytest.mark.parametrize("kind", ["error", "unauthorized_invalid", "garbage", "throttled"])
 async def test_a_sign_on_succeeds_where_upstream_does_not_say_whose_it_is(redis_url: str, kind: str) -> None:
-    async with composed(redis_url) as one:
+    async with new_replica(redis_url) as one:
         visit = await a_guest(one)
         one.upstream.fail("GET /customer/{tenant}/validateauthtoken", kind)
-        session = await one.sign_on.exchange(visit, idp_token(one, ADA), None)
+        session = await one.engine.login.exchange(visit, idp_token(one, ADA), None)
         assert (session.kind, session.email) == (SessionKind.CUSTOMER, None)
 
 
 async def test_logins_are_counted_for_the_account_and_other_sign_ons_for_the_address(redis_url: str) -> None:
-    async with composed(redis_url) as one:
-        await one.sign_on.login(a_visit(), ADA, PASSWORD)
-        await one.sign_on.exchange(a_visit(), idp_token(one, ADA), None)
+    async with new_replica(redis_url) as one:
+        await one.engine.login.login(a_request_session(), ADA, PASSWORD)
+        await one.engine.login.exchange(a_request_session(), idp_token(one, ADA), None)
         assert one.limits.logins == [("192.0.2.1", ADA)]
         assert one.limits.sign_ons == ["192.0.2.1"]
 
 
 async def test_a_customer_who_signs_on_anew_ends_here_and_upstream_first(redis_url: str) -> None:
-    async with composed(redis_url) as one:
+    async with new_replica(redis_url) as one:
         visit = await a_guest(one)
-        first = await one.sign_on.login(visit, ADA, PASSWORD)
+        first = await one.engine.login.login(visit, ADA, PASSWORD)
         assert visit.held is not None
         old = visit.held.ticket
-        second = await one.sign_on.exchange(visit, idp_token(one, "grace@example.com"), None)
+        second = await one.engine.login.exchange(visit, idp_token(one, "grace@example.com"), None)
         assert not alive(one, first)
         assert alive(one, second)
         assert second.upstream_session_id.reveal() != first.upstream_session_id.reveal()
-        found = await one.store.load(old)
+        found = await one.store.peek(old)
         assert isinstance(found, Tombstone)
         assert found.guest is None
 
 
 async def test_a_logout_that_overtakes_a_login_wins_and_its_tokens_are_revoked(redis_url: str) -> None:
-    async with composed(redis_url) as one:
+    async with new_replica(redis_url) as one:
         visit = await a_guest(one)
         assert visit.held is not None
         ticket = visit.held.ticket
-        async with one.upstream.delaying("/login", one.sign_on.login(visit, ADA, PASSWORD)) as login:
-            await one.manager.end(ticket, a_visit())
+        async with one.upstream.delaying("/login", one.engine.login.login(visit, ADA, PASSWORD)) as login:
+            await one.engine.lifecycle.end(ticket, a_request_session())
         with pytest.raises(NoSession):
             await login
         customers = [token for token in one.upstream.world.access.values() if token.kind == "customer"]
@@ -172,7 +171,7 @@ async def test_a_logout_that_overtakes_a_login_wins_and_its_tokens_are_revoked(r
 async def test_a_store_that_fails_after_the_login_leaves_no_tokens_alive(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with composed(redis_url) as one:
+    async with new_replica(redis_url) as one:
         visit = await a_guest(one)
 
         async def broken(*_args: Any) -> Session:
@@ -180,7 +179,7 @@ async def test_a_store_that_fails_after_the_login_leaves_no_tokens_alive(
 
         monkeypatch.setattr(RedisSessionStore, "create", broken)
         with pytest.raises(StoreUnavailable):
-            await one.sign_on.login(visit, ADA, PASSWORD)
+            await one.engine.login.login(visit, ADA, PASSWORD)
         customers = [token for token in one.upstream.world.access.values() if token.kind == "customer"]
         assert [one.upstream.world.alive(token) for token in customers] == [False]
         assert visit.session is not None
@@ -188,24 +187,25 @@ async def test_a_store_that_fails_after_the_login_leaves_no_tokens_alive(
 
 
 async def test_a_client_that_leaves_does_not_stop_its_login(redis_url: str) -> None:
-    async with composed(redis_url) as one:
+    async with new_replica(redis_url) as one:
         visit = await a_guest(one)
-        async with one.upstream.delaying("/login", one.sign_on.login(visit, ADA, PASSWORD)) as leaving:
+        async with one.upstream.delaying("/login", one.engine.login.login(visit, ADA, PASSWORD)) as leaving:
             await leave(leaving)
-        await one.tasks.drain()
+        await one.ports.tasks.drain()
         assert visit.held is not None
-        found = await one.store.load(visit.held.ticket)
+        found = await one.store.peek(visit.held.ticket)
         assert isinstance(found, Session)
         assert found.kind is SessionKind.CUSTOMER
 
 
 async def test_of_logins_with_one_guest_one_wins(redis_url: str) -> None:
-    async with composed(redis_url) as one:
+    async with new_replica(redis_url) as one:
         first = await a_guest(one)
-        second = a_visit()
+        second = a_request_session()
         second.held = first.held
         tried = await asyncio.gather(
-            *(one.sign_on.login(visit, ADA, PASSWORD) for visit in (first, second)), return_exceptions=True
+            *(one.engine.login.login(visit, ADA, PASSWORD) for visit in (first, second)),
+            return_exceptions=True,
         )
         assert len([result for result in tried if isinstance(result, Session)]) == 1
         assert [type(result) for result in tried if not isinstance(result, Session)] == [SessionRotated]
@@ -213,11 +213,11 @@ async def test_of_logins_with_one_guest_one_wins(redis_url: str) -> None:
 
 
 async def test_a_state_is_claimed_once_over_all_replicas(redis_url: str) -> None:
-    async with composed(redis_url) as one, composed(redis_url) as other:
+    async with new_replica(redis_url) as one, new_replica(redis_url) as other:
         state = f"site_DE--{id(one)}-{one.clock.at}"
-        tried = await asyncio.gather(*(part.sign_on.claim(state, 600) for part in (one, other) * 4))
+        tried = await asyncio.gather(*(part.engine.login.claim(state, 600) for part in (one, other) * 4))
         assert tried.count(True) == 1
-        assert await other.sign_on.claim(state + "x", 600) is True
+        assert await other.engine.login.claim(state + "x", 600) is True
 
 
 @pytest.mark.parametrize(
@@ -233,35 +233,37 @@ async def test_a_state_is_claimed_once_over_all_replicas(redis_url: str) -> None
 async def test_a_sign_up_that_fails_says_why(
     redis_url: str, fault: dict[str, str], error: type[BffError]
 ) -> None:
-    async with composed(redis_url) as one:
+    async with new_replica(redis_url) as one:
         one.upstream.fail(f"POST /customer/{TENANT}/signup", **fault)
         with pytest.raises(error):
-            await one.sign_on.signup(a_visit(), {"email": "new@example.com", "password": "long-enough"})
+            await one.engine.signup.signup(
+                a_request_session(), {"email": "new@example.com", "password": "long-enough"}
+            )
 
 
 async def test_a_refused_sign_up_names_fields_and_no_values(redis_url: str) -> None:
-    async with composed(redis_url) as one:
+    async with new_replica(redis_url) as one:
         body = {
             "email": "n@example.com",
             "password": "p4ss",
             "signup": {"email": "n@example.com", "password": "p4ss"},
         }
         with pytest.raises(InvalidRequest, match=r"signup\.password") as caught:
-            await one.sign_on.signup(a_visit(), body)
+            await one.engine.signup.signup(a_request_session(), body)
         assert "p4ss" not in caught.value.detail
 
 
 async def test_a_customer_signs_somebody_up_without_their_own_token(redis_url: str) -> None:
-    async with composed(redis_url) as one:
+    async with new_replica(redis_url) as one:
         visit = await a_guest(one)
-        session = await one.sign_on.login(visit, ADA, PASSWORD)
-        assert await one.sign_on.signup(visit, {"email": "new@example.com", "password": "long-enough"})
+        session = await one.engine.login.login(visit, ADA, PASSWORD)
+        assert await one.engine.signup.signup(visit, {"email": "new@example.com", "password": "long-enough"})
         (call,) = one.upstream.calls("/signup")
         assert call["bearer"] == "anonymous"
         assert visit.session == session
 
 
-def idp_token(one: Composed, email: str) -> Secret:
+def idp_token(one: Replica, email: str) -> Secret:
     """Return an identity provider's token that the sandbox believes."""
     from bff.sandbox.federation import _mint  # noqa: PLC0415 - the one thing of it that is needed
 

@@ -2,16 +2,20 @@
 
 import json
 import logging
-from typing import Any
+from ipaddress import ip_network
 
 import httpx2
 import pytest
 from starlette.responses import PlainTextResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bff.app import Proxy
 from bff.config.settings import load_settings
-from bff.middleware.request_layer import RequestLayer
+from bff.errors import NoSession
+from bff.middleware.cors import Cors
+from bff.middleware.request_context import request_context
+from bff.middleware.request_layer import RequestLayer, RequestPolicy
+from bff.middleware.stream_limit import StreamLimit
 from bff.telemetry.logs import request_id
 from bff.telemetry.metrics import REGISTRY
 from tests.live import TENANT, Sandbox, environment
@@ -20,10 +24,14 @@ from tests.unit.support import http_scope, run_app
 pytestmark = pytest.mark.anyio
 
 
-async def answered(app: Any, scope: Scope) -> tuple[int, list[bytes], bytes]:
+def layer(app: ASGIApp, *trusted: str) -> RequestLayer:
+    policy = RequestPolicy(tuple(ip_network(one) for one in trusted), (), Cors(()), StreamLimit(8))
+    return RequestLayer(app, policy, monotonic=lambda: 0.0)
+
+
+async def answered(app: ASGIApp, scope: Scope) -> tuple[int, list[bytes], bytes]:
     """Return status, request ids and body of an answer."""
-    context = RequestLayer(app, trusted_proxies=(), monotonic=lambda: 0.0)
-    sent = await run_app(context, scope)
+    sent = await run_app(layer(app), scope)
     ids = [value for name, value in sent[0]["headers"] if name == b"x-request-id"]
     return sent[0]["status"], ids, b"".join(message.get("body", b"") for message in sent[1:])
 
@@ -86,15 +94,47 @@ async def test_a_request_is_one_line_without_path_query_or_address(caplog: pytes
     assert not {"t0ken", "192.0.2.1", "ua-1"} & set(map(str, fields.values()))
 
 
+async def test_an_error_is_a_problem_and_is_not_logged_as_unexpected(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def refusing(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise NoSession
+
+    status, (name,), body = await answered(refusing, http_scope(path="/api/x"))
+    assert (status, json.loads(body)["code"]) == (401, "no_session")
+    assert json.loads(body)["requestId"] == name.decode()
+    assert "unexpected" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("trusted", "client"),
+    [((), "192.0.2.1"), (("192.0.2.0/24",), "198.51.100.7"), (("10.0.0.0/8",), "192.0.2.1")],
+)
+async def test_the_client_is_whom_a_trusted_proxy_names(trusted: tuple[str, ...], client: str) -> None:
+    clients: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        clients.append(request_context(scope).client)
+        await speaking(scope, receive, send)
+
+    await run_app(
+        layer(app, *trusted), http_scope(headers=[(b"x-forwarded-for", b"203.0.113.9, 198.51.100.7")])
+    )
+    assert clients == [client]
+
+
 @pytest.mark.parametrize(("method", "label"), [("GET", "GET"), ("FROBNICATE", "other")])
 async def test_metrics_have_labels_from_small_sets(method: str, label: str) -> None:
     def count() -> float:
         labels = {"route": "GET /things/{id}", "method": label, "status": "200"}
         return REGISTRY.get_sample_value("bff_requests_total", labels) or 0.0
 
+    async def matched(scope: Scope, receive: Receive, send: Send) -> None:
+        request_context(scope).route = "GET /things/{id}"
+        await speaking(scope, receive, send)
+
     before = count()
-    scope = http_scope(method, "/api/things/7", **{"bff.route": "GET /things/{id}"})
-    await answered(speaking, scope)
+    await answered(matched, http_scope(method, "/api/things/7"))
     assert count() == before + 1
 
 
@@ -104,7 +144,7 @@ async def test_what_is_not_http_is_left_alone() -> None:
     async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
         seen.append(scope["type"])
 
-    await run_app(RequestLayer(app, trusted_proxies=(), monotonic=lambda: 0.0), {"type": "lifespan"})
+    await run_app(layer(app), {"type": "lifespan"})
     assert seen == ["lifespan"]
 
 

@@ -1,244 +1,347 @@
-"""The door: proof of origin, who is let in, and what the answer says to the carrier."""
+"""The session layer: the carrier that is read, the session that is loaded, and what the answer says of it."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-from bff.errors import CsrfFailed, InvalidRequest, OriginNotAllowed, SessionRotated
+from bff.auth.drop_in import emporix_error
+from bff.errors import (
+    CsrfFailed,
+    InvalidRequest,
+    NotFound,
+    OriginNotAllowed,
+    SessionRotated,
+    StoreUnavailable,
+)
 from bff.middleware.carriers import SessionCarriers
-from bff.middleware.session_layer import SessionLayer, told
-from bff.security.secret import Secret
-from bff.session import CarriedTicket, Carrier, GuestContext, HeldSession
+from bff.middleware.origin_check import OriginCheck, Proof
+from bff.middleware.problem_details import problem_response
+from bff.middleware.request_context import RequestContext, add_request_context, request_session
+from bff.middleware.session_layer import DEFAULT_RULES, Rules, Selection, SessionLayer
+from bff.session import Carrier, EndReason, GuestContext, HeldSession
 from bff.sessions.request_session import RequestSession
-from tests.unit.support import Engine, a_session, engine, http_scope, new_ring, new_ticket
+from bff.store.protocol import Touch
+from bff.upstream.protocol import Header
+from tests.unit.support import Replica, http_scope, new_ring, run_app
+from tests.unit.test_origin_check import ALLOWED, CSRF, FROM_A_FOREIGN_PAGE, FROM_THE_STOREFRONT, PUBLIC
 
 pytestmark = pytest.mark.anyio
 
-PUBLIC, ALLOWED = b"https://shop.example", b"https://app.example"
-CSRF = (b"x-csrf", b"1")
-RING = new_ring()
-CREDENTIALS = SessionCarriers(RING, cookie_name="__Host-bff", secure=True, same_site="strict")
+CARRIERS = SessionCarriers(new_ring(), cookie_name="__Host-bff", secure=True, same_site="strict")
+TRANSPORT: Header = (b"x-session-transport", b"header")
+CLEARED: Header = (b"set-cookie", CARRIERS.clear_cookie())
+
+
+class Endpoint:
+    """Keeps the session that it gets, and may change it before it answers."""
+
+    def __init__(self, update: HeldSession | None = None, *, end: bool = False) -> None:
+        self.sessions: list[RequestSession] = []
+        self._update = update
+        self._end = end
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        session = request_session(scope)
+        self.sessions.append(session)
+        if self._update is not None:
+            session.update(self._update)
+        if self._end:
+            session.end()
+        await Response()(scope, receive, send)
+
+
+class Layer:
+    """A session layer in front of one endpoint, with the sessions of a replica.
+
+    Attributes:
+        endpoint: what the layer leads to.
+        context: that of the request that came last.
+    """
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+        self.endpoint = Endpoint()
+        self.context = RequestContext("")
+
+    async def __call__(
+        self,
+        *headers: Header,
+        method: str = "GET",
+        rules: Rules = DEFAULT_RULES,
+        endpoint: Endpoint | None = None,
+    ) -> RequestSession:
+        """Send a request and return the session that the endpoint got."""
+        self.endpoint = endpoint or Endpoint()
+        layer = SessionLayer(
+            lambda _scope: Selection(self.endpoint, rules),
+            self._replica.engine.lifecycle,
+            CARRIERS,
+            OriginCheck(PUBLIC.decode(), [ALLOWED.decode()], drop_in=False),
+            self._replica.clock,
+        )
+        scope = http_scope(method, headers=list(headers))
+        self.context = add_request_context(scope, RequestContext("192.0.2.9"))
+        await run_app(layer, scope)
+        (session,) = self.endpoint.sessions
+        assert session is self.context.session
+        return session
+
+    def fields(self) -> list[Header]:
+        """Return what the answer says of the session in its header."""
+        assert self.context.session_answer is not None
+        return self.context.session_answer.fields()
+
+    def members(self) -> dict[str, Any]:
+        """Return what the answer says of the session in its JSON body."""
+        assert self.context.session_answer is not None
+        return self.context.session_answer.members()
 
 
 @pytest.fixture
-async def replica(redis_url: str) -> AsyncIterator[Engine]:
-    async with engine(redis_url, ring=RING) as one:
-        yield one
+def layer(replica: Replica) -> Layer:
+    return Layer(replica)
 
 
-@pytest.fixture
-def door(replica: Engine) -> SessionLayer:
-    return SessionLayer(
-        replica.manager,
-        CREDENTIALS,
-        public_origin=PUBLIC.decode(),
-        allowed_origins=[ALLOWED.decode()],
-        drop_in=False,
-        clock=replica.clock,
-    )
+def cookie(held: HeldSession) -> Header:
+    return (b"cookie", b"__Host-bff=" + CARRIERS.seal(Carrier.COOKIE, held.ticket).encode())
 
 
-def cookie(held: HeldSession) -> tuple[bytes, bytes]:
-    return (b"cookie", b"__Host-bff=" + CREDENTIALS.seal(Carrier.COOKIE, held.ticket).encode())
+def session_id(held: HeldSession) -> Header:
+    return (b"x-session-id", CARRIERS.seal(Carrier.HEADER, held.ticket).encode())
+
+
+def version(held: HeldSession) -> Header:
+    return (b"x-session-version", str(held.session.version).encode())
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
-@pytest.mark.parametrize(
-    "headers",
-    [
-        [CSRF],
-        [(b"x-csrf", b"")],
-        [CSRF, (b"origin", PUBLIC)],
-        [CSRF, (b"origin", PUBLIC), (b"sec-fetch-site", b"same-origin")],
-        [CSRF, (b"sec-fetch-site", b"same-origin")],
-        [CSRF, (b"origin", ALLOWED)],
-        [CSRF, (b"origin", ALLOWED), (b"sec-fetch-site", b"cross-site")],
-    ],
-)
-async def test_what_the_storefront_sends_gets_in(
-    door: SessionLayer, method: str, headers: list[tuple[bytes, bytes]]
-) -> None:
-    assert door.knock(http_scope(method, headers=headers)) == CarriedTicket(Carrier.COOKIE)
+async def test_what_the_storefront_sends_gets_to_the_endpoint(layer: Layer, method: str) -> None:
+    for headers in FROM_THE_STOREFRONT:
+        session = await layer(*headers, method=method)
+        assert (session.carrier, session.carried, session.session) == (Carrier.COOKIE, None, None), headers
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
-@pytest.mark.parametrize(
-    "headers",
-    [
-        [],
-        [(b"origin", PUBLIC)],
-        [(b"sec-fetch-site", b"same-origin")],
-        [(b"cookie", b"__Host-bff=x")],
-        [(b"authorization", b"Bearer x")],
-        [CSRF, (b"origin", b"https://evil.example")],
-        [CSRF, (b"origin", b"null")],
-        [CSRF, (b"origin", b"")],
-        [CSRF, (b"origin", b"http://shop.example")],
-        [CSRF, (b"origin", b"https://shop.example:8443")],
-        [CSRF, (b"origin", b"https://shop.example.evil.example")],
-        [CSRF, (b"origin", PUBLIC), (b"origin", b"https://evil.example")],
-        [CSRF, (b"origin", PUBLIC), (b"sec-fetch-site", b"cross-site")],
-        [CSRF, (b"sec-fetch-site", b"cross-site")],
-        [CSRF, (b"sec-fetch-site", b"same-site")],
-        [CSRF, (b"sec-fetch-site", b"none")],
-        [CSRF, (b"sec-fetch-site", b"same-origin"), (b"sec-fetch-site", b"cross-site")],
-    ],
-)
-async def test_what_somebody_elses_page_could_send_does_not(
-    door: SessionLayer, method: str, headers: list[tuple[bytes, bytes]]
+async def test_what_a_foreign_page_could_send_gets_no_session_and_no_word_of_one(
+    layer: Layer, method: str
 ) -> None:
-    with pytest.raises(CsrfFailed):
-        door.knock(http_scope(method, headers=headers))
-
-
-async def test_in_drop_in_mode_an_authorization_proves_as_much(replica: Engine) -> None:
-    door = SessionLayer(
-        replica.manager,
-        CREDENTIALS,
-        public_origin=PUBLIC.decode(),
-        allowed_origins=[],
-        drop_in=True,
-        clock=replica.clock,
-    )
-    token = (b"authorization", b"Bearer placeholder")
-    assert door.knock(http_scope(headers=[token])).carrier is Carrier.COOKIE
-    assert door.knock(http_scope(), bare=True).carrier is Carrier.COOKIE
-    for proof, bare in (([token], False), ([], True)):
+    for headers in FROM_A_FOREIGN_PAGE:
         with pytest.raises(CsrfFailed):
-            door.knock(http_scope(headers=[*proof, (b"sec-fetch-site", b"cross-site")]), bare=bare)
-        with pytest.raises(CsrfFailed):
-            door.knock(http_scope(headers=[*proof, (b"origin", b"https://evil.example")]), bare=bare)
+            await layer(*headers, method=method)
+        assert layer.endpoint.sessions == []
+        assert layer.context.session is None, headers
+        assert layer.context.session_answer is None, headers
 
 
-async def test_a_navigation_is_read_without_proof_and_never_as_an_app(
-    door: SessionLayer, replica: Engine
+async def test_a_navigation_is_read_without_proof_and_never_as_an_app(layer: Layer, replica: Replica) -> None:
+    held = await replica.guest()
+    navigation = Rules(proof=Proof.NAVIGATION, load=False)
+    assert (await layer(cookie(held), rules=navigation)).carried == held.ticket
+    for app in (TRANSPORT, session_id(held)):
+        with pytest.raises(InvalidRequest):
+            await layer(app, rules=navigation)
+
+
+async def test_an_app_needs_no_proof_and_may_be_no_browser(layer: Layer) -> None:
+    assert (await layer(TRANSPORT)).carrier is Carrier.HEADER
+    with pytest.raises(OriginNotAllowed):
+        await layer(TRANSPORT, CSRF, (b"origin", PUBLIC))
+    with pytest.raises(InvalidRequest):
+        await layer(TRANSPORT, CSRF, (b"cookie", b"__Host-bff=x"))
+
+
+async def test_the_session_of_the_cookie_is_found(layer: Layer, replica: Replica) -> None:
+    held = await replica.engine.anonymous.start(GuestContext(), Carrier.COOKIE, "ua")
+    session = await layer(CSRF, cookie(held))
+    assert session.session is not None
+    assert session.session.tokens == held.session.tokens
+    assert session.client == "192.0.2.9"
+    assert layer.fields() == [version(held)]
+
+
+async def test_the_session_of_an_id_is_found(layer: Layer, replica: Replica) -> None:
+    held = await replica.guest(Carrier.HEADER)
+    session = await layer(session_id(held))
+    assert session.session is not None
+    assert session.session.tokens == held.session.tokens
+    assert (layer.fields(), layer.members()) == ([version(held)], {})
+
+
+async def test_a_session_is_refused_on_the_other_carrier(layer: Layer, replica: Replica) -> None:
+    held = await replica.guest(Carrier.HEADER)
+    assert (await layer(CSRF, cookie(held))).session is None
+    assert layer.fields() == [(b"x-session-version", b"0")]
+
+
+async def test_an_endpoint_that_loads_the_session_itself_gets_the_ticket_only(
+    layer: Layer, replica: Replica
 ) -> None:
     held = await replica.guest()
-    assert door.navigates(http_scope(headers=[cookie(held)])).ticket == held.ticket
-    with pytest.raises(InvalidRequest):
-        door.navigates(http_scope(headers=[(b"x-session-transport", b"header")]))
+    session = await layer(CSRF, cookie(held), rules=Rules(load=False))
+    assert (session.carried, session.session) == (held.ticket, None)
+    assert layer.fields() == []
 
 
-async def test_an_app_needs_no_proof_and_may_be_no_browser(door: SessionLayer) -> None:
-    transport = (b"x-session-transport", b"header")
-    assert door.knock(http_scope(headers=[transport])).carrier is Carrier.HEADER
-    with pytest.raises(OriginNotAllowed):
-        door.knock(http_scope(headers=[transport, CSRF, (b"origin", PUBLIC)]))
-    with pytest.raises(InvalidRequest):
-        door.knock(http_scope(headers=[transport, CSRF, (b"cookie", b"__Host-bff=x")]))
+async def test_a_store_that_does_not_answer_is_no_word_of_the_session(
+    layer: Layer, replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = await replica.guest()
+
+    async def silent(*_arguments: object) -> None:
+        raise StoreUnavailable
+
+    monkeypatch.setattr(replica.engine.ports.store, "peek", silent)
+    with pytest.raises(StoreUnavailable):
+        await layer(CSRF, cookie(held))
+    assert layer.fields() == []
 
 
-async def test_the_session_of_the_cookie_is_found(door: SessionLayer, replica: Engine) -> None:
-    held = await replica.guests.start(GuestContext(), Carrier.COOKIE, "ua")
-    scope = http_scope(headers=[CSRF, cookie(held)], **{"bff.client": "192.0.2.9"})
-    visit = await door.enter(scope, door.knock(scope))
-    assert visit.session is not None
-    assert visit.session.tokens == held.session.tokens
-    assert visit.client == "192.0.2.9"
-    assert door.leave(visit) == []
-
-
-async def test_a_session_is_refused_on_the_other_carrier(door: SessionLayer, replica: Engine) -> None:
-    held = await replica.guests.start(GuestContext(), Carrier.HEADER, None)
-    scope = http_scope(headers=[CSRF, cookie(held)])
-    assert (await door.enter(scope, door.knock(scope))).session is None
-
-
-async def test_a_cookie_that_was_never_ours_is_refused_and_cleared(door: SessionLayer) -> None:
-    scope = http_scope(headers=[CSRF, (b"cookie", b"__Host-bff=broken")])
+async def test_a_cookie_that_was_never_ours_is_refused_and_cleared(layer: Layer) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        door.knock(scope)
-    assert caught.value.headers == (("set-cookie", CREDENTIALS.clear_cookie().decode()),)
+        await layer(CSRF, (b"cookie", b"__Host-bff=broken"))
+    assert caught.value.headers == (("set-cookie", CARRIERS.clear_cookie().decode()),)
 
 
-async def test_a_session_id_that_was_never_ours_is_refused_without_a_cookie(door: SessionLayer) -> None:
-    scope = http_scope(headers=[(b"x-session-id", b"broken")])
+async def test_a_session_id_that_was_never_ours_is_refused_without_a_cookie(layer: Layer) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        door.knock(scope)
+        await layer((b"x-session-id", b"broken"))
     assert caught.value.headers == ()
 
 
-async def test_the_user_agent_is_cut(door: SessionLayer) -> None:
-    scope = http_scope(headers=[CSRF, (b"user-agent", b"\xe9" * 1000)])
-    visit = await door.enter(scope, door.knock(scope))
-    assert visit.user_agent == "é" * 256
+async def test_the_user_agent_is_cut(layer: Layer) -> None:
+    assert (await layer(CSRF, (b"user-agent", b"\xe9" * 1000))).user_agent == "é" * 256
+    assert (await layer(CSRF)).user_agent is None
 
 
 @pytest.mark.parametrize(
-    ("method", "served"), [("GET", True), ("HEAD", True), ("POST", False), ("OPTIONS", False)]
+    ("method", "rules", "served"),
+    [
+        ("GET", DEFAULT_RULES, True),
+        ("HEAD", DEFAULT_RULES, True),
+        ("POST", DEFAULT_RULES, False),
+        ("OPTIONS", DEFAULT_RULES, False),
+        ("GET", Rules(safe=False), False),
+        ("POST", Rules(safe=True), True),
+    ],
 )
 async def test_only_a_safe_request_is_served_as_the_guest_that_it_was(
-    door: SessionLayer,
-    replica: Engine,
+    layer: Layer,
+    replica: Replica,
     method: str,
+    rules: Rules,
     served: bool,  # noqa: FBT001
 ) -> None:
-    held = await replica.guests.start(GuestContext(), Carrier.COOKIE, None)
-    await replica.store.retire(held.ticket, "rotated", keep_record=True)
-    scope = http_scope(method, headers=[CSRF, cookie(held)])
-    presented = door.knock(scope)
+    held = await replica.guest()
+    await replica.store.retire(held.ticket, EndReason.SUPERSEDED, keep_record=True)
     if served:
-        visit = await door.enter(scope, presented)
-        assert visit.frozen
-        assert door.leave(visit) == []
+        session = await layer(CSRF, cookie(held), method=method, rules=rules)
+        assert session.superseded
+        assert layer.fields() == [version(held)]
     else:
         with pytest.raises(SessionRotated):
-            await door.enter(scope, presented)
+            await layer(CSRF, cookie(held), method=method, rules=rules)
+        assert layer.fields() == [(b"x-session-version", b"0")]
+
+
+@pytest.mark.parametrize(("touch", "seen"), [(Touch.EXACT, 0.5), (Touch.LAZY, 0.0), (Touch.NO, 0.0)])
+async def test_a_request_extends_the_session_as_its_endpoint_asks(
+    layer: Layer, replica: Replica, touch: Touch, seen: float
+) -> None:
+    held = await replica.guest()
+    replica.clock.at += 0.5
+    await layer(CSRF, cookie(held), rules=Rules(touch=lambda _scope: touch))
+    assert (await replica.stored(held)).last_seen_at - held.session.last_seen_at == seen
+
+
+async def test_errors_have_the_endpoints_shape_once_the_request_may_come_in(layer: Layer) -> None:
+    rules = Rules(render_error=emporix_error)
+    with pytest.raises(CsrfFailed):
+        await layer(rules=rules)
+    assert layer.context.render_error is problem_response
+    with pytest.raises(InvalidRequest):
+        await layer(CSRF, (b"cookie", b"__Host-bff=broken"), rules=rules)
+    assert layer.context.render_error is problem_response
+    await layer(CSRF, rules=rules)
+    assert layer.context.render_error is emporix_error
+
+
+async def test_an_error_of_the_endpoint_goes_on_to_the_layer_around(layer: Layer) -> None:
+    class Refusing(Endpoint):
+        async def __call__(self, _scope: Scope, _receive: Receive, _send: Send) -> None:
+            raise NotFound
+
+    with pytest.raises(NotFound):
+        await layer(CSRF, endpoint=Refusing())
+    assert layer.fields() == [(b"x-session-version", b"0")]
 
 
 async def test_a_new_ticket_leaves_by_cookie_for_what_is_left_of_the_session(
-    door: SessionLayer, replica: Engine
+    layer: Layer, replica: Replica
 ) -> None:
-    held = await replica.guests.start(GuestContext(), Carrier.COOKIE, None)
-    visit = RequestSession(Carrier.COOKIE, "", None)
-    visit.update(held)
-    ((name, value),) = door.leave(visit)
+    held = await replica.guest()
+    await layer(CSRF, endpoint=Endpoint(held))
+    seen, (name, value) = layer.fields()
+    assert seen == version(held)
     assert name == b"set-cookie"
     assert b"; Max-Age=604800; " in value
-    carried = value.partition(b";")[0]
-    assert CREDENTIALS.read([(b"cookie", carried)]).ticket == held.ticket
-    assert door.new_session_id(visit) is None
+    assert CARRIERS.read_carrier([(b"cookie", value.partition(b";")[0])]).ticket == held.ticket
+    assert layer.members() == {}
 
 
-async def test_a_new_ticket_leaves_by_id_for_an_app(door: SessionLayer, replica: Engine) -> None:
-    held = await replica.guests.start(GuestContext(), Carrier.HEADER, None)
-    visit = RequestSession(Carrier.HEADER, "", None)
-    assert door.new_session_id(visit) is None
-    visit.update(held)
-    assert door.leave(visit) == []
-    session_id = door.new_session_id(visit)
-    assert session_id is not None
-    assert CREDENTIALS.read([(b"x-session-id", session_id.reveal().encode())]).ticket == held.ticket
-
-
-async def test_a_session_that_is_over_leaves_no_negative_age(door: SessionLayer, replica: Engine) -> None:
-    held = await replica.guests.start(GuestContext(), Carrier.COOKIE, None)
-    visit = RequestSession(Carrier.COOKIE, "", None)
-    visit.update(replace(held, session=replace(held.session, expires_at=replica.clock() - 5)))
-    assert b"Max-Age=0;" in door.leave(visit)[0][1]
-
-
-async def test_only_a_visit_that_ended_its_session_clears_the_cookie(
-    door: SessionLayer, replica: Engine
+@pytest.mark.parametrize("in_body", [True, False])
+async def test_a_new_ticket_leaves_by_id_for_an_app_once(
+    layer: Layer,
+    replica: Replica,
+    in_body: bool,  # noqa: FBT001
 ) -> None:
-    held = await replica.guests.start(GuestContext(), Carrier.COOKIE, None)
-    visit = RequestSession(Carrier.COOKIE, "", None, held=held)
-    assert door.leave(visit) == []
-    visit.end()
-    assert door.leave(visit) == [(b"set-cookie", CREDENTIALS.clear_cookie())]
-    app = RequestSession(Carrier.HEADER, "", None, held=held)
-    app.end()
-    assert door.leave(app) == []
+    held = await replica.guest(Carrier.HEADER)
+    rules = Rules(id_in_body=in_body)
+    await layer(TRANSPORT, rules=rules)
+    assert (layer.fields(), layer.members()) == ([(b"x-session-version", b"0")], {})
+    await layer(TRANSPORT, rules=rules, endpoint=Endpoint(held))
+    fields, members = dict(layer.fields()), layer.members()
+    assert (b"x-session-id" in fields, "sessionId" in members) == (not in_body, in_body)
+    assert set(fields) - {b"x-session-id"} == {b"x-session-version"}
+    new_id = members["sessionId"].encode() if in_body else fields[b"x-session-id"]
+    assert CARRIERS.read_carrier([(b"x-session-id", new_id)]).ticket == held.ticket
 
 
-async def test_a_renewed_session_with_the_same_ticket_sets_no_cookie(door: SessionLayer) -> None:
-    ticket, session = new_ticket(), a_session()
-    visit = RequestSession(Carrier.COOKIE, "", None, held=HeldSession(ticket, session))
-    visit.update(HeldSession(ticket, replace(session, generation=2)))
-    assert door.leave(visit) == []
+@pytest.mark.parametrize("in_body", [True, False])
+async def test_a_browser_learns_no_session_id(
+    layer: Layer,
+    replica: Replica,
+    in_body: bool,  # noqa: FBT001
+) -> None:
+    await layer(CSRF, rules=Rules(id_in_body=in_body), endpoint=Endpoint(await replica.guest()))
+    assert (layer.members(), b"x-session-id" in dict(layer.fields())) == ({}, False)
 
 
-def test_a_session_id_is_revealed_in_a_body_only_where_there_is_a_new_one() -> None:
-    assert told({"a": 1}, None) == {"a": 1}
-    assert told({"a": 1}, Secret("id")) == {"a": 1, "sessionId": "id"}
+async def test_a_session_that_is_over_leaves_no_negative_age(layer: Layer, replica: Replica) -> None:
+    held = await replica.guest()
+    over = replace(held, session=replace(held.session, expires_at=replica.clock() - 5))
+    await layer(CSRF, endpoint=Endpoint(over))
+    assert b"Max-Age=0;" in dict(layer.fields())[b"set-cookie"]
+
+
+async def test_only_a_request_that_ended_its_session_clears_the_cookie(
+    layer: Layer, replica: Replica
+) -> None:
+    held = await replica.guest()
+    await layer(CSRF, cookie(held))
+    assert layer.fields() == [version(held)]
+    await layer(CSRF, cookie(held), endpoint=Endpoint(end=True))
+    assert layer.fields() == [(b"x-session-version", b"0"), CLEARED]
+    app = await replica.guest(Carrier.HEADER)
+    await layer(session_id(app), endpoint=Endpoint(end=True))
+    assert layer.fields() == [(b"x-session-version", b"0")]
+
+
+async def test_a_renewed_session_with_the_same_ticket_sets_no_cookie(layer: Layer, replica: Replica) -> None:
+    held = await replica.guest()
+    renewed = replace(held, session=replace(held.session, generation=2))
+    session = await layer(CSRF, cookie(held), endpoint=Endpoint(renewed))
+    assert session.session == renewed.session
+    assert layer.fields() == [version(held)]

@@ -7,9 +7,9 @@ import httpx2
 import pytest
 from itsdangerous import TimestampSigner
 
+from bff.errors import StoreUnavailable
 from bff.sandbox.records import LoginCode
-from tests.unit.composed import ORIGIN, PROVIDER, Composed, composed
-from tests.unit.support import Clock
+from tests.unit.support import ORIGIN, PROVIDER, Clock, Replica, new_replica
 
 pytestmark = pytest.mark.anyio
 CALLBACK = f"{ORIGIN}/auth/sso/main/callback"
@@ -30,7 +30,7 @@ async def begun(browser: httpx2.AsyncClient, name: str = "main", **params: str) 
     return {key: values[0] for key, values in parse_qs(urlsplit(answer.headers["location"]).query).items()}
 
 
-def a_code(one: Composed, asked: dict[str, str], email: str = "ada@example.com") -> str:
+def a_code(one: Replica, asked: dict[str, str], email: str = "ada@example.com") -> str:
     """Let the provider give a code for what it was asked."""
     code = f"code-{len(one.upstream.world.codes)}-{asked['state'][-8:]}"
     ends = one.clock.at + 300
@@ -51,7 +51,7 @@ async def kind(browser: httpx2.AsyncClient) -> str:
 
 
 async def test_the_provider_is_asked_for_a_code_with_state_and_challenge(redis_url: str) -> None:
-    async with composed(redis_url) as one, one.browser() as browser:
+    async with new_replica(redis_url) as one, one.browser() as browser:
         asked = await begun(browser, return_to="/account")
         assert asked == {
             "response_type": "code",
@@ -70,7 +70,7 @@ async def test_the_provider_is_asked_for_a_code_with_state_and_challenge(redis_u
 
 
 async def test_a_finished_sign_on_is_a_customer_where_it_wanted_to_go(redis_url: str) -> None:
-    async with composed(redis_url) as one, one.browser() as browser:
+    async with new_replica(redis_url) as one, one.browser() as browser:
         asked = await begun(browser, return_to="https://app.test/account?x=1#y")
         code = a_code(one, asked)
         assert await back(browser, state=asked["state"], code=code) == "https://app.test/account?x=1#y"
@@ -80,7 +80,7 @@ async def test_a_finished_sign_on_is_a_customer_where_it_wanted_to_go(redis_url:
 
 
 async def test_a_state_ends_after_ten_minutes(redis_url: str, clock: Clock) -> None:
-    async with composed(redis_url, clock=clock) as one, one.browser() as browser:
+    async with new_replica(redis_url, clock=clock) as one, one.browser() as browser:
         asked = await begun(browser)
         code = a_code(one, asked)
         clock.at += 601
@@ -90,7 +90,7 @@ async def test_a_state_ends_after_ten_minutes(redis_url: str, clock: Clock) -> N
 
 
 async def test_a_guest_that_is_gone_by_then_is_replaced(redis_url: str, clock: Clock) -> None:
-    async with composed(redis_url, clock=clock) as one, one.browser() as browser:
+    async with new_replica(redis_url, clock=clock) as one, one.browser() as browser:
         await browser.post("/auth/anonymous")
         asked = await begun(browser)
         await browser.post("/auth/logout")
@@ -100,7 +100,7 @@ async def test_a_guest_that_is_gone_by_then_is_replaced(redis_url: str, clock: C
 
 
 async def test_the_guest_that_began_goes_on_although_its_cookie_stays_at_home(redis_url: str) -> None:
-    async with composed(redis_url) as one, one.browser() as browser:
+    async with new_replica(redis_url) as one, one.browser() as browser:
         await browser.post("/auth/anonymous")
         asked = await begun(browser)
         browser.cookies.delete("bff")
@@ -125,7 +125,7 @@ async def test_the_guest_that_began_goes_on_although_its_cookie_stays_at_home(re
 async def test_what_the_provider_refuses_is_told_in_the_address(
     redis_url: str, params: dict[str, str], code: str
 ) -> None:
-    async with composed(redis_url) as one, one.browser() as browser:
+    async with new_replica(redis_url) as one, one.browser() as browser:
         await browser.post("/auth/anonymous")
         asked = await begun(browser, return_to="/cart?a=b")
         assert await back(browser, state=asked["state"], **params) == f"/cart?a=b&sso_error={code}"
@@ -138,13 +138,13 @@ async def test_what_the_provider_refuses_is_told_in_the_address(
 async def test_a_store_that_does_not_answer_is_told_and_spends_no_code(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with composed(redis_url) as one, one.browser() as browser:
+    async with new_replica(redis_url) as one, one.browser() as browser:
         asked = await begun(browser)
 
         async def silent(*_args: Any, **_more: Any) -> Any:
-            raise ConnectionRefusedError
+            raise StoreUnavailable
 
-        monkeypatch.setattr(one.redis, "set", silent)
+        monkeypatch.setattr(one.store, "claim", silent)
         assert (
             await back(browser, state=asked["state"], code=a_code(one, asked))
             == "/?sso_error=store_unavailable"
@@ -157,7 +157,7 @@ async def test_too_many_sign_ons_are_told_in_the_address(
 ) -> None:
     from bff.errors import TooManyRequests  # noqa: PLC0415 - beside its use
 
-    async with composed(redis_url) as one, one.browser() as browser:
+    async with new_replica(redis_url) as one, one.browser() as browser:
         asked = await begun(browser)
 
         async def full(_client: str) -> None:
@@ -172,7 +172,7 @@ async def test_too_many_sign_ons_are_told_in_the_address(
 
 @pytest.mark.parametrize("dest", ["empty", "iframe", "frame", "image", "script", "embed", "object"])
 async def test_a_sign_on_begins_with_a_top_level_navigation_only(redis_url: str, dest: str) -> None:
-    async with composed(redis_url) as one, one.browser() as browser:
+    async with new_replica(redis_url) as one, one.browser() as browser:
         answer = await browser.get("/auth/sso/main", headers={"Sec-Fetch-Dest": dest})
         assert (answer.status_code, answer.json()["code"]) == (403, "csrf_failed")
         assert "set-cookie" not in answer.headers
@@ -180,7 +180,7 @@ async def test_a_sign_on_begins_with_a_top_level_navigation_only(redis_url: str,
 
 @pytest.mark.parametrize("path", ["/auth/sso/main", "/auth/sso/main/callback"])
 async def test_the_redirects_are_no_place_for_an_apps_carrier(redis_url: str, path: str) -> None:
-    async with composed(redis_url) as one, one.browser(**{"X-Session-Transport": "header"}) as app:
+    async with new_replica(redis_url) as one, one.browser(**{"X-Session-Transport": "header"}) as app:
         answer = await app.get(path)
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
         assert "set-cookie" not in answer.headers
@@ -190,7 +190,7 @@ async def test_the_redirects_are_no_place_for_an_apps_carrier(redis_url: str, pa
     "path", ["/auth/sso/none", "/auth/sso/none/callback", "/auth/sso/MAIN", "/auth/sso/%6dain2"]
 )
 async def test_an_unknown_provider_is_not_found(redis_url: str, path: str) -> None:
-    async with composed(redis_url) as one, one.browser() as browser:
+    async with new_replica(redis_url) as one, one.browser() as browser:
         answer = await browser.get(path)
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
@@ -201,7 +201,7 @@ async def test_an_unknown_provider_is_not_found(redis_url: str, path: str) -> No
      "main/callback?error=a&error=b", "main?return_to=//evil.example", "main?return_to=https://app.test.evil.example/"],
 )  # fmt: skip
 async def test_a_parameter_given_twice_or_leading_away_is_refused(redis_url: str, path: str) -> None:
-    async with composed(redis_url) as one, one.browser() as browser:
+    async with new_replica(redis_url) as one, one.browser() as browser:
         answer = await browser.get(f"/auth/sso/{path}")
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
         assert "set-cookie" not in answer.headers
@@ -215,7 +215,7 @@ async def test_a_parameter_given_twice_or_leading_away_is_refused(redis_url: str
      {"code": "c", "redirectUri": "https://a.test/", "codeVerifier": 5}],
 )  # fmt: skip
 async def test_an_apps_code_must_be_whole(redis_url: str, body: dict[str, Any]) -> None:
-    async with composed(redis_url) as one, one.browser() as browser:
+    async with new_replica(redis_url) as one, one.browser() as browser:
         answer = await browser.post("/auth/sso/main/code", json=body)
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
         assert one.upstream.calls("") == []

@@ -7,6 +7,9 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from bff.errors import TooManyRequests
+from bff.middleware.cors import Cors
+from bff.middleware.request_layer import RequestLayer, RequestPolicy
 from bff.middleware.stream_limit import StreamLimit
 from tests.unit.support import http_scope, run_app
 
@@ -16,33 +19,33 @@ HERE = "192.0.2.1"
 
 
 class Held:
-    """An application that answers when it is let go, or fails."""
+    """An application behind the limit that answers when it is let go, or fails."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
         self.go = asyncio.Event()
         self.fails = False
+        self.limit = StreamLimit(most)
+        policy = RequestPolicy((), (), Cors(()), self.limit)
+        self._layer = RequestLayer(self._answer, policy, monotonic=lambda: 0.0)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.go.wait()
         if self.fails:
             raise ValueError
         await PlainTextResponse("ok")(scope, receive, send)
 
+    async def call(self, path: str = "/api/x", client: str = HERE) -> list[Message]:
+        return await run_app(self._layer, http_scope("GET", path, client=(client, 40_000)))
 
-async def call(limit: StreamLimit, path: str = "/api/x", client: str = HERE) -> list[Message]:
-    return await run_app(limit, http_scope("GET", path, **{"bff.client": client}))
-
-
-def begun(limit: StreamLimit, *arguments: str) -> "asyncio.Task[list[Message]]":
-    return asyncio.get_running_loop().create_task(call(limit, *arguments))
+    def begin(self, *arguments: str) -> "asyncio.Task[list[Message]]":
+        return asyncio.get_running_loop().create_task(self.call(*arguments))
 
 
 async def test_one_too_many_is_refused_and_told_when_to_come_again() -> None:
-    held = Held()
-    limit = StreamLimit(held, most=2)
-    waiting = [begun(limit, "/api/x"), begun(limit, "/auth/session")]
+    held = Held(most=2)
+    waiting = [held.begin("/api/x"), held.begin("/auth/session")]
     await asyncio.sleep(0)
-    start, body = await call(limit)
+    start, body = await held.call()
     assert start["status"] == 429
     assert (b"retry-after", b"1") in start["headers"]
     assert json.loads(body["body"])["code"] == "too_many_requests"
@@ -51,13 +54,12 @@ async def test_one_too_many_is_refused_and_told_when_to_come_again() -> None:
 
 
 async def test_another_client_and_what_is_not_a_visitors_are_not_counted() -> None:
-    held = Held()
-    limit = StreamLimit(held, most=1)
+    held = Held(most=1)
     waiting = [
-        begun(limit),
-        begun(limit, "/api/x", "192.0.2.2"),
-        begun(limit, "/livez"),
-        begun(limit, "/livez"),
+        held.begin(),
+        held.begin("/api/x", "192.0.2.2"),
+        held.begin("/livez"),
+        held.begin("/livez"),
     ]
     await asyncio.sleep(0)
     held.go.set()
@@ -65,21 +67,20 @@ async def test_another_client_and_what_is_not_a_visitors_are_not_counted() -> No
 
 
 async def test_one_ipv6_subnet_is_one_client() -> None:
-    held = Held()
-    limit = StreamLimit(held, most=1)
-    first = begun(limit, "/api/x", "2001:db8::1")
+    held = Held(most=1)
+    first = held.begin("/api/x", "2001:db8::1")
     await asyncio.sleep(0)
-    assert (await call(limit, client="2001:db8::2"))[0]["status"] == 429
+    assert (await held.call(client="2001:db8::2"))[0]["status"] == 429
     held.go.set()
     await first
 
 
 @pytest.mark.parametrize("ending", ["answer", "failure", "cancel"])
 async def test_a_request_that_ended_counts_no_more(ending: str) -> None:
-    held = Held()
-    limit = StreamLimit(held, most=1)
-    first = begun(limit)
+    held = Held(most=1)
+    first = held.begin()
     await asyncio.sleep(0)
+    assert held.limit._under_way
     held.fails = ending == "failure"
     if ending == "cancel":
         first.cancel()
@@ -88,8 +89,19 @@ async def test_a_request_that_ended_counts_no_more(ending: str) -> None:
     await asyncio.gather(first, return_exceptions=True)
     held.fails = False
     held.go.set()
-    assert (await call(limit))[0]["status"] == 200
-    assert not limit._under_way
+    assert (await held.call())[0]["status"] == 200
+    assert not held.limit._under_way
+
+
+def test_a_refused_request_is_not_counted_itself() -> None:
+    limit = StreamLimit(1)
+    with limit.admit(HERE):
+        for _ in range(2):
+            with pytest.raises(TooManyRequests), limit.admit(HERE):
+                pytest.fail("this one is one too many")
+        assert limit._under_way.total() == 1
+    with limit.admit(HERE):
+        assert limit._under_way.total() == 1
 
 
 async def test_what_is_not_http_is_left_alone() -> None:
@@ -98,5 +110,6 @@ async def test_what_is_not_http_is_left_alone() -> None:
     async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
         seen.append(scope["type"])
 
-    await run_app(StreamLimit(app, most=1), {"type": "lifespan"})
+    policy = RequestPolicy((), (), Cors(()), StreamLimit(0))
+    await run_app(RequestLayer(app, policy, monotonic=lambda: 0.0), {"type": "lifespan"})
     assert seen == ["lifespan"]

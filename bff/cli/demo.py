@@ -68,7 +68,7 @@ def _application(origin: str, sandbox: str, redis_url: str) -> Proxy:
     )
 
     async def peek() -> list[dict[str, Any]]:
-        return await proxy.store.inspect()
+        return await proxy.engine.ports.store.inspect()
 
     storefront = create_storefront(
         tenant=TENANT,

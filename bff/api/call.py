@@ -1,0 +1,18 @@
+"""One request under `/api`, matched and checked."""
+
+from dataclasses import dataclass, field
+
+from bff.api.paths import UpstreamPath
+from bff.api.routes import Route
+from bff.upstream.protocol import Header
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, matched and checked."""
+
+    method: str
+    path: UpstreamPath
+    query: bytes = field(repr=False)
+    headers: list[Header] = field(repr=False)
+    route: Route

@@ -1,0 +1,151 @@
+"""Sends upstream's answer back: its fields filtered, searched for tokens, streamed as it comes."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from typing import Final
+
+from starlette.types import Send
+
+from bff.api.call import Call
+from bff.api.headers import response_headers
+from bff.api.request_body import REPLAYABLE_BYTES, RequestBody
+from bff.api.token_scan import LIMIT, Finding, found_in_body, found_in_head, searchable
+from bff.errors import BadUpstreamAnswer, BffError, UpstreamTimeout, UpstreamUnavailable
+from bff.telemetry.logs import event
+from bff.telemetry.metrics import ANSWERS_WITHHELD
+from bff.tokens import UpstreamCredentials
+from bff.upstream.protocol import Header, UpstreamAnswer
+
+_BODYLESS: Final = frozenset({204, 304})
+_log = logging.getLogger(__name__)
+
+
+class Delivery:
+    """Sends answers to clients.
+
+    Args:
+        upstream_origin: a `Location` in there is rewritten to stay inside the proxy.
+    """
+
+    def __init__(self, upstream_origin: str) -> None:
+        self._upstream_origin = upstream_origin
+
+    async def deliver(
+        self,
+        call: Call,
+        answer: UpstreamAnswer,
+        credentials: UpstreamCredentials,
+        body: RequestBody,
+        send: Send,
+    ) -> None:
+        """Send an answer's head and body; nothing of it is sent where its beginning must not leave.
+
+        Raises:
+            BadUpstreamAnswer: there is a token in it.
+        """
+        headers = response_headers(
+            answer.headers, upstream_origin=self._upstream_origin, browser_cache=call.route.browser_cache
+        )
+        if answer.status in _BODYLESS:
+            # Of a 304 it says how long a 200 would be (RFC 9110 §8.6); the server takes it for a promise.
+            headers = [field for field in headers if field[0] != b"content-length"]
+        bodyless = call.method == "HEAD" or answer.status in _BODYLESS
+
+        async def sent() -> None:
+            chunks = answer.chunks()
+            _withhold(call, answer.status, found_in_head(headers, _own_tokens(credentials)))
+            if not bodyless and searchable(headers):
+                chunks = await _begun(_searched(call, answer.status, headers, credentials, chunks))
+            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+            if bodyless:
+                await send({"type": "http.response.body", "body": b""})
+            else:
+                await _pump(call, chunks, send)
+
+        if bodyless or _length(headers) <= REPLAYABLE_BYTES:
+            await sent()
+        else:
+            await _while_listening(sent(), body)
+
+
+async def _searched(
+    call: Call,
+    status: int,
+    headers: list[Header],
+    credentials: UpstreamCredentials,
+    chunks: AsyncIterator[bytes],
+) -> AsyncIterator[bytes]:
+    """Yield what may leave: each chunk is judged together with all that came before it."""
+    seen, own = b"", tuple(_own_tokens(credentials))
+    async for chunk in chunks:
+        if chunk and len(seen) < LIMIT:
+            seen += chunk
+            _withhold(call, status, found_in_body(headers, seen, own))
+        yield chunk
+
+
+async def _begun(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Wait for the first chunk, which may be withheld; return all of them.
+
+    Raises:
+        BadUpstreamAnswer: it has a token in it. What breaks off otherwise breaks off after the head, as it came.
+    """
+    first, broken = b"", None
+    try:
+        first = await anext(chunks, b"")
+    except (UpstreamUnavailable, UpstreamTimeout) as error:
+        broken = error
+
+    async def all_of_them() -> AsyncIterator[bytes]:
+        if broken is not None:
+            raise broken
+        yield first
+        async for chunk in chunks:
+            yield chunk
+
+    return all_of_them()
+
+
+def _withhold(call: Call, status: int, finding: Finding | None) -> None:
+    """Refuse to pass on what has a token in it."""
+    if finding is None:
+        return
+    ANSWERS_WITHHELD.labels(finding).inc()
+    event(_log, "answer_withheld", level=logging.ERROR, route=call.route.name, status=status, reason=finding)
+    raise BadUpstreamAnswer("Emporix' answer to this has a token in it, or can not be searched for one")
+
+
+def _own_tokens(credentials: UpstreamCredentials) -> Iterator[bytes]:
+    return (token.reveal().encode() for token in (credentials.access, credentials.saas) if token is not None)
+
+
+async def _while_listening(delivery: Coroutine[None, None, None], body: RequestBody) -> None:
+    """Stop reading a long or endless answer when nobody listens any more."""
+    deliver = asyncio.ensure_future(delivery)
+    listener = asyncio.ensure_future(body.left())
+    try:
+        await asyncio.wait({deliver, listener}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        listener.cancel()
+        deliver.cancel()
+        await asyncio.gather(deliver, listener, return_exceptions=True)
+    if not deliver.cancelled():
+        deliver.result()
+
+
+async def _pump(call: Call, chunks: AsyncIterator[bytes], send: Send) -> None:
+    try:
+        async for chunk in chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    except BffError as broken:
+        # The head is out: leaving the body unfinished is the only way left to say that it broke.
+        if not isinstance(broken, BadUpstreamAnswer):  # that one was withheld, and is logged as such
+            event(_log, "upstream_broke_off", level=logging.WARNING, route=call.route.name, code=broken.code)
+        return
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _length(headers: list[Header]) -> float:
+    """Return the announced length of an answer; without one it may be endless."""
+    return next((int(value) for name, value in headers if name == b"content-length"), float("inf"))

@@ -1,0 +1,71 @@
+"""The CSRF check: does the storefront send this request, or a page of somebody else?"""
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import Final
+
+from bff.errors import CsrfFailed
+from bff.upstream.protocol import Header
+
+_PREFETCH_FIELDS: Final = (b"sec-purpose", b"purpose", b"x-moz")
+
+
+class Proof(Enum):
+    """What a browser's request must show."""
+
+    HEADER = "header"
+    """A header field that no foreign page can set without a preflight, and an origin that is allowed."""
+    ORIGIN = "origin"
+    """An allowed origin alone: stock clients send these requests without any header field of their own."""
+    NAVIGATION = "navigation"
+    """Nothing: a top-level navigation cannot carry a header field, and has a proof of its own."""
+
+
+class OriginCheck:
+    """Refuses what another site's page could have sent (RFC 10017 §6.1.3.3, Fetch Metadata).
+
+    Args:
+        public_origin: where browsers reach the proxy.
+        allowed_origins: further origins that may call it.
+        drop_in: a client-sent `Authorization`, which no foreign page can set either, counts as `X-CSRF`.
+    """
+
+    def __init__(self, public_origin: str, allowed_origins: Iterable[str], *, drop_in: bool) -> None:
+        self._public_origin = public_origin.encode("ascii")
+        self._allowed = frozenset(origin.encode("ascii") for origin in allowed_origins)
+        self._proof_fields = frozenset({b"x-csrf", b"authorization"} if drop_in else {b"x-csrf"})
+
+    def check(self, headers: Iterable[Header], proof: Proof = Proof.HEADER) -> None:
+        """Check a browser's request.
+
+        Raises:
+            CsrfFailed: it does not show that the storefront sent it.
+        """
+        fields: dict[bytes, list[bytes]] = {b"origin": [], b"sec-fetch-site": []}
+        proven = proof is not Proof.HEADER
+        for name, value in headers:
+            if name in fields:
+                fields[name].append(value)
+            elif name in self._proof_fields:
+                proven = True
+        if not proven:
+            raise CsrfFailed("the X-CSRF header is missing")
+        if proof is not Proof.NAVIGATION:
+            self._check_origin(fields[b"origin"], fields[b"sec-fetch-site"])
+
+    def _check_origin(self, origins: list[bytes], sites: list[bytes]) -> None:
+        if len(origins) > 1 or len(sites) > 1:
+            raise CsrfFailed("the request names its origin twice")
+        if origins and origins[0] in self._allowed:
+            return
+        if origins and origins[0] != self._public_origin:
+            raise CsrfFailed("the request comes from another origin")
+        if sites and sites[0] != b"same-origin":
+            raise CsrfFailed("the request comes from another site")
+
+
+def may_begin_session(method: str, headers: Iterable[Header]) -> bool:
+    """Return whether a request may begin a session: not a HEAD, and not a prefetch."""
+    if method == "HEAD":
+        return False
+    return not any(name in _PREFETCH_FIELDS and b"prefetch" in value.lower() for name, value in headers)
