@@ -1,7 +1,7 @@
-"""Logs and metrics, of which nothing may hold a secret.
+"""Logs and metrics, neither of which may contain a secret.
 
-A log line is one JSON object of allow-listed fields. Metrics have the prefix `bff_` and labels from small
-fixed sets. Anyone may import this module; it imports nothing of ours.
+A log line is one JSON object with allow-listed fields. Metrics have the prefix `bff_`, and their labels take values
+from small fixed sets. Every module may import this one; it imports no other module of this package.
 """
 
 import json
@@ -17,32 +17,33 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 REGISTRY: Final = CollectorRegistry()
 REQUESTS: Final = Counter(
-    "bff_requests", "Requests answered", ["route", "method", "status"], registry=REGISTRY
+    "bff_requests",
+    "HTTP requests by route, method and status",
+    ["route", "method", "status"],
+    registry=REGISTRY,
 )
 REQUEST_SECONDS: Final = Histogram(
-    "bff_request_seconds", "Time to the end of an answer", ["area"], registry=REGISTRY
+    "bff_request_seconds", "Time until the end of the response", ["area"], registry=REGISTRY
 )
 UPSTREAM_CALLS: Final = Counter(
-    "bff_upstream_calls",
-    "Token calls to Emporix by what came of them",
-    ["call", "outcome"],
-    registry=REGISTRY,
+    "bff_upstream_calls", "Token requests to Emporix by outcome", ["call", "outcome"], registry=REGISTRY
 )
 RENEWALS: Final = Counter(
-    "bff_renewals", "Renewals by kind of session and outcome", ["kind", "outcome"], registry=REGISTRY
+    "bff_renewals", "Token refreshes by kind of session and outcome", ["kind", "outcome"], registry=REGISTRY
 )
-SESSIONS: Final = Counter("bff_sessions", "Sessions begun and ended", ["kind", "event"], registry=REGISTRY)
+SESSIONS: Final = Counter(
+    "bff_sessions", "Sessions started and ended, by kind", ["kind", "event"], registry=REGISTRY
+)
 CART_MERGES: Final = Counter(
-    "bff_cart_merges", "Guest carts at login by what came of them", ["outcome"], registry=REGISTRY
+    "bff_cart_merges", "Guest carts merged at login, by outcome", ["outcome"], registry=REGISTRY
 )
 ANSWERS_WITHHELD: Final = Counter(
-    "bff_answers_withheld",
-    "Emporix' answers that did not pass, by why not",
-    ["kind"],
-    registry=REGISTRY,
+    "bff_answers_withheld", "Responses of Emporix that were blocked, by reason", ["kind"], registry=REGISTRY
 )
 LIMITS_OPEN: Final = Counter(
-    "bff_limits_open", "Rate limits that let through because their store did not answer", registry=REGISTRY
+    "bff_limits_open",
+    "Requests allowed without a rate limit check because the store was unreachable",
+    registry=REGISTRY,
 )
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
@@ -55,27 +56,27 @@ _FIELDS: Final = frozenset(
 
 
 def event(logger: logging.Logger, name: str, *, level: int = logging.INFO, **fields: Any) -> None:
-    """Log one event with allow-listed fields; others are dropped."""
+    """Log an event. Fields that are not on the allow list are dropped."""
     logger.log(level, name, extra={"fields": fields})
 
 
 class JsonFormatter(logging.Formatter):
-    """Renders a record as one JSON object a line: allow-listed fields, no exception texts."""
+    """Formats a log record as one line of JSON, with allow-listed fields and without exception messages."""
 
     def format(self, record: logging.LogRecord) -> str:
-        # Of other loggers it is not known that their sentences hold no secret: only the place is told.
-        spoken = record.name.partition(".")[0] == "bff" or record.name == "uvicorn.error"
+        # The messages of other libraries may contain secrets, so only the name of their logger is written.
+        trusted = record.name.partition(".")[0] == "bff" or record.name == "uvicorn.error"
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "event": record.getMessage() if spoken else "a library's message",
+            "event": record.getMessage() if trusted else "library_message",
             "requestId": request_id.get(),
         }
         fields: Mapping[str, Any] = getattr(record, "fields", {})
         line |= {name: value for name, value in fields.items() if name in _FIELDS}
         if record.exc_info and record.exc_info[0] is not None:
-            # An exception's own text may quote a request: its kind and its frames say where to look.
+            # The message of an exception may quote a request, so only its type and its frames are written.
             line["exception"] = record.exc_info[0].__name__
             line["frames"] = [
                 f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}"
@@ -85,7 +86,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logging(stream: TextIO | None = None, *, level: int = logging.INFO) -> None:
-    """Send everything that is logged in this process to `stream` (standard error) as JSON lines."""
+    """Write all logs of this process to `stream`, by default standard error, as JSON lines."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(handlers=[handler], level=level, force=True)
@@ -93,7 +94,7 @@ def configure_logging(stream: TextIO | None = None, *, level: int = logging.INFO
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
-    # The server's access log quotes whole request lines, and sign-ons have codes and tokens in theirs.
+    # The server's access log quotes request targets, and those of SSO logins contain codes and tokens.
     access = logging.getLogger("uvicorn.access")
     access.handlers.clear()
     access.propagate = False
