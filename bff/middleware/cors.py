@@ -1,7 +1,7 @@
-"""CORS with credentials for the origins that are named, and for no other (Fetch Standard §3.2).
+"""CORS with credentials for the configured origins only (Fetch Standard §3.2).
 
-Errors carry the same fields as answers, or a storefront could not read why it was refused. A preflight from an
-origin that is not named is not approved.
+Error responses get the same CORS headers as others, because a storefront could not read them otherwise. A preflight
+from an unknown origin is refused.
 """
 
 from collections.abc import Iterable
@@ -15,18 +15,18 @@ from bff.problems import problem_response
 
 _METHODS: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE"
 _MAX_AGE: Final = b"600"
-_EXPOSED: Final = (
+_EXPOSED_HEADERS: Final = (
     b"Content-Language, ETag, Link, Location, Retry-After, X-Next-Cursor, X-Prev-Cursor, X-Request-Id, "
     b"Version, X-Session-Version, X-Total-Count"
 )
 
 
 class Cors:
-    """Pure ASGI middleware over `/auth` and `/api`.
+    """Adds CORS headers under `/auth` and `/api` and responds to preflight requests.
 
     Args:
-        app: what it wraps.
-        origins: the public origin and the allowed ones.
+        app: the wrapped ASGI application.
+        origins: the public origin and the allowed origins.
     """
 
     def __init__(self, app: ASGIApp, *, origins: Iterable[str]) -> None:
@@ -47,12 +47,12 @@ class Cors:
             await self._preflight(origin, headers, scope, receive, send)
             return
 
-        async def shared(message: Message) -> None:
+        async def send_with_cors(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*_varying(message["headers"]), *self._approval(origin)]
             await send(message)
 
-        await self._app(scope, receive, shared)
+        await self._app(scope, receive, send_with_cors)
 
     async def _preflight(
         self, origin: bytes, headers: dict[bytes, bytes], scope: Scope, receive: Receive, send: Send
@@ -61,11 +61,15 @@ class Cors:
         if origin not in self._origins:
             await problem_response(OriginNotAllowed())(scope, receive, send)
             return
-        fields = [*self._approval(origin), (b"vary", b"Origin"), (b"access-control-max-age", _MAX_AGE)]
-        fields.append((b"access-control-allow-methods", _METHODS))
-        if (wanted := headers.get(b"access-control-request-headers")) is not None:
-            fields.append((b"access-control-allow-headers", wanted))
-        await send({"type": "http.response.start", "status": 204, "headers": fields})
+        response_headers = [
+            *self._approval(origin),
+            (b"vary", b"Origin"),
+            (b"access-control-max-age", _MAX_AGE),
+        ]
+        response_headers.append((b"access-control-allow-methods", _METHODS))
+        if (requested := headers.get(b"access-control-request-headers")) is not None:
+            response_headers.append((b"access-control-allow-headers", requested))
+        await send({"type": "http.response.start", "status": 204, "headers": response_headers})
         await send({"type": "http.response.body", "body": b""})
 
     def _approval(self, origin: bytes | None) -> list[tuple[bytes, bytes]]:
@@ -74,7 +78,7 @@ class Cors:
         return [
             (b"access-control-allow-origin", origin),
             (b"access-control-allow-credentials", b"true"),
-            (b"access-control-expose-headers", _EXPOSED),
+            (b"access-control-expose-headers", _EXPOSED_HEADERS),
         ]
 
 
