@@ -228,7 +228,7 @@ def every_value(made: list[str]) -> dict[str, object]:
         "bare UpstreamCredentials": UpstreamCredentials(tokens.access), "HeldSession": held,
         "RequestSession": visit, "Tombstone": Tombstone(EndReason.SUPERSEDED, session),
         "CarriedTicket": CarriedTicket(Carrier.COOKIE, ticket),
-        "Issued": Issued(tokens, Secret(sid), initial_password=False),
+        "Issued": Issued(tokens, Secret(sid), customer_number=None, initial_password=False),
         "LoginState": LoginState("main", "state", "/", Secret(verifier), ticket), "Proxy": proxy,
         "Proxy's vars": vars(proxy), "Policy": proxy.engine.policy, "Ports": proxy.engine.ports,
         "SessionStore": vars(proxy.engine.ports.store), "CustomerIndex": vars(proxy.engine.ports.customers),
