@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from bff.security.secret import Secret
-from bff.tokens import TokenSet, UpstreamCredentials, jwt_claims
+from bff.tokens import TokenSet, UpstreamCredentials
 
 SCHEMA: Final = 1
 ID_BYTES: Final = 16
@@ -82,6 +82,7 @@ class Session:
     version: int = 1
     generation: int = 1
     email: str | None = None
+    customer_id: str | None = None
     legal_entity_id: str | None = None
     initial_password: bool = False
     context: GuestContext = GuestContext()
@@ -90,14 +91,6 @@ class Session:
     @property
     def idle_expires_at(self) -> float:
         return min(self.last_seen_at + self.idle_seconds, self.expires_at)
-
-    @property
-    def customer_id(self) -> str | None:
-        """The customer number, which only the saas token's `sub` tells."""
-        if self.tokens.saas is None:
-            return None
-        subject = jwt_claims(self.tokens.saas).get("sub")
-        return subject if isinstance(subject, str) else None
 
     def to_json(self, session_id: bytes) -> bytes:
         """Return the record: schema version and the id inside, to be compared on load."""
@@ -120,6 +113,7 @@ class Session:
             "idle": self.idle_seconds,
             "version": self.version,
             "email": self.email,
+            "customer": self.customer_id,
             "entity": self.legal_entity_id,
             "initial": self.initial_password,
             "context": [context.site_code, context.currency, context.language, context.target_location],
@@ -176,6 +170,7 @@ def session_from_json(record: bytes, session_id: bytes, *, generation: int, last
         version=got["version"],
         generation=generation,
         email=got["email"],
+        customer_id=got.get("customer"),
         legal_entity_id=got["entity"],
         initial_password=got["initial"],
         context=GuestContext(*got["context"]),

@@ -3,11 +3,7 @@
 Times are seconds since the epoch as floats.
 """
 
-import base64
-import binascii
-import json
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from dataclasses import dataclass
 
 from bff.security.secret import Secret
 
@@ -48,18 +44,6 @@ class TokenSet:
         margin = min(skew, max(0.0, end - self.issued_at) / 2)
         return now >= end - margin and (self.renewable(now) or not self.usable(now))
 
-    def following(self, older: "TokenSet") -> Self:
-        """Return these renewed tokens with what a renewal leaves out carried forward.
-
-        No refresh answer has a saas token, and one without a refresh token means that the old one stays.
-        """
-        kept = self
-        if kept.refresh is None:
-            kept = replace(kept, refresh=older.refresh, refresh_expires_at=older.refresh_expires_at)
-        if kept.saas is None:
-            kept = replace(kept, saas=older.saas, saas_expires_at=older.saas_expires_at)
-        return kept
-
 
 @dataclass(frozen=True, slots=True)
 class UpstreamCredentials:
@@ -76,19 +60,3 @@ class UpstreamCredentials:
     customer_id: str | None = None
     customer: bool = False
     shared: bool = False
-
-
-def jwt_claims(token: Secret) -> dict[str, Any]:
-    """Read a JWT's payload without verifying it (RFC 7519 §3); {} where there is none.
-
-    The saas token is signed with a key that only Emporix has; its claims are hints, never proof.
-    """
-    parts = token.reveal().split(".")
-    if len(parts) != 3:
-        return {}
-    try:
-        raw = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
-        claims = json.loads(raw)
-    except (binascii.Error, ValueError, RecursionError):
-        return {}
-    return claims if isinstance(claims, dict) else {}

@@ -13,6 +13,7 @@ from bff.sessions.ports import Policy, Ports
 from bff.sessions.tasks import Tasks
 from bff.store.backend import Backend, StoreOptions, open_backend
 from bff.upstream.httpx_client import HttpxClient
+from bff.upstream.options import PROXIED_CALLS, TOKEN_CALLS, ClientOptions
 from bff.upstream.protocol import UpstreamClient
 from bff.upstream.token_calls import TokenCallClient
 
@@ -69,9 +70,13 @@ def open_connections(
     """
     return Connections(
         session_backend(settings, ring, clock=clock, random_bytes=random_bytes),
-        TokenCallClient(settings.upstream_url),
-        HttpxClient(settings.upstream_url),
+        TokenCallClient(_upstream_client(settings, TOKEN_CALLS)),
+        _upstream_client(settings, PROXIED_CALLS),
     )
+
+
+def _upstream_client(settings: Settings, options: ClientOptions) -> UpstreamClient:
+    return HttpxClient(settings.upstream_url, options)
 
 
 def session_backend(settings: Settings, ring: KeyRing, *, clock: Clock, random_bytes: RandomBytes) -> Backend:

@@ -28,10 +28,10 @@ from tests.live import TENANT, LiveProxy, free_port, new_key
 # `bff serve` with the scan taken out, and nothing else.
 OFF = """
 import sys
-import bff.proxy.forwarder as forwarder
-forwarder.searchable = lambda headers: False
-forwarder.found_in_head = lambda headers, own: None
-forwarder.found_in_body = lambda headers, body, own: None
+from bff.api import delivery
+delivery.searchable = lambda headers: False
+delivery.found_in_head = lambda headers, own: None
+delivery.found_in_body = lambda headers, body, own: None
 from bff.__main__ import main
 sys.exit(main())
 """

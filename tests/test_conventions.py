@@ -26,7 +26,7 @@ TESTED_BY = {
     "cli/sessions": "unit/test_cli_sessions.py",
     "config/embedded_redis": "integration/test_embedded.py",
     "config/parsing": "unit/test_settings.py",
-    "emporix/carts": "unit/test_cart_merge.py",
+    "emporix/bearer_calls": "unit/test_auth_calls.py",
     "health": "integration/test_ops.py",
     "middleware/problem_details": "unit/test_cors.py",
     "server/http1": "unit/test_server_http1.py",
@@ -37,8 +37,8 @@ TESTED_BY = {
     "telemetry/logs": "unit/test_telemetry.py",
     "telemetry/metrics": "integration/test_ops.py",
     "tokens": "unit/test_session.py",
-    "upstream/httpx_client": "integration/test_api_failures.py",
-    "upstream/protocol": "integration/test_api_failures.py",
+    "upstream/httpx_client": "contract/test_upstream_client.py",
+    "upstream/protocol": "contract/test_upstream_client.py",
 }
 
 # The only places where a bare secret is wanted, and what for.
@@ -49,17 +49,18 @@ REVEALING = {
     "auth/login_state": "the PKCE verifier, to seal it",
     "config/settings": "the address of Redis, to judge it",
     "emporix/auth": "tokens in token calls",
-    "emporix/carts": "tokens in cart calls",
+    "emporix/bearer_calls": "bearers",
+    "emporix/carts": "session ids in cart calls",
+    "emporix/outside_tokens": "tokens from outside, to see that upstream can take them",
+    "emporix/token_answers": "the claims of a saas token",
     "middleware/session_layer": "an app's new session id",
     "session": "the record, to seal it",
-    "sessions/login": "tokens from outside, to see that upstream can take them",
     "store/connection": "the address of Redis",
     "store/customer_index": "the name of a customer's index",
-    "tokens": "the claims of a saas token",
 }
 
 # Where a bare secret is part of a longer text: bearers and a path, in the calls that send them.
-FORMATTING = {"emporix/auth", "emporix/carts"}
+FORMATTING = {"emporix/auth", "emporix/bearer_calls"}
 
 
 def shown(path: Path) -> str:

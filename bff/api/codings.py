@@ -1,4 +1,4 @@
-"""Content codings, opened far enough to be looked into (RFC 9110 §8.4.1); what is passed on stays packed."""
+"""Decompresses the start of a body so that it can be searched (RFC 9110 §8.4.1); the body itself is not changed."""
 
 import sys
 import zlib
@@ -12,79 +12,80 @@ if sys.version_info >= (3, 14):
 else:
     from backports.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
 
-_LARGEST_WINDOW: Final = 23
-"""Log 2: a coding for HTTP needs no more than 8 MB of memory (RFC 9659 §3)."""
+_MAX_WINDOW_LOG: Final = 23
+"""The base-2 logarithm of the largest zstd window: HTTP content needs no more than 8 MB (RFC 9659 §3)."""
 
-# What HTTP servers send and clients undo. Other labels, of which `utf-8` is one that exists, change nothing.
-_PACKED: Final = frozenset({b"compress", b"x-compress", b"dcb", b"dcz"})
+# Codings that clients decode but that are not supported here. Unknown labels, such as `utf-8`, are ignored, because
+# clients ignore them too.
+_UNSUPPORTED: Final = frozenset({b"compress", b"x-compress", b"dcb", b"dcz"})
 
 
-def opened(body: bytes, codings: Iterable[bytes], limit: int) -> bytes | None:
-    """Return the first bytes of a body as its reader will see them.
+def decompress(body: bytes, codings: Iterable[bytes], limit: int) -> bytes | None:
+    """Return the start of a body with its content codings removed.
 
     Args:
-        body: the body or its beginning, as it came.
-        codings: as Content-Encoding lists them, in lower case.
-        limit: how many bytes to return at most, whatever they would grow to.
+        body: the body or its beginning, as received.
+        codings: the codings that Content-Encoding lists, in lower case.
+        limit: the maximum number of bytes to return.
 
     Returns:
-        The bytes, or None where that cannot be told: a coding that nobody opens here, or bytes that are not of it.
+        The bytes, or None if a coding is not supported or the bytes do not match it.
     """
-    for coding in reversed([one for one in codings if one in _PACKED or one in _OPENERS]):
-        opener = _OPENERS.get(coding)
-        if opener is None:
+    for coding in reversed([one for one in codings if one in _UNSUPPORTED or one in _DECOMPRESSORS]):
+        decompressor = _DECOMPRESSORS.get(coding)
+        if decompressor is None:
             return None
         try:
-            body = opener(body, limit)
+            body = decompressor(body, limit)
         except (zlib.error, brotli.error, ZstdError):
             return None
     return body[:limit]
 
 
-def _gunzip(packed: bytes, limit: int) -> bytes:
-    """Open all members (RFC 1952 §2.2); what follows the last one is ignored, as clients do."""
-    whole = b""
-    while packed and len(whole) < limit:
+def _gunzip(compressed: bytes, limit: int) -> bytes:
+    """Decompress all members (RFC 1952 §2.2); data after the last one is ignored, as clients do."""
+    content = b""
+    while compressed and len(content) < limit:
         member = zlib.decompressobj(wbits=31)
         try:
-            whole += member.decompress(packed, limit - len(whole))
+            content += member.decompress(compressed, limit - len(content))
         except zlib.error:
-            if whole:
+            if content:
                 break
             raise
-        packed = member.unused_data
-    return whole
+        compressed = member.unused_data
+    return content
 
 
-def _inflate(packed: bytes, limit: int) -> bytes:
-    """Open the zlib format, or the bare one that some servers mean by it (RFC 9110 §8.4.1.2)."""
+def _inflate(compressed: bytes, limit: int) -> bytes:
+    """Decompress the zlib format, or the raw deflate format that some servers send (RFC 9110 §8.4.1.2)."""
     try:
-        return zlib.decompressobj().decompress(packed, limit)
+        return zlib.decompressobj().decompress(compressed, limit)
     except zlib.error:
-        return zlib.decompressobj(wbits=-15).decompress(packed, limit)
+        return zlib.decompressobj(wbits=-15).decompress(compressed, limit)
 
 
-def _unbrotli(packed: bytes, limit: int) -> bytes:
-    whole: bytes = brotli.Decompressor().process(packed, output_buffer_limit=limit)
-    return whole
+def _unbrotli(compressed: bytes, limit: int) -> bytes:
+    content: bytes = brotli.Decompressor().process(compressed, output_buffer_limit=limit)
+    return content
 
 
-def _unzstd(packed: bytes, limit: int) -> bytes:
-    """Open all frames (RFC 8878 §3.1), and ignore what follows the last one."""
-    whole = b""
-    while packed and len(whole) < limit:
-        frame = ZstdDecompressor(options={DecompressionParameter.window_log_max: _LARGEST_WINDOW})
+def _unzstd(compressed: bytes, limit: int) -> bytes:
+    """Decompress all frames (RFC 8878 §3.1); data after the last one is ignored."""
+    content = b""
+    while compressed and len(content) < limit:
+        frame = ZstdDecompressor(options={DecompressionParameter.window_log_max: _MAX_WINDOW_LOG})
         try:
-            whole += frame.decompress(packed, limit - len(whole))
+            content += frame.decompress(compressed, limit - len(content))
         except ZstdError:
-            if whole:
+            if content:
                 break
             raise
-        packed = frame.unused_data
-    return whole
+        compressed = frame.unused_data
+    return content
 
 
-_OPENERS: Final[dict[bytes, Callable[[bytes, int], bytes]]] = {
+_DECOMPRESSORS: Final[dict[bytes, Callable[[bytes, int], bytes]]] = {
     b"gzip": _gunzip,
     b"x-gzip": _gunzip,
     b"deflate": _inflate,

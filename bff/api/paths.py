@@ -1,8 +1,8 @@
-"""What is matched is what is sent: one parsed path, checked once, forwarded as checked.
+"""Parsing request paths: the path that is matched is byte for byte the path that is sent.
 
-A path is refused when another server on the way could read it differently: everything that RFC 3986 §6.2.2
-normalises, everything that common servers normalise beyond it, and everything the grammar of §3.3 leaves out.
-What passes has one meaning, so the route table and the upstream can not disagree about it.
+A path is refused if another server could read it differently: if RFC 3986 §6.2.2 or a common server would normalise
+it, or if the grammar of §3.3 does not allow it. Every path that passes has a single meaning, so the route table and
+the upstream cannot disagree about it.
 """
 
 import re
@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote_plus, unquote_to_bytes
 from bff.errors import InvalidRequest
 
 MAX_PATH: Final = 8192
-MAX_QUERY: Final = 8192  # the gateway upstream takes 10 KB for the whole URL
+MAX_QUERY: Final = 8192  # the upstream's gateway allows 10 KB for the whole URL
 
 _PATH: Final = re.compile(rb"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]++|%[0-9A-Fa-f]{2})++)++")
 _ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
@@ -27,21 +27,21 @@ _SEPARATOR: Final = re.compile(rb"([&;])")
 
 @dataclass(frozen=True, slots=True)
 class UpstreamPath:
-    """A checked path: the bytes to send, and the same bytes as segments to match."""
+    """A checked path: `target` holds the bytes to send, `segments` the same path split for matching."""
 
     target: bytes
     segments: tuple[str, ...]
 
 
 def parse_path(raw: bytes, prefix: bytes = b"/api") -> UpstreamPath:
-    """Check the raw path of a request and take the prefix off it; nothing else of it changes.
+    """Check the raw path of a request and remove the prefix; nothing else is changed.
 
     Args:
-        raw: the path as it came over the wire, without the query.
-        prefix: where the proxied API is mounted.
+        raw: the path as received, without the query.
+        prefix: the path prefix of the proxied API.
 
     Raises:
-        InvalidRequest: the path is not in one normal form, or is longer than 8 KiB.
+        InvalidRequest: the path is not in normal form, or is longer than 8 KiB.
     """
     if len(raw) > MAX_PATH:
         raise InvalidRequest("The path is too long")
@@ -59,10 +59,10 @@ def parse_path(raw: bytes, prefix: bytes = b"/api") -> UpstreamPath:
 
 
 def check_query(query: bytes) -> None:
-    """Refuse a query that can not stand in a request line as it is (RFC 9112 §3.2).
+    """Refuse a query that is not valid in a request line (RFC 9112 §3.2).
 
     Raises:
-        InvalidRequest: it holds `#`, a space, a control or non-ASCII character, or is longer than 8 KiB.
+        InvalidRequest: the query has a `#`, a space, a control or non-ASCII character, or is longer than 8 KiB.
     """
     if len(query) > MAX_QUERY:
         raise InvalidRequest("The query is too long")
@@ -71,24 +71,25 @@ def check_query(query: bytes) -> None:
 
 
 def replace_owner(query: bytes, *, session_id: str | None, customer_id: str | None) -> bytes:
-    """Put the session's own ids where the client named a session or customer; every other byte stays.
+    """Replace the `sessionId` and `customerId` parameters by the session's own ids; every other byte stays.
 
-    A field is recognised after decoding and in any case. The first of its name takes the own value, the
-    others go; without an own value all go. `;` separates fields too, as it does for some servers.
+    Parameter names are compared after decoding and without regard to case. The first parameter of a name gets the
+    session's value and any further ones are removed; without a value all of them are removed. `;` separates
+    parameters too, because some servers read it that way.
     """
     own = {"sessionid": ("sessionId", session_id), "customerid": ("customerId", customer_id)}
     pieces = _SEPARATOR.split(query)
-    kept: list[bytes] = []
+    result: list[bytes] = []
     for separator, piece in zip([b"", *pieces[1::2]], pieces[::2], strict=True):
-        field = piece
+        parameter = piece
         name = unquote_plus(piece.partition(b"=")[0].decode("latin-1")).strip(" \t\r\n\0").lower()
         if name in {"sessionid", "customerid"}:
-            label, value = own.pop(name, (name, None))
+            own_name, value = own.pop(name, (name, None))
             if value is None:
                 continue
-            field = f"{label}={quote(value, safe='')}".encode()
-        kept += [separator, field] if kept else [field]
-    return b"".join(kept)
+            parameter = f"{own_name}={quote(value, safe='')}".encode()
+        result += [separator, parameter] if result else [parameter]
+    return b"".join(result)
 
 
 def _check_escapes(target: bytes) -> None:
@@ -99,14 +100,14 @@ def _check_escapes(target: bytes) -> None:
 
 
 def _check_segment(segment: str) -> None:
-    """Refuse dot segments, also where a server cuts a segment at `;`, and escapes that are not UTF-8 text."""
+    """Refuse dot segments, also after a server has cut off `;` and what follows, and escapes that are not UTF-8."""
     decoded = segment
     if "%" in segment:
         try:
             decoded = unquote_to_bytes(segment).decode("utf-8")
         except UnicodeDecodeError:
-            raise InvalidRequest("The path holds escapes that are not UTF-8") from None
+            raise InvalidRequest("The path has escapes that are not UTF-8") from None
         if _C1.search(decoded):
             raise InvalidRequest("The path escapes a control character")
     if decoded.partition(";")[0].strip() in {"", ".", ".."}:
-        raise InvalidRequest("The path has a dot segment or an empty one")
+        raise InvalidRequest("The path has a dot segment or an empty segment")

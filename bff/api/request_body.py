@@ -1,4 +1,4 @@
-"""A request's body on its way upstream: small ones are kept so that they can be sent again, others stream."""
+"""The body of a request that is forwarded: a small body is buffered so that it can be sent again, others stream."""
 
 from collections.abc import AsyncIterator, Iterable
 from typing import Final
@@ -11,20 +11,23 @@ REPLAYABLE_BYTES: Final = 64 * 1024
 
 
 class ClientLeft(Exception):
-    """The client closed its connection."""
+    """The client closed the connection before it had sent the whole body."""
 
 
 class RequestBody:
-    """Reads a body from ASGI once, with a limit.
+    """Reads the body of an ASGI request once, up to a limit.
+
+    Attributes:
+        replayable: whether `content` may be called more than once.
 
     Args:
-        headers: the request's, as ASGI gives them.
+        headers: the headers of the request, as in ASGI.
         receive: ASGI's receive.
-        limit: the most bytes that are taken.
+        limit: the maximum number of bytes.
 
     Raises:
-        BodyTooLarge: the announced length is over the limit.
-        InvalidRequest: the announced length is no length.
+        BodyTooLarge: Content-Length is over the limit.
+        InvalidRequest: Content-Length is not valid.
     """
 
     def __init__(self, headers: Iterable[tuple[bytes, bytes]], receive: Receive, limit: int) -> None:
@@ -32,23 +35,23 @@ class RequestBody:
         self._limit = limit
         self._length, chunked = _framing(headers)
         self._empty = not chunked and not self._length
-        self._kept: bytes | None = None
+        self._buffered: bytes | None = None
         self.replayable = self._empty or (not chunked and (self._length or 0) <= REPLAYABLE_BYTES)
         if self._length is not None and self._length > limit:
             raise BodyTooLarge
 
     async def content(self) -> bytes | AsyncIterator[bytes] | None:
-        """Return what to send: nothing, the bytes, or the stream; the first two any number of times."""
+        """Return the body to send: None if it is empty, bytes if it is replayable, otherwise a stream."""
         if self._empty:
             return None
         if not self.replayable:
             return self._stream()
-        if self._kept is None:
-            self._kept = b"".join([chunk async for chunk in self._stream()])
-        return self._kept
+        if self._buffered is None:
+            self._buffered = b"".join([chunk async for chunk in self._stream()])
+        return self._buffered
 
     async def left(self) -> None:
-        """Return when the client has left; only for when the body has been read."""
+        """Wait until the client disconnects; call it only after the body has been read."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
@@ -69,7 +72,7 @@ class RequestBody:
 
 
 def _framing(headers: Iterable[tuple[bytes, bytes]]) -> tuple[int | None, bool]:
-    """Return the announced length, and whether the body comes in chunks (RFC 9112 §6.3)."""
+    """Return the Content-Length, if any, and whether the body is chunked (RFC 9112 §6.3)."""
     length: int | None = None
     chunked = False
     for name, value in headers:
@@ -77,6 +80,6 @@ def _framing(headers: Iterable[tuple[bytes, bytes]]) -> tuple[int | None, bool]:
             chunked = True
         elif name == b"content-length":
             if not value.isdigit() or len(value) > 18 or length not in {None, int(value)}:
-                raise InvalidRequest("Content-Length is not one length")
+                raise InvalidRequest("Content-Length is not valid")
             length = int(value)
     return length, chunked

@@ -1,4 +1,4 @@
-"""Reading route tables: the built-in `routes.toml`, and an operator's file that adds, overrides and switches."""
+"""Reading the route table: the built-in `routes.toml`, and the changes in an operator's file."""
 
 import re
 import tomllib
@@ -10,17 +10,17 @@ from typing import Any, Final, Literal
 from bff.api.routes import ANY, METHODS, Route, RouteTable, Shape, shape_of
 from bff.api.token_kinds import BROWSER_CACHE, FLAGS, SESSION_FLAGS, TokenKind, allowed_flags
 
-TOKEN_SERVICES: Final = frozenset({"customerlogin", "oauth"})  # their answers are tokens, whatever the path
+TOKEN_SERVICES: Final = frozenset({"customerlogin", "oauth"})  # every path of these services returns tokens
 
 _LITERAL: Final = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@-]+")  # pchar of RFC 3986 §3.3, unescaped
 _PARAMETER: Final = re.compile(r"\{[A-Za-z][A-Za-z0-9_-]*\}")
 
-_Place = tuple[str, Shape]
+_Key = tuple[str, Shape]  # method and shape
 _State = Literal["allow", "opt-in", "never", "off"]
 
 
 class RouteTableError(Exception):
-    """The operator's route file is wrong; `mistakes` says everything that is."""
+    """The operator's route file is not valid; `mistakes` has one message per mistake."""
 
     def __init__(self, mistakes: tuple[str, ...]) -> None:
         super().__init__("; ".join(mistakes))
@@ -30,14 +30,14 @@ class RouteTableError(Exception):
 def load_route_table(tenant: str, extra: str | None = None) -> RouteTable:
     """Build the table from the built-in entries and the text of an operator's file.
 
-    The file has one table, `[routes]`: `"METHODS /path" = "TOKEN FLAGS"` adds or overrides, `"on"` switches
-    an opt-in entry on, `"off"` closes an entry.
+    The file has one table, `[routes]`. `"METHODS /path" = "TOKEN FLAGS"` adds or replaces an entry, `"on"` allows an
+    opt-in entry, and `"off"` refuses an entry.
 
     Raises:
-        RouteTableError: with every mistake in the file.
+        RouteTableError: the file is not valid; it lists every mistake.
     """
     entries = _built_in()
-    if extra is not None and (mistakes := tuple(_apply(entries, extra))):
+    if extra is not None and (mistakes := tuple(_apply_file(entries, extra))):
         raise RouteTableError(mistakes)
     routes = [entry.route for entry in entries.values() if entry.state == "allow" and entry.route]
     refused = [(method, entry.template) for (method, _), entry in entries.items() if entry.state != "allow"]
@@ -51,66 +51,66 @@ class _Entry:
     route: Route | None = None
 
 
-def _built_in() -> dict[_Place, _Entry]:
+def _built_in() -> dict[_Key, _Entry]:
     document = tomllib.loads(files(__package__).joinpath("routes.toml").read_text("utf-8"))
     states: tuple[_State, ...] = ("allow", "opt-in", "never")
-    entries: dict[_Place, _Entry] = {}
+    entries: dict[_Key, _Entry] = {}
     for state in states:
         for key, rule in document[state].items():
-            for method, template in _spread(key):
+            for method, template in _split_methods(key):
                 route = None if state == "never" else _route(method, template, rule)
                 entries[method, shape_of(template)] = _Entry(state, template, route)
     return entries
 
 
-def _apply(entries: dict[_Place, _Entry], extra: str) -> Iterator[str]:
-    """Change the entries as the operator's file says, yielding its mistakes."""
+def _apply_file(entries: dict[_Key, _Entry], extra: str) -> Iterator[str]:
+    """Apply the operator's file to the entries and yield its mistakes."""
     try:
         document = tomllib.loads(extra)
     except tomllib.TOMLDecodeError as error:
         yield f"not TOML: {error}"
         return
-    yield from (f"[{name}]: only [routes] is known" for name in document if name != "routes")
+    yield from (f"[{name}]: only [routes] is allowed" for name in document if name != "routes")
     table = document.get("routes", {})
     if not isinstance(table, Mapping):
         yield "routes: must be a table"
         return
-    tenanted, seen = _tenanted(entries), set[_Place]()
-    for key, rule in table.items():
-        found = [*_key_mistakes(key, tenanted), *_rule_mistakes(rule)]
+    tenant_services, seen = _tenant_services(entries), set[_Key]()
+    for name, rule in table.items():
+        found = [*_name_mistakes(name, tenant_services), *_rule_mistakes(rule)]
         if not found:
-            found = [*_change(entries, seen, key, rule)]
-        yield from (f'"{key}": {mistake}' for mistake in found)
+            found = [*_apply_line(entries, seen, name, rule)]
+        yield from (f'"{name}": {mistake}' for mistake in found)
 
 
-def _change(entries: dict[_Place, _Entry], seen: set[_Place], key: str, rule: str) -> Iterator[str]:
-    for method, template in _spread(key):
-        place = method, shape_of(template)
-        entry = entries.get(place)
-        if place in seen:
+def _apply_line(entries: dict[_Key, _Entry], seen: set[_Key], name: str, rule: str) -> Iterator[str]:
+    for method, template in _split_methods(name):
+        key = method, shape_of(template)
+        entry = entries.get(key)
+        if key in seen:
             yield f"{method} is given twice"
-        elif mistake := _mistake(entries, place, rule):
+        elif mistake := _mistake(entries, key, rule):
             yield f"{method} {mistake}"
         elif entry and rule in {"on", "off"}:
-            entries[place] = replace(entry, state="allow" if rule == "on" else "off")
+            entries[key] = replace(entry, state="allow" if rule == "on" else "off")
         else:
-            entries[place] = _Entry("allow", template, _route(method, template, rule))
-        seen.add(place)
+            entries[key] = _Entry("allow", template, _route(method, template, rule))
+        seen.add(key)
 
 
-def _mistake(entries: Mapping[_Place, _Entry], place: _Place, rule: str) -> str | None:
-    entry = entries.get(place)
-    if entry.state == "never" if entry else _never(entries, *place):
-        return "can not be opened by anybody"
+def _mistake(entries: Mapping[_Key, _Entry], key: _Key, rule: str) -> str | None:
+    entry = entries.get(key)
+    if entry.state == "never" if entry else _never_allowed(entries, *key):
+        return "can never be allowed"
     if rule == "on" and (entry is None or entry.state != "opt-in"):
-        return "is not opt-in, so there is nothing to switch on"
+        return "is not an opt-in entry, so it cannot be switched on"
     if rule == "off" and entry is None:
-        return "is not in the table, so there is nothing to switch off"
+        return "is not in the table, so it cannot be switched off"
     return None
 
 
-def _key_mistakes(key: str, tenanted: frozenset[str]) -> Iterator[str]:
-    methods, _, path = key.partition(" ")
+def _name_mistakes(name: str, tenant_services: frozenset[str]) -> Iterator[str]:
+    methods, _, path = name.partition(" ")
     for method in methods.split(","):
         if method not in METHODS:
             yield f"unknown method {method!r}"
@@ -118,23 +118,23 @@ def _key_mistakes(key: str, tenanted: frozenset[str]) -> Iterator[str]:
     if not path.startswith("/"):
         yield "must be METHODS, a space and a path that starts with /"
     elif not all(_PARAMETER.fullmatch(s) or _LITERAL.fullmatch(s) for s in segments):
-        yield "a segment must be {name} or plain characters: no empty one, escape or query"
+        yield "a segment must be {name} or literal characters; empty segments, escapes and queries are refused"
     elif {".", ".."} & set(segments):
         yield "dot segments are refused"
     else:
-        yield from _parameter_mistakes(segments, tenanted)
+        yield from _parameter_mistakes(segments, tenant_services)
 
 
-def _parameter_mistakes(segments: list[str], tenanted: frozenset[str]) -> Iterator[str]:
+def _parameter_mistakes(segments: list[str], tenant_services: frozenset[str]) -> Iterator[str]:
     names = [segment for segment in segments if segment.startswith("{")]
     service, second = segments[0], segments[1] if len(segments) > 1 else ""
     if len(names) != len(set(names)):
         yield "a parameter is named twice"
     if service.startswith("{"):
-        yield "the first segment names a service and must be literal"
+        yield "the first segment is the name of a service and must be literal"
     if service in TOKEN_SERVICES:
-        yield f"/{service} hands out tokens and can not be opened by anybody"
-    if second != "{tenant}" and (service in tenanted or second.startswith("{")):
+        yield f"/{service} returns tokens and can never be allowed"
+    if second != "{tenant}" and (service in tenant_services or second.startswith("{")):
         yield "the second segment must be {tenant}"
 
 
@@ -157,13 +157,13 @@ def _rule_mistakes(rule: Any) -> Iterator[str]:
 def _flag_mistakes(kind: TokenKind, flags: frozenset[str]) -> Iterator[str]:
     refused = flags - allowed_flags(kind)
     if of_session := sorted(refused & SESSION_FLAGS):
-        yield f"{kind.value} has no session to take {' or '.join(of_session)} from"
+        yield f"{kind.value} has no session for {' or '.join(of_session)}"
     if BROWSER_CACHE in refused:
-        yield "only a public answer may stay in the browser after a logout"
+        yield "only a public response may stay in the browser cache after a logout"
 
 
-def _spread(key: str) -> Iterator[tuple[str, str]]:
-    methods, _, template = key.partition(" ")
+def _split_methods(name: str) -> Iterator[tuple[str, str]]:
+    methods, _, template = name.partition(" ")
     return ((method, template) for method in methods.split(","))
 
 
@@ -185,18 +185,18 @@ def _route(method: str, template: str, rule: str) -> Route:
     )
 
 
-def _tenanted(entries: Iterable[_Place]) -> frozenset[str]:
-    """Return the services whose every path has a parameter second, which is the tenant."""
+def _tenant_services(entries: Iterable[_Key]) -> frozenset[str]:
+    """Return the services that have the tenant as the second segment of every path."""
     shapes = [shape for _, shape in entries]
     return frozenset(s[0] for s in shapes) - {s[0] for s in shapes if s[1:2] != (ANY,)}
 
 
-def _never(entries: Mapping[_Place, _Entry], method: str, shape: Shape) -> bool:
-    """Tell whether every path of this shape belongs to a `never` entry."""
+def _never_allowed(entries: Mapping[_Key, _Entry], method: str, shape: Shape) -> bool:
+    """Return whether a `never` entry matches every path of this shape."""
     methods = {"GET", "HEAD"} if method == "HEAD" else {method}
     return any(
-        entry.state == "never" and place[0] in methods and _covers(place[1], shape)
-        for place, entry in entries.items()
+        entry.state == "never" and key[0] in methods and _covers(key[1], shape)
+        for key, entry in entries.items()
     )
 
 

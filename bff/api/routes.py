@@ -1,11 +1,11 @@
-"""Which upstream path a visitor may reach, and which token goes along: deny by default.
+"""The route table: which upstream paths a browser may reach and which token is sent with them; deny by default.
 
-The entries come from `bff.api.route_file` and are arranged once. A match then walks the segments of the path
-down a trie in
-which a literal beats a parameter, so its cost follows the length of the path, not the size of the table.
+The entries come from `bff.api.route_file` and are put into a trie once. A match walks down the trie by the segments
+of the path and prefers literals to parameters, so its cost depends on the length of the path, not on the size of the
+table.
 
-Entries that are refused (`never`, opt-in and not switched on, switched off) stay in the trie: a path that
-hits one of them is refused even where an open entry with a parameter would take it.
+Refused entries (`never`, opt-in but not switched on, or switched off) are in the trie as well: a path that matches one
+of them is refused even if an allowed entry with a parameter would match it too.
 """
 
 from collections import defaultdict
@@ -21,12 +21,12 @@ METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 ANY: Final = "{}"
 _NO: Final = "no"
 
-Shape = tuple[str, ...]  # the segments, each parameter as `{}`
+Shape = tuple[str, ...]  # the segments of a template, with every parameter written as `{}`
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One method on one path template, and how a call to it is sent."""
+    """One method on one path template, and how such a request is sent; `routes.toml` explains the flags."""
 
     method: str
     template: str
@@ -39,13 +39,13 @@ class Route:
 
     @property
     def name(self) -> str:
-        """The label for logs and metrics; it comes from a small fixed set."""
+        """The label for logs and metrics, from a small fixed set."""
         return f"{self.method} {self.template}"
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The route of a path, and the tenant where the path names one."""
+    """The route that matches a path, and the tenant if the path contains one."""
 
     route: Route
     tenant: str | None
@@ -63,7 +63,7 @@ class _Node:
     parameter: "_Node | None" = None
     leaf: _Leaf | None = None
 
-    def plant(self, shape: Shape, leaf: _Leaf) -> None:
+    def insert(self, shape: Shape, leaf: _Leaf) -> None:
         node = self
         for segment in shape:
             if segment != ANY:
@@ -84,12 +84,12 @@ class _Node:
 
 
 class RouteTable:
-    """Answers what a visitor can reach with this tenant.
+    """Matches requests against the allowed and refused routes of one tenant.
 
     Args:
-        tenant: the only value that `{tenant}` takes.
-        routes: what is open.
-        refused: (method, template) pairs that are closed, also to an open route that is less literal.
+        tenant: the only value that `{tenant}` matches.
+        routes: the allowed routes.
+        refused: (method, template) pairs that are refused, even if a less literal route allows them.
     """
 
     def __init__(self, tenant: str, routes: Iterable[Route], refused: Iterable[tuple[str, str]] = ()) -> None:
@@ -99,76 +99,80 @@ class RouteTable:
         for method, template in refused:
             leaves[method][shape_of(template)] = _Leaf(None)
         for route in self._routes:
-            leaves[route.method][shape_of(route.template)] = self._open(route)
+            leaves[route.method][shape_of(route.template)] = self._allowed_leaf(route)
         leaves["HEAD"] = leaves["GET"] | leaves["HEAD"]  # HEAD is a GET without the body (RFC 9110 §9.3.2)
-        self._roots = {method: _trie(planted) for method, planted in leaves.items()}
+        self._roots = {method: _trie(by_shape) for method, by_shape in leaves.items()}
 
     def match(self, method: str, segments: tuple[str, ...]) -> Match:
-        """Find the route of a parsed path; the segments are as they are sent.
+        """Find the route of a parsed path.
 
         Raises:
-            RouteNotAllowed: nothing open has this method and path.
-            Forbidden: something open has, but for another tenant.
+            RouteNotAllowed: no allowed route has this method and path.
+            Forbidden: an allowed route does, but the path contains another tenant.
         """
         root = self._roots.get(method)
         leaf = root.find(segments) if root else None
-        if root is None or leaf is None or leaf.match is None or _refused_when_cut(root, segments):
+        if root is None or leaf is None or leaf.match is None:
+            raise RouteNotAllowed
+        if _refused_without_parameters(root, segments):
             raise RouteNotAllowed
         if leaf.tenant_at is not None and segments[leaf.tenant_at] != self._tenant:
-            raise Forbidden("The path names another tenant")
+            raise Forbidden("The path contains another tenant")
         return leaf.match
 
     def routes(self) -> tuple[Route, ...]:
-        """Return what is open, sorted by path and method."""
+        """Return the allowed routes, sorted by path and method."""
         return self._routes
 
-    def _open(self, route: Route) -> _Leaf:
+    def _allowed_leaf(self, route: Route) -> _Leaf:
         segments = route.template.split("/")[1:]
         at = segments.index("{tenant}") if "{tenant}" in segments else None
         return _Leaf(Match(route, None if at is None else self._tenant), at)
 
 
 def shape_of(template: str) -> Shape:
-    """Return a template's segments with its parameters made alike."""
+    """Return the segments of a template, with every parameter replaced by `{}`."""
     return tuple(ANY if segment.startswith("{") else segment for segment in template.split("/")[1:])
 
 
 def _trie(leaves: dict[Shape, _Leaf]) -> _Node:
     root = _Node()
     for shape, leaf in (leaves | _overlaps(leaves)).items():
-        root.plant(shape, leaf)
+        root.insert(shape, leaf)
     return root
 
 
 def _overlaps(leaves: dict[Shape, _Leaf]) -> dict[Shape, _Leaf]:
-    """Return refusals for what an open and a refused shape share, where neither is the more literal one.
+    """Return refusals for paths that match an allowed and a refused shape, neither of which is more literal.
 
-    Of `/a/{x}` open and `/{y}/b` refused, `/a/b` is refused: which of the two upstream would take is unknown.
+    With `/a/{x}` allowed and `/{y}/b` refused, `/a/b` is refused, because nobody knows which of the two the upstream
+    would choose.
     """
     groups = defaultdict[int, list[tuple[Shape, bool]]](list)
     for shape, leaf in leaves.items():
         groups[len(shape)].append((shape, leaf.match is not None))
     shared = (
-        meet
+        overlap
         for group in groups.values()
-        for one in (shape for shape, is_open in group if is_open)
-        for other in (shape for shape, is_open in group if not is_open)
-        if (meet := _meet(one, other)) is not None
+        for allowed in (shape for shape, is_allowed in group if is_allowed)
+        for refused in (shape for shape, is_allowed in group if not is_allowed)
+        if (overlap := _overlap(allowed, refused)) is not None
     )
-    return {meet: _Leaf(None) for meet in shared if meet not in leaves}
+    return {overlap: _Leaf(None) for overlap in shared if overlap not in leaves}
 
 
-def _meet(one: Shape, other: Shape) -> Shape | None:
-    meet = []
+def _overlap(one: Shape, other: Shape) -> Shape | None:
+    """Return the shape of the paths that match both shapes, or None if there is no such path."""
+    overlap = []
     for a, b in zip(one, other, strict=True):
         if a != b and ANY not in {a, b}:
             return None
-        meet.append(b if a == ANY else a)
-    return tuple(meet)
+        overlap.append(b if a == ANY else a)
+    return tuple(overlap)
 
 
-def _refused_when_cut(root: _Node, segments: tuple[str, ...]) -> bool:
-    """Tell whether the path is refused for a server that ends a segment at `;` (RFC 3986 §3.3)."""
+def _refused_without_parameters(root: _Node, segments: tuple[str, ...]) -> bool:
+    """Return whether the path is refused by a server that cuts segments at `;` (RFC 3986 §3.3)."""
     if not any(";" in segment for segment in segments):
         return False
     leaf = root.find(tuple(segment.partition(";")[0] for segment in segments))

@@ -1,10 +1,10 @@
-"""Searches upstream's answers for tokens before they leave: no route that is proxied is meant to answer with one.
+"""The token scan: searches upstream responses for tokens, because no proxied route should respond with one.
 
-What is looked for are members of JSON objects that are named like a token and hold a text, at any depth, the session's
-own tokens in whatever form of text, and both in header fields. The search is lexical: it needs no valid JSON, so it
-works on the beginning of an answer and sees both of two members of one name; what no parser reads is judged like the
-rest. In valid JSON it agrees with a parser (RFC 8259 §7): a quote inside of a string has a backslash before it, so
-`"name"` with none before it and a colon after it is a member's name and nothing else.
+It looks for JSON members at any depth that are named like a token and have a string value, for the session's own
+tokens anywhere in the text, and for both in headers. The search is lexical and does not need valid JSON: it works on
+the start of a response, finds both of two members with the same name, and treats malformed text like any other. In
+valid JSON it agrees with a parser (RFC 8259 §7): a quote inside a string is escaped, so a quoted name without a
+backslash before it and with a colon after it can only be the name of a member.
 """
 
 import re
@@ -13,15 +13,15 @@ from enum import StrEnum
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from bff.api.codings import opened
+from bff.api.codings import decompress
 
 Headers = Sequence[tuple[bytes, bytes]]
 
-LIMIT: Final = 16 * 1024  # a token answer has one or two KiB
+LIMIT: Final = 16 * 1024  # a token response has one or two KiB
 
-_SHORTEST_TOKEN: Final = 16  # shorter ones would be found in ordinary text
-# How Emporix and OAuth name what opens something. Payments have tokens that are a page's business
-# (`authorizationToken`, `scaProviderToken`, `creditCardToken`), so not everything that ends like one counts.
+_MIN_TOKEN_LENGTH: Final = 16  # shorter values would also match ordinary text
+# The names that Emporix and OAuth use for access tokens and the like. Other names that end in "token" are not
+# listed: pages need the tokens of payments (`authorizationToken`, `scaProviderToken`, `creditCardToken`).
 _NAME: Final = (
     rb"(?:(?:social|subject)[_-]?)?(?:access|refresh|saas|id)[_-]?token|(?:anonymous|subject)[_-]?token"
 )
@@ -35,7 +35,7 @@ _TEXT: Final = re.compile(rb"text/(?!event-stream)")
 
 
 class Finding(StrEnum):
-    """Why an answer stays here."""
+    """Why a response is blocked."""
 
     MEMBER = "member"
     OWN_TOKEN = "own token"  # noqa: S105 - a word for the log
@@ -44,9 +44,10 @@ class Finding(StrEnum):
 
 
 def searchable(headers: Headers) -> bool:
-    """Tell whether a body is searched: text, or what says nothing of itself, if it is small or does not say.
+    """Return whether a body is searched: only text, or a body without a type, and only up to a length of `LIMIT`.
 
-    What may be a stream is not, because its head would have to wait for its first bytes.
+    A body without a length is searched too, unless it may be a stream: its headers would have to wait for its first
+    bytes.
     """
     fields = dict(headers)
     kind = fields.get(b"content-type", b"").strip().lower()
@@ -57,32 +58,32 @@ def searchable(headers: Headers) -> bool:
 
 
 def found_in_head(headers: Headers, own: Iterable[bytes]) -> Finding | None:
-    """Return whether a name or a value of any field must not leave, or None.
+    """Search the headers for a token; return what was found, or None.
 
     Args:
-        headers: what the client would get, names in lower case.
-        own: the tokens of the session that asked.
+        headers: the headers that the client would get, with names in lower case.
+        own: the tokens of the session that sent the request.
     """
     head = _joined(headers)
     if any(token in head for token in _long(own)):
         return Finding.HEAD
-    # A challenge says what is wrong with a token, and has none (RFC 6750 §3).
+    # A challenge only describes what is wrong with a token (RFC 6750 §3).
     lowered = _joined([field for field in headers if field[0] != b"www-authenticate"]).lower()
     return Finding.HEAD if b"token" in lowered and _FIELD.search(lowered) else None
 
 
 def found_in_body(headers: Headers, body: bytes, own: Iterable[bytes]) -> Finding | None:
-    """Return what of a body must not leave, or None.
+    """Search a body for a token; return what was found, or None.
 
     Args:
-        headers: of which Content-Encoding counts.
-        body: what there is of it, packed as it came; of more than `LIMIT` bytes unpacked the first are searched.
-        own: the tokens of the session that asked.
+        headers: the headers of the response; only Content-Encoding is used.
+        body: the body or its beginning, as received; the first `LIMIT` bytes of its content are searched.
+        own: the tokens of the session that sent the request.
     """
-    unpacked = opened(body, _codings(headers), LIMIT)
-    if unpacked is None:
+    content = decompress(body, _codings(headers), LIMIT)
+    if content is None:
         return Finding.PACKED
-    text = _unescaped(unpacked)
+    text = _unescaped(content)
     if any(token in text for token in _long(own)):
         return Finding.OWN_TOKEN
     lowered = text.lower()
@@ -90,24 +91,24 @@ def found_in_body(headers: Headers, body: bytes, own: Iterable[bytes]) -> Findin
 
 
 def _long(own: Iterable[bytes]) -> list[bytes]:
-    return [token for token in own if len(token) >= _SHORTEST_TOKEN]
+    return [token for token in own if len(token) >= _MIN_TOKEN_LENGTH]
 
 
 def _codings(headers: Headers) -> list[bytes]:
-    named = [value for name, value in headers if name == b"content-encoding"]
-    return [one.strip().lower() for one in b",".join(named).split(b",")]
+    values = [value for name, value in headers if name == b"content-encoding"]
+    return [coding.strip().lower() for coding in b",".join(values).split(b",")]
 
 
 def _joined(headers: Headers) -> bytes:
-    """Return all fields as one text; a Location has its names and tokens percent-encoded at times."""
-    head = b"\n".join([b"%b: %b" % field for field in headers])
+    """Return all headers as one text, percent-decoded, because a Location may encode names and tokens."""
+    head = b"\n".join([b"%b: %b" % header for header in headers])
     return unquote_to_bytes(head) if b"%" in head else head
 
 
 def _unescaped(text: bytes) -> bytes:
-    """Return the text with ASCII as such: out of UTF-16 and UTF-32, and out of escapes (RFC 8259 §7).
+    r"""Return the text with UTF-16, UTF-32 and `\u` escapes (RFC 8259 §7) turned into plain ASCII.
 
-    Quotes and backslashes stay escaped, or they would begin and end strings.
+    Quotes and backslashes stay escaped, because unescaped they would start or end a string.
     """
     if b"\0" in text:
         text = text.replace(b"\0", b"")

@@ -10,12 +10,12 @@ from bff.auth.answers import DEFAULT, Answer, json_endpoint
 from bff.auth.json_body import json_object, optional_text, text
 from bff.auth.query import single
 from bff.auth.views import own_session_view, session_view, validation_view
+from bff.emporix.outside_tokens import LONGEST_PROVIDER_TOKEN
 from bff.errors import InvalidRequest
 from bff.middleware.routing import Endpoint
 from bff.security.secret import Secret
 from bff.session import GuestContext
 from bff.sessions.engine import Engine
-from bff.sessions.login import LONGEST_PROVIDER_TOKEN
 from bff.sessions.request_session import RequestSession
 from bff.store.protocol import Touch
 

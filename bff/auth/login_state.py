@@ -1,8 +1,9 @@
-"""The state of a sign-on that is under way: one signed, expiring cookie an attempt, bound to the browser that began it.
+"""The login state: what the proxy keeps, in a cookie, between the start of an SSO login and the provider's callback.
 
-`itsdangerous` signs it and lets it expire; what nobody but this proxy may read in it, the PKCE verifier and the guest's
-ticket, is sealed inside. The ticket is there because the session's own cookie is SameSite=Strict and stays at
-home when the identity provider sends the browser back; these cookies are Lax and come along.
+Each attempt has a cookie of its own, so it is bound to the browser that started it. `itsdangerous` signs the cookie
+and checks its age. The PKCE verifier and the guest's ticket are sealed inside, so only the proxy can read them. The
+ticket is in there because a SameSite=Strict session cookie is not sent when the identity provider redirects the
+browser back; the cookies of login states are SameSite=Lax and are sent.
 """
 
 import base64
@@ -19,15 +20,15 @@ from bff.security.secret import Secret
 from bff.session import ID_BYTES, SECRET_BYTES, Ticket
 
 LIFETIME_SECONDS: Final = 600
-MOST_ATTEMPTS: Final = 5
-_LONGEST_STATE: Final = 256
+MAX_ATTEMPTS: Final = 5
+_MAX_STATE_LENGTH: Final = 256
 
 Header = tuple[bytes, bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """An identity provider: where browsers are sent, as which client, for which scope, under which Emporix config."""
+    """An identity provider: its authorization endpoint, our client id, and optionally a scope and an Emporix config."""
 
     authorize_url: str
     client_id: str
@@ -37,14 +38,14 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class LoginState:
-    """One attempt to sign on.
+    """One attempt to log in by SSO.
 
     Attributes:
         provider: the name of the identity provider.
-        state: what the provider hands back (RFC 6749 §10.12), `{config}--{random}` where Emporix needs a config.
-        return_to: where the browser goes in the end.
+        state: the OAuth state (RFC 6749 §10.12); `{config}--{random}` if the provider has an Emporix config.
+        return_to: where to redirect the browser after the login.
         verifier: the PKCE code verifier (RFC 7636).
-        ticket: the guest that began it, if there was one.
+        ticket: the ticket of the guest session that started the attempt, if there was one.
     """
 
     provider: str
@@ -61,11 +62,11 @@ class LoginState:
 
 
 class LoginStates:
-    """Begins attempts, finds them again, and keeps a browser from piling them up.
+    """Creates login states, writes them to cookies and reads them back; limits how many a browser may have.
 
     Args:
         ring: the server's keys.
-        cookie_name: the session cookie's; an attempt's is this and a suffix.
+        cookie_name: the name of the session cookie, which is the prefix of these cookies.
         secure: whether cookies get the Secure attribute.
         random_bytes: the source of states and verifiers.
     """
@@ -74,7 +75,7 @@ class LoginStates:
         self, ring: KeyRing, *, cookie_name: str, secure: bool, random_bytes: Callable[[int], bytes]
     ) -> None:
         keys = ring.digest("login state").every(b"signature")
-        # The library signs with the last key of a list and takes all of them.
+        # The library signs with the last key of the list and accepts all of them.
         self._serializer = URLSafeTimedSerializer(list(reversed(keys)), salt="login state")
         self._sealer = ring.sealer("login state")
         self._prefix = f"{cookie_name}-sso-"
@@ -82,56 +83,56 @@ class LoginStates:
         self._random_bytes = random_bytes
 
     def begin(self, provider: str, config: str | None, return_to: str, ticket: Ticket | None) -> LoginState:
-        """Begin an attempt."""
+        """Create the login state of a new attempt."""
         random = base64.urlsafe_b64encode(self._random_bytes(24)).decode("ascii")
         verifier = base64.urlsafe_b64encode(self._random_bytes(32)).rstrip(b"=").decode("ascii")
         state = random if config is None else f"{config}--{random}"
         return LoginState(provider, state, return_to, Secret(verifier), ticket)
 
     def cookies(self, attempt: LoginState, headers: Iterable[Header]) -> list[Header]:
-        """Return the Set-Cookie fields that keep an attempt, and drop the oldest of too many."""
+        """Return the Set-Cookie headers that store an attempt and delete the oldest if there are too many."""
         ticket = b"" if attempt.ticket is None else attempt.ticket.id + attempt.ticket.secret
         sealed = self._sealer.seal(attempt.verifier.reveal().encode("ascii") + b"|" + ticket)
         value = self._serializer.dumps([attempt.provider, attempt.state, attempt.return_to, sealed])
         assert isinstance(value, str)
         name = self._name(attempt.state)
-        kept = f"{name}={value}; Max-Age={LIFETIME_SECONDS}; {self._attributes}"
-        surplus = self._others(headers)[MOST_ATTEMPTS - 1 :]
-        return [(b"set-cookie", kept.encode("ascii")), *(self._cleared(other) for other in surplus)]
+        cookie = f"{name}={value}; Max-Age={LIFETIME_SECONDS}; {self._attributes}"
+        surplus = self._cookie_names(headers)[MAX_ATTEMPTS - 1 :]
+        return [(b"set-cookie", cookie.encode("ascii")), *(self._deletion(other) for other in surplus)]
 
     def find(self, provider: str, state: str, headers: Iterable[Header]) -> LoginState | None:
-        """Return the attempt that this browser began with this state, unless it is older than ten minutes."""
+        """Return the attempt that this browser started with this state, unless it has expired."""
         name = self._name(state)
-        values = [value for other, value in self._carried(headers) if other == name]
-        if len(values) != 1 or len(state) > _LONGEST_STATE:
+        values = [value for other, value in self._cookies(headers) if other == name]
+        if len(values) != 1 or len(state) > _MAX_STATE_LENGTH:
             return None
         try:
             loaded = self._serializer.loads(values[0], max_age=LIFETIME_SECONDS)
-            kept_provider, kept_state, return_to, sealed = loaded
+            signed_provider, signed_state, return_to, sealed = loaded
             secrets = self._sealer.open(sealed)
         except (BadData, SealError, ValueError, TypeError):
             return None
-        if kept_provider != provider or not hmac.compare_digest(kept_state.encode(), state.encode()):
+        if signed_provider != provider or not hmac.compare_digest(signed_state.encode(), state.encode()):
             return None
         verifier, _, ticket = secrets.partition(b"|")
         return LoginState(provider, state, return_to, Secret(verifier.decode("ascii")), _ticket(ticket))
 
     def forget(self, state: str) -> Header:
-        """Return the Set-Cookie field that ends an attempt."""
-        return self._cleared(self._name(state))
+        """Return the Set-Cookie header that deletes the cookie of an attempt."""
+        return self._deletion(self._name(state))
 
-    def _others(self, headers: Iterable[Header]) -> list[str]:
-        """Return the names of the attempts that a browser carries, newest first; what is not ours is oldest."""
-        aged: list[tuple[float, str]] = []
-        for name, value in self._carried(headers):
+    def _cookie_names(self, headers: Iterable[Header]) -> list[str]:
+        """Return the names of the browser's login state cookies, newest first; invalid ones count as the oldest."""
+        dated: list[tuple[float, str]] = []
+        for name, value in self._cookies(headers):
             try:
-                _, began = self._serializer.loads(value, max_age=LIFETIME_SECONDS, return_timestamp=True)
-                aged.append((began.timestamp(), name))
+                _, signed_at = self._serializer.loads(value, max_age=LIFETIME_SECONDS, return_timestamp=True)
+                dated.append((signed_at.timestamp(), name))
             except BadData:
-                aged.append((0.0, name))
-        return [name for _, name in sorted(aged, reverse=True)]
+                dated.append((0.0, name))
+        return [name for _, name in sorted(dated, reverse=True)]
 
-    def _carried(self, headers: Iterable[Header]) -> list[tuple[str, str]]:
+    def _cookies(self, headers: Iterable[Header]) -> list[tuple[str, str]]:
         pairs = [
             pair.strip().partition("=")
             for name, value in headers
@@ -143,7 +144,7 @@ class LoginStates:
     def _name(self, state: str) -> str:
         return self._prefix + hashlib.sha256(state.encode("utf-8", "replace")).hexdigest()[:16]
 
-    def _cleared(self, name: str) -> Header:
+    def _deletion(self, name: str) -> Header:
         return b"set-cookie", f"{name}=; Max-Age=0; {self._attributes}".encode("latin-1")
 
 

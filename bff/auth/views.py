@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from bff.emporix.answers import Validation
+from bff.emporix.token_answers import Validation
 from bff.session import Session, SessionKind, Ticket, record_name
 from bff.store.protocol import OwnSession
 

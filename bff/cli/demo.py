@@ -1,4 +1,4 @@
-"""Everything on one machine, nothing configured: sandbox upstream, embedded Redis, proxy, storefront."""
+"""The demo: sandbox upstream, embedded Redis, proxy and storefront on one machine, without configuration."""
 
 import json
 import os
@@ -24,25 +24,25 @@ CLIENT_ID = "storefront"
 
 
 async def run_demo(port: int) -> int:
-    """Serve the demo until a signal ends it, and stop everything that was started; return the exit code."""
+    """Serve the demo until a signal stops it, then stop everything that was started; return the exit code."""
     home = state_directory(os.environ) / "demo"
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        raise OSError(f"no place for the demo in {home} ({error.strerror}): set XDG_STATE_HOME") from None
-    with ExitStack() as ending:
-        listener = ending.enter_context(listening("127.0.0.1", port))
-        redis = ending.enter_context(EmbeddedRedis.start(home / "redis"))
-        # A second demo shares the first one's Redis, and has a log of its own.
+        raise OSError(f"the demo cannot use {home} ({error.strerror}): set XDG_STATE_HOME") from None
+    with ExitStack() as stack:
+        listener = stack.enter_context(listening("127.0.0.1", port))
+        redis = stack.enter_context(EmbeddedRedis.start(home / "redis"))
+        # A second demo uses the Redis of the first one, but writes a separate log.
         path = home / ("demo.log" if redis.kind != "attached" else f"demo-{listener.getsockname()[1]}.log")
-        log = ending.enter_context(path.open("w", encoding="utf-8", buffering=1))
+        log = stack.enter_context(path.open("w", encoding="utf-8", buffering=1))
         configure_logging(log)
-        upstream = ending.enter_context(listening("127.0.0.1", 0))
+        upstream = stack.enter_context(listening("127.0.0.1", 0))
         sandbox = f"http://127.0.0.1:{upstream.getsockname()[1]}"
         origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
         app = _application(origin, sandbox, redis.url)
-        ending.enter_context(in_background(create_sandbox(log=_into(log)), upstream))
-        _tell(origin, sandbox, redis, path)
+        stack.enter_context(in_background(create_sandbox(log=_log_writer(log)), upstream))
+        _print_addresses(origin, sandbox, redis, path)
         server = ProxyServer(configured(app))
         await server.serve(sockets=[listener])
     print("Everything has stopped.")
@@ -57,7 +57,7 @@ def _application(origin: str, sandbox: str, redis_url: str) -> Proxy:
             "BFF_UPSTREAM_URL": sandbox,
             "BFF_PUBLIC_ORIGIN": origin,
             "BFF_ALLOWED_ORIGINS": origin.replace("127.0.0.1", "localhost"),
-            # New keys each time: a demo's sessions end with it.
+            # New keys each time, so the sessions of a demo end with it.
             "BFF_KEYS": "demo:" + urlsafe_b64encode(secrets.token_bytes(32)).decode(),
             "BFF_REDIS_URL": redis_url,
             "BFF_SITE_CODE": SITE,
@@ -67,7 +67,7 @@ def _application(origin: str, sandbox: str, redis_url: str) -> Proxy:
         }
     )
 
-    async def peek() -> list[dict[str, Any]]:
+    async def list_records() -> list[dict[str, Any]]:
         return await proxy.engine.ports.store.inspect()
 
     storefront = create_storefront(
@@ -75,21 +75,21 @@ def _application(origin: str, sandbox: str, redis_url: str) -> Proxy:
         site=SITE,
         demo_email=DEMO_EMAIL,
         demo_password=DEMO_PASSWORD,
-        peek=peek,
+        list_records=list_records,
         sso=tuple(settings.sso),
     )
     proxy = Proxy(settings, draining=DRAINING, fallback=storefront)
     return proxy
 
 
-def _into(log: TextIO) -> Callable[[dict[str, Any]], None]:
+def _log_writer(log: TextIO) -> Callable[[dict[str, Any]], None]:
     def write(record: dict[str, Any]) -> None:
         print(json.dumps({"logger": "sandbox", **record}), file=log)
 
     return write
 
 
-def _tell(origin: str, sandbox: str, redis: EmbeddedRedis, log: Path) -> None:
+def _print_addresses(origin: str, sandbox: str, redis: EmbeddedRedis, log: Path) -> None:
     if redis.warning:
         print(f"WARNING: {redis.warning}")
     print(
@@ -97,7 +97,7 @@ def _tell(origin: str, sandbox: str, redis: EmbeddedRedis, log: Path) -> None:
   The shop         {origin}
   Demo customer    {DEMO_EMAIL}
   Password         {DEMO_PASSWORD}
-  Sandbox          {sandbox}   (stands in for Emporix)
+  Sandbox          {sandbox}   (simulates Emporix)
   Redis            {redis.kind}
   Logs             {log}
 

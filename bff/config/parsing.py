@@ -1,7 +1,7 @@
-"""From the text of a setting to its typed value.
+"""Parsers that turn the text of a setting into its typed value.
 
-A parser takes the text and returns the value or raises `Expected`, whose sentences say what would have been
-right and never repeat the text, because the text may be a secret.
+A parser returns the value or raises `InvalidValue`. Its messages describe the expected format and never quote
+the text, because the text may be a secret.
 """
 
 import base64
@@ -51,17 +51,17 @@ _TRUE: Final = ("true", "1", "yes", "on")
 _FALSE: Final = ("false", "0", "no", "off")
 
 
-class Expected(ValueError):
-    """The text is not what it should be; `sentences` say what is expected, one per mistake."""
+class InvalidValue(ValueError):
+    """The text of a setting is not valid; `messages` describe the expected format, one per mistake."""
 
-    def __init__(self, *sentences: str) -> None:
-        super().__init__("; ".join(sentences))
-        self.sentences = sentences
+    def __init__(self, *messages: str) -> None:
+        super().__init__("; ".join(messages))
+        self.messages = messages
 
 
 @dataclass(frozen=True, slots=True)
 class KeySpec:
-    """One key of the ring: `kid` is its public name, `key` its 32 bytes, which `repr` hides."""
+    """One key of the key ring: the public key id `kid`, and 32 secret bytes that `repr` hides."""
 
     kid: str
     key: bytes = field(repr=False)
@@ -69,7 +69,7 @@ class KeySpec:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """`count` tries within `seconds`."""
+    """A rate limit: at most `count` attempts within `seconds`."""
 
     count: int
     seconds: int
@@ -77,7 +77,14 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class SsoProvider:
-    """An identity provider: where browsers are sent, as which client, for which scope, under which config."""
+    """An identity provider for single sign-on.
+
+    Attributes:
+        authorize_url: the provider's authorization endpoint, to which browsers are redirected.
+        client_id: the client id that this provider has issued.
+        scope: the OAuth scope to request, if any.
+        config: the name of the Emporix configuration for this provider, if the tenant has several.
+    """
 
     authorize_url: str
     client_id: str
@@ -86,22 +93,22 @@ class SsoProvider:
 
 
 def matching(pattern: str, expected: str) -> Callable[[str], str]:
-    """Return a parser of texts that match all of `pattern`."""
+    """Return a parser that accepts text if `pattern` matches all of it."""
 
     def parse(text: str) -> str:
         if not re.fullmatch(pattern, text):
-            raise Expected(f"expected {expected}")
+            raise InvalidValue(f"expected {expected}")
         return text
 
     return parse
 
 
 def integer(minimum: int, maximum: int) -> Callable[[str], int]:
-    """Return a parser of whole numbers from `minimum` to `maximum`, in plain ASCII digits."""
+    """Return a parser of whole numbers from `minimum` to `maximum`, written in ASCII digits."""
 
     def parse(text: str) -> int:
         if not re.fullmatch(r"[0-9]{1,15}", text) or not minimum <= int(text) <= maximum:
-            raise Expected(f"expected a whole number from {minimum} to {maximum}")
+            raise InvalidValue(f"expected a whole number from {minimum} to {maximum}")
         return int(text)
 
     return parse
@@ -112,25 +119,25 @@ def decimal(minimum: int, maximum: int) -> Callable[[str], float]:
 
     def parse(text: str) -> float:
         if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", text) or not minimum <= float(text) <= maximum:
-            raise Expected(f"expected a number from {minimum} to {maximum}")
+            raise InvalidValue(f"expected a number from {minimum} to {maximum}")
         return float(text)
 
     return parse
 
 
 def choice(*words: str) -> Callable[[str], str]:
-    """Return a parser of one of `words`, in any case."""
+    """Return a parser that accepts one of `words`; case does not matter."""
 
     def parse(text: str) -> str:
         if text.lower() not in words:
-            raise Expected(f"expected one of {', '.join(words)}")
+            raise InvalidValue(f"expected one of {', '.join(words)}")
         return text.lower()
 
     return parse
 
 
 def boolean(text: str) -> bool:
-    """Parse true, 1, yes, on, false, 0, no or off, in any case."""
+    """Parse true, 1, yes, on, false, 0, no or off; case does not matter."""
     return choice(*_TRUE, *_FALSE)(text) in _TRUE
 
 
@@ -138,34 +145,34 @@ def rate(text: str) -> Rate:
     """Parse ``N/SECONDS``."""
     match = re.fullmatch(r"([0-9]{1,7})/([0-9]{1,5})", text)
     if not match or int(match[1]) < 1 or not 1 <= int(match[2]) <= 86_400:
-        raise Expected("expected N/SECONDS such as 10/60, with N from 1 and SECONDS from 1 to 86400")
+        raise InvalidValue("expected N/SECONDS, such as 10/60, with N at least 1 and SECONDS from 1 to 86400")
     return Rate(int(match[1]), int(match[2]))
 
 
 def readable_file(text: str) -> Path:
-    """Parse the path of a regular file that can be read now."""
+    """Parse the path of a regular file that this process can read."""
     path = Path(text)
     if not path.is_file() or not os.access(path, os.R_OK):
-        raise Expected("expected the path of a file that can be read")
+        raise InvalidValue("expected the path of a readable file")
     return path
 
 
 def each(text: str, parse: Callable[[str], T]) -> tuple[T, ...]:
-    """Parse a comma list; blanks and empty entries do not count; every wrong one is reported."""
+    """Parse a comma-separated list. Empty entries are skipped, and every wrong entry is reported."""
     values: list[T] = []
     wrong: list[str] = []
     for position, entry in enumerate(filter(None, map(str.strip, text.split(","))), start=1):
         try:
             values.append(parse(entry))
-        except Expected as error:
-            wrong += (f"entry {position}: {sentence}" for sentence in error.sentences)
+        except InvalidValue as error:
+            wrong += (f"entry {position}: {message}" for message in error.messages)
     if wrong:
-        raise Expected(*wrong)
+        raise InvalidValue(*wrong)
     return tuple(values)
 
 
 def canonical_host(host: str) -> str | None:
-    """Return a lower-case `host` as browsers write it (RFC 5952 for IPv6), or None where it is none."""
+    """Return a lower-case `host` as browsers write it (RFC 5952 for IPv6), or None if it is not valid."""
     try:
         if host.startswith("["):
             return f"[{IPv6Address(host[1:-1]).compressed}]"
@@ -177,45 +184,45 @@ def canonical_host(host: str) -> str | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a canonical `host` is this machine by definition: RFC 6761 names, 127.0.0.0/8, ::1."""
+    """Return whether a canonical `host` is a loopback host: localhost (RFC 6761), 127.0.0.0/8 or ::1."""
     if host in {"[::1]", "localhost"} or host.endswith(".localhost"):
         return True
     return host.startswith("127.") and host.rpartition(".")[2].isdecimal()
 
 
 def origin(text: str) -> str:
-    """Parse to ``scheme://host[:port]`` in lower case, without the scheme's own port or a lone slash."""
+    """Parse an origin to ``scheme://host[:port]`` in lower case; a default port and a final slash are dropped."""
     match = _ORIGIN.fullmatch(text.lower()) if text.isascii() else None
     host = canonical_host(match[2]) if match else None
     if not match or not host or not _is_port(match[3]):
-        raise Expected("expected an origin such as https://shop.example: scheme://host[:port] and no more")
+        raise InvalidValue("expected an origin, scheme://host[:port], such as https://shop.example")
     if match[1] == "http" and not is_loopback(host):
-        raise Expected("expected https; http is for a loopback host only")
+        raise InvalidValue("expected https; http is allowed for a loopback host only")
     port = int(match[3] or _DEFAULT_PORTS[match[1]])
     return f"{match[1]}://{host}" + ("" if port == _DEFAULT_PORTS[match[1]] else f":{port}")
 
 
 def origins(text: str) -> tuple[str, ...]:
-    """Parse a comma list of origins; ``*`` and ``null`` are refused, what stands twice counts once."""
+    """Parse a comma-separated list of origins; ``*`` and ``null`` are refused, duplicates are dropped."""
     return tuple(dict.fromkeys(each(text, origin)))
 
 
 def page_url(text: str) -> str:
-    """Parse the address of a page: an origin as above, then path and query; no fragment."""
+    """Parse a URL: an origin as above, then a path and a query, but no fragment."""
     match = _PAGE.fullmatch(text) if text.isascii() else None
     if not match:
-        raise Expected("expected an https address without user or fragment")
+        raise InvalidValue("expected an https URL without user and fragment")
     return origin(match[1]) + (match[2] or "")
 
 
 def networks(text: str) -> tuple[Network, ...]:
-    """Parse a comma list of CIDRs or single addresses."""
+    """Parse a comma-separated list of CIDR networks or single IP addresses."""
 
     def parse(entry: str) -> Network:
         try:
             return ip_network(entry)
         except ValueError:
-            raise Expected("expected a CIDR such as 10.0.0.0/8, its host bits zero") from None
+            raise InvalidValue("expected a CIDR network, such as 10.0.0.0/8, with host bits zero") from None
 
     return each(text, parse)
 
@@ -224,41 +231,41 @@ def keys(text: str) -> tuple[KeySpec, ...]:
     """Parse the key ring ``kid:base64url,…``, newest first."""
     ring = each(text, _key)
     if not ring:
-        raise Expected("expected at least one kid:key, as printed by `bff keys new`")
+        raise InvalidValue("expected at least one kid:key, as printed by `bff keys new`")
     if len({spec.kid for spec in ring}) < len(ring):
-        raise Expected("expected a key id to stand once")
+        raise InvalidValue("expected every key id only once")
     if len({spec.key for spec in ring}) < len(ring):
-        raise Expected("expected different keys under different key ids")
+        raise InvalidValue("expected a different key for every key id")
     return ring
 
 
 def _key(entry: str) -> KeySpec:
     match = _KEY.fullmatch(entry)
     if not match:
-        raise Expected("expected kid:base64url(32 bytes) with a kid of 1 to 16 letters, digits, - or _")
+        raise InvalidValue("expected kid:base64url(32 bytes) with a kid of 1 to 16 letters, digits, - or _")
     key = base64.urlsafe_b64decode(match[2] + "=")
     if len(set(key)) == 1:
-        raise Expected("expected a random key, as printed by `bff keys new`")
+        raise InvalidValue("expected a random key, as printed by `bff keys new`")
     return KeySpec(match[1], key)
 
 
 def redis_url(text: str) -> Secret:
-    """Parse the address of the store; ``embedded:DIR`` stays as it is, a relative DIR and ``~`` too."""
+    """Check the URL of the store. ``embedded:DIR`` is returned unchanged, also with a relative DIR or ``~``."""
     if text.startswith(EMBEDDED) and text.isprintable():
         return Secret(text)
     match = _REDIS.fullmatch(text) if text.isascii() and text.isprintable() else None
     if not match:
-        raise Expected(
+        raise InvalidValue(
             "expected redis://, rediss://, unix://, redis+sentinel://, redis+cluster:// or embedded:DIR, "
-            "special characters in the password percent-encoded"
+            "with special characters in the password percent-encoded"
         )
     scheme, hosts, path = match.groups()
-    if not _REDIS_PATHS[scheme].fullmatch(path) or not _endpoints_fit(scheme, hosts):
-        raise Expected(f"expected {_REDIS_SHAPES[scheme]}")
+    if not _REDIS_PATHS[scheme].fullmatch(path) or not _are_endpoints(scheme, hosts):
+        raise InvalidValue(f"expected {_REDIS_SHAPES[scheme]}")
     return Secret(text)
 
 
-def _endpoints_fit(scheme: str, hosts: str) -> bool:
+def _are_endpoints(scheme: str, hosts: str) -> bool:
     if scheme == "unix":
         return not hosts
     endpoints = [_ENDPOINT.fullmatch(endpoint) for endpoint in hosts.lower().split(",")]
@@ -272,48 +279,48 @@ def _is_port(digits: str | None) -> bool:
 
 
 def sso(text: str) -> Mapping[str, SsoProvider]:
-    """Parse the identity providers: a JSON object of name to members, each of which stands once."""
+    """Parse the identity providers: a JSON object that maps names to providers, without duplicate members."""
     try:
-        parsed = json.loads(text, object_pairs_hook=_unique)
-    except Expected:
+        parsed = json.loads(text, object_pairs_hook=_reject_duplicate_members)
+    except InvalidValue:
         raise
     except (ValueError, RecursionError):
-        raise Expected("expected JSON") from None
+        raise InvalidValue("expected JSON") from None
     if not isinstance(parsed, dict):
-        raise Expected("expected a JSON object of provider name to provider")
+        raise InvalidValue("expected a JSON object that maps provider names to providers")
     providers: dict[str, SsoProvider] = {}
     wrong: list[str] = []
     for position, (name, members) in enumerate(parsed.items(), start=1):
         try:
             providers[name] = _provider(name, members)
-        except Expected as error:
-            wrong += (f"provider {position}: {sentence}" for sentence in error.sentences)
+        except InvalidValue as error:
+            wrong += (f"provider {position}: {message}" for message in error.messages)
     if wrong:
-        raise Expected(*wrong)
+        raise InvalidValue(*wrong)
     return MappingProxyType(providers)
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _reject_duplicate_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        raise Expected("expected every JSON member once")
+        raise InvalidValue("expected every JSON member only once")
     return members
 
 
 def _provider(name: str, members: Any) -> SsoProvider:
     if not _PROVIDER.fullmatch(name):
-        raise Expected("expected a name of 1 to 32 lower-case letters, digits or -")
+        raise InvalidValue("expected a name of 1 to 32 lower-case letters, digits or -")
     if not isinstance(members, dict) or not set(members) <= set(_MEMBERS):
-        raise Expected(f"expected an object of {', '.join(_MEMBERS)} and nothing else")
+        raise InvalidValue(f"expected an object with the members {', '.join(_MEMBERS)} only")
     absent = {member for member in ("scope", "config") if members.get(member) is None}
     wrong = [member for member in _MEMBERS if member not in absent and not _is_text(members.get(member))]
     if wrong:
-        raise Expected(*(f"expected {member} to be a text that is not empty" for member in wrong))
+        raise InvalidValue(*(f"expected {member} to be a non-empty string" for member in wrong))
     try:
-        address = page_url(members["authorize_url"])
-    except Expected as error:
-        raise Expected(*(f"authorize_url: {sentence}" for sentence in error.sentences)) from None
-    return SsoProvider(address, members["client_id"], members.get("scope"), members.get("config"))
+        authorize_url = page_url(members["authorize_url"])
+    except InvalidValue as error:
+        raise InvalidValue(*(f"authorize_url: {message}" for message in error.messages)) from None
+    return SsoProvider(authorize_url, members["client_id"], members.get("scope"), members.get("config"))
 
 
 def _is_text(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The settings of the proxy: one table of the `BFF_` variables, read once, every mistake reported at once."""
+"""The settings of the proxy: a table of the `BFF_` variables, read once at the start. All mistakes are reported."""
 
 import difflib
 import sys
@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from bff.config import parsing
-from bff.config.parsing import EMBEDDED, Expected, KeySpec, Network, Rate, SsoProvider
+from bff.config.parsing import EMBEDDED, InvalidValue, KeySpec, Network, Rate, SsoProvider
 from bff.security.secret import Secret
 
 __all__ = [
@@ -25,16 +25,16 @@ __all__ = [
 ]
 
 PREFIX: Final = "BFF_"
-_SHOWN: Final = 60
-_LARGEST_FILE: Final = 1 << 20
+_QUOTE_LIMIT: Final = 60
+_MAX_FILE_BYTES: Final = 1 << 20
 _TEN_YEARS: Final = 10 * 366 * 86_400
 
 
 class ConfigurationError(Exception):
-    """The environment does not make a configuration.
+    """The environment variables are not a valid configuration.
 
     Attributes:
-        mistakes: every mistake, one sentence each, naming its variable; none holds a secret.
+        mistakes: one message per mistake, which names the variable and contains no secret.
     """
 
     def __init__(self, mistakes: tuple[str, ...]) -> None:
@@ -44,9 +44,9 @@ class ConfigurationError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the environment says, checked and typed. Durations are in seconds, sizes in bytes.
+    """The checked settings. Durations are in seconds, sizes in bytes.
 
-    Origins are ``scheme://host[:port]`` in lower case without the scheme's own port, ready to be compared
+    Origins are ``scheme://host[:port]`` in lower case without a default port, so that they can be compared
     with an `Origin` header. `repr` shows no key, no password and no identity provider.
     """
 
@@ -82,12 +82,12 @@ class Settings:
 
     @property
     def cookie_name(self) -> str:
-        """The name of the session cookie; `__Host-` needs https."""
+        """The name of the session cookie. The `__Host-` prefix needs https."""
         return "__Host-bff" if self.secure else "bff"
 
     @property
     def embedded_directory(self) -> Path | None:
-        """The absolute directory of the embedded Redis, or None where Redis runs elsewhere."""
+        """The absolute directory of the embedded Redis, or None if an external Redis is configured."""
         url = self.redis_url.reveal()
         return Path(url.removeprefix(EMBEDDED)) if url.startswith(EMBEDDED) else None
 
@@ -97,12 +97,12 @@ class Variable:
     """One `BFF_` variable.
 
     Attributes:
-        name: the variable; `name` + ``_FILE`` may name a file with its value instead.
-        parse: from the text to the value; raises `Expected`.
-        meaning: one line for people.
-        default: the text that counts where it is unset or empty; None where nothing does.
-        required: whether it must be set.
-        secret: whether its text is never shown.
+        name: the name of the variable. `name` + ``_FILE`` may be set instead, to the path of a file with the value.
+        parse: turns the text into the value, or raises `InvalidValue`.
+        meaning: a one-line description.
+        default: the text to use if the variable is unset or empty; None if there is no default.
+        required: whether the variable must be set.
+        secret: whether messages must not quote the text.
     """
 
     name: str
@@ -119,7 +119,7 @@ class Variable:
 
     @property
     def file(self) -> str:
-        """The name of its twin that holds a path."""
+        """The name of the variable that holds the path of a file with the value."""
         return f"{self.name}_FILE"
 
 
@@ -129,7 +129,9 @@ def _variable(name: str, parse: Callable[[str], Any], meaning: str, default: str
 
 _lifetime: Final = parsing.integer(1, _TEN_YEARS)
 _visible: Final = parsing.matching(r"[!-~]{1,128}", "1 to 128 visible ASCII characters")
-_tenant: Final = parsing.matching(r"[a-z][a-z0-9]{2,15}", "3 to 16 of a-z and 0-9, a letter first")
+_tenant: Final = parsing.matching(
+    r"[a-z][a-z0-9]{2,15}", "3 to 16 characters a-z and 0-9, starting with a letter"
+)
 
 VARIABLES: Final[tuple[Variable, ...]] = (
     Variable(name="BFF_TENANT", parse=_tenant, meaning="Emporix tenant", required=True),
@@ -138,73 +140,75 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     Variable(
         name="BFF_PUBLIC_ORIGIN",
         parse=parsing.origin,
-        meaning="origin under which browsers reach the proxy",
+        meaning="the origin at which browsers reach the proxy",
         required=True,
     ),
-    _variable("ALLOWED_ORIGINS", parsing.origins, "comma list of further storefront origins"),
+    _variable("ALLOWED_ORIGINS", parsing.origins, "comma-separated list of other storefront origins"),
     Variable(
         name="BFF_KEYS",
         parse=parsing.keys,
-        meaning="comma list of kid:base64url(32 bytes), newest first: the first seals, all open",
+        meaning="comma-separated list of kid:base64url(32 bytes), newest first: the first encrypts, all decrypt",
         required=True,
         secret=True,
     ),
     Variable(
         name="BFF_REDIS_URL",
         parse=parsing.redis_url,
-        meaning="where sessions are kept; `embedded:` alone means the user's state directory",
+        meaning="where sessions are stored; `embedded:` alone uses the user's state directory",
         default=EMBEDDED,
         secret=True,
     ),
-    _variable("TRUSTED_PROXIES", parsing.networks, "comma list of CIDRs whose X-Forwarded-* are believed"),
+    _variable(
+        "TRUSTED_PROXIES", parsing.networks, "comma-separated list of CIDRs whose X-Forwarded-For is trusted"
+    ),
     _variable("ADMIN_PORT", parsing.integer(1, 65_535), "second listener for /metrics, /livez, /readyz"),
     _variable("GUEST_IDLE_SECONDS", _lifetime, "idle lifetime of a guest session", "86400"),
     _variable("CUSTOMER_IDLE_SECONDS", _lifetime, "idle lifetime of a customer session", "1209600"),
     _variable("GUEST_MAX_SECONDS", _lifetime, "absolute lifetime of a guest session", "604800"),
     _variable("CUSTOMER_MAX_SECONDS", _lifetime, "absolute lifetime of a customer session", "7776000"),
-    _variable("REFRESH_SKEW_SECONDS", parsing.integer(0, 3600), "renew a token so long before it ends", "60"),
-    _variable("COOKIE_SAMESITE", parsing.choice("strict", "lax", "none"), "SameSite of the cookie", "strict"),
-    _variable("SITE_CODE", _visible, "site whose guest cart is merged at login"),
-    Variable(name="BFF_SSO", parse=parsing.sso, meaning="identity providers, as JSON", secret=True),
-    _variable("DROP_IN", parsing.boolean, "answer the upstream's own auth paths under /api", "false"),
-    _variable("ROUTES_FILE", parsing.readable_file, "adds to or takes from the built-in route table"),
-    _variable("LOGIN_RATE", parsing.rate, "login tries per account and per client address", "10/60"),
-    _variable("GUEST_RATE", parsing.rate, "new guests per client address", "60/60"),
     _variable(
-        "CLIENT_STREAMS", parsing.integer(1, 1 << 20), "requests of one client under way at once", "128"
+        "REFRESH_SKEW_SECONDS", parsing.integer(0, 3600), "refresh a token this long before it expires", "60"
     ),
+    _variable("COOKIE_SAMESITE", parsing.choice("strict", "lax", "none"), "SameSite of the cookie", "strict"),
+    _variable("SITE_CODE", _visible, "the site whose guest cart is merged at login"),
+    Variable(name="BFF_SSO", parse=parsing.sso, meaning="identity providers, as JSON", secret=True),
+    _variable("DROP_IN", parsing.boolean, "serve the upstream's own auth paths under /api", "false"),
+    _variable("ROUTES_FILE", parsing.readable_file, "changes to the built-in route table"),
+    _variable("LOGIN_RATE", parsing.rate, "login attempts per account and per client address", "10/60"),
+    _variable("GUEST_RATE", parsing.rate, "new guest sessions per client address", "60/60"),
+    _variable("CLIENT_STREAMS", parsing.integer(1, 1 << 20), "concurrent requests per client", "128"),
     _variable("MAX_BODY_BYTES", parsing.integer(1024, 1 << 40), "largest request body", "10485760"),
     _variable("DRAIN_SECONDS", parsing.decimal(0, 300), "how long to keep serving after SIGTERM", "5"),
 )
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
-    """Read the settings from `environ`, such as `os.environ`; variables without the prefix are left alone.
+    """Read the settings from `environ`, such as `os.environ`. Variables without the prefix are ignored.
 
     Raises:
-        ConfigurationError: with every mistake there is.
+        ConfigurationError: the configuration is not valid; it lists every mistake.
     """
     values: dict[str, Any] = {}
     mistakes: list[str] = []
     for variable in VARIABLES:
         try:
             value = _read(variable, environ)
-        except Expected as error:
-            mistakes += error.sentences
+        except InvalidValue as error:
+            mistakes += error.messages
         else:
             if value is not None:
                 values[variable.field] = value
-    mistakes += [*_unknown(environ), *_contradictions(values), *_settle(values, environ)]
+    mistakes += [*_unknown(environ), *_contradictions(values), *_complete(values, environ)]
     if mistakes:
         raise ConfigurationError(tuple(mistakes))
     return Settings(**values)
 
 
 def state_directory(environ: Mapping[str, str], platform: str = sys.platform) -> Path:
-    """Return the directory for what the proxy keeps on this machine (XDG Base Directory, or Apple's place).
+    """Return the directory for local state (XDG Base Directory, or Application Support on macOS).
 
     Raises:
-        Expected: where neither XDG_STATE_HOME nor a home directory is known.
+        InvalidValue: neither XDG_STATE_HOME nor a home directory is known.
     """
     state = environ.get("XDG_STATE_HOME", "")
     if state.startswith("/"):  # the specification: a relative path is invalid and is ignored
@@ -217,45 +221,51 @@ def _home(environ: Mapping[str, str]) -> Path:
     try:
         return Path(environ["HOME"] if environ.get("HOME") else Path.home())
     except RuntimeError:
-        raise Expected("expected embedded:DIR, because there is no home directory to put it in") from None
+        raise InvalidValue("expected embedded:DIR, because this user has no home directory") from None
 
 
 def _read(variable: Variable, environ: Mapping[str, str]) -> Any:
-    """Return the value or, without a text, None; `Expected` has sentences that name the variable."""
+    """Return the value, or None if the variable is unset and has no default.
+
+    Raises:
+        InvalidValue: its messages name the variable.
+    """
     text, path = environ.get(variable.name), environ.get(variable.file)
     if text and path:
-        raise Expected(f"{variable.name} and {variable.file} are both set: set one")
+        raise InvalidValue(f"{variable.name} and {variable.file} are both set: set only one")
     source = variable.file if path else variable.name
     if path:
-        text = _content(variable, path)
+        text = _read_file(variable, path)
     if not text and variable.required:
-        raise Expected(f"{variable.name} is required: {variable.meaning}")
+        raise InvalidValue(f"{variable.name} is required: {variable.meaning}")
     text = text or variable.default
     try:
         return None if text is None else variable.parse(text)
-    except Expected as error:
-        # A file that is mounted in another one's place may hold a key.
-        shown = "" if variable.secret or path else _shown(text or "")
-        raise Expected(*(f"{source}: {sentence}{shown}" for sentence in error.sentences)) from None
+    except InvalidValue as error:
+        # Never quote a file: with a wrong mount it may be the file with the keys.
+        got = "" if variable.secret or path else _got(text or "")
+        raise InvalidValue(*(f"{source}: {message}{got}" for message in error.messages)) from None
 
 
-def _content(variable: Variable, path: str) -> str:
-    shown = "" if variable.secret else _shown(path)
+def _read_file(variable: Variable, path: str) -> str:
+    got = "" if variable.secret else _got(path)
     try:
         with Path(path).open("rb") as file:
-            content = file.read(_LARGEST_FILE).decode()
+            content = file.read(_MAX_FILE_BYTES).decode()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text, or not a path"
-        raise Expected(f"{variable.file}: expected a file that can be read ({reason}){shown}") from None
+        raise InvalidValue(f"{variable.file}: expected a file that can be read ({reason}){got}") from None
     content = content.removesuffix("\n").removesuffix("\r")
     if not content:
-        raise Expected(f"{variable.file}: expected a file that is not empty{shown}")
+        raise InvalidValue(f"{variable.file}: expected a file that is not empty{got}")
     return content
 
 
-def _shown(text: str) -> str:
-    """Return what a message shows of a text that is no secret; with an @ it may hold a password."""
-    return "" if "@" in text else f", got {text if len(text) <= _SHOWN else text[: _SHOWN - 1] + '…'!r}"
+def _got(text: str) -> str:
+    """Quote the start of `text`, but nothing if it contains an @, because it may then hold a password."""
+    if "@" in text:
+        return ""
+    return f", got {text if len(text) <= _QUOTE_LIMIT else text[: _QUOTE_LIMIT - 1] + '…'!r}"
 
 
 def _unknown(environ: Mapping[str, str]) -> Iterator[str]:
@@ -263,17 +273,17 @@ def _unknown(environ: Mapping[str, str]) -> Iterator[str]:
     for name in sorted(environ):
         if name.startswith(PREFIX) and name not in known:
             close = difflib.get_close_matches(name, known, n=1)
-            yield f"{name} is not a variable of the proxy" + (f": did you mean {close[0]}?" if close else "")
+            yield f"{name} is not a known variable" + (f": did you mean {close[0]}?" if close else "")
 
 
 def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
-    """Say which values do not go together; a value that is missing here has been reported."""
+    """Yield a message for each pair of values that contradict each other; invalid values are absent here."""
     if values.get("cookie_samesite") == "none" and values.get("public_origin", "").startswith("http:"):
         yield "BFF_COOKIE_SAMESITE: expected strict or lax, because none needs an https BFF_PUBLIC_ORIGIN"
 
 
-def _settle(values: dict[str, Any], environ: Mapping[str, str]) -> Iterator[str]:
-    """Finish the values that depend on others or on the user's directories."""
+def _complete(values: dict[str, Any], environ: Mapping[str, str]) -> Iterator[str]:
+    """Complete the values that depend on other values or on the user's directories; yield mistakes."""
     if "allowed_origins" in values:
         own = values.get("public_origin")
         values["allowed_origins"] = tuple(other for other in values["allowed_origins"] if other != own)
@@ -281,7 +291,7 @@ def _settle(values: dict[str, Any], environ: Mapping[str, str]) -> Iterator[str]
     if url.startswith(EMBEDDED):
         try:
             values["redis_url"] = Secret(EMBEDDED + str(_embedded_path(url.removeprefix(EMBEDDED), environ)))
-        except Expected as error:
+        except InvalidValue as error:
             yield f"BFF_REDIS_URL: {error}"
 
 

@@ -1,1 +1,1 @@
-"""The outside-checkable part of the security checklists, run against any deployment."""
+"""Checks a running deployment from outside against the security checklists."""

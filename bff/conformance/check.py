@@ -1,13 +1,13 @@
-"""What a check is: a row's id, title and source, and a look at the deployment that says what was seen."""
+"""A check: its id, title and source, and the function that checks a deployment and reports what it saw."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bff.conformance.probe import Probe, Unmet
-from bff.conformance.wire import NoAnswer
+from bff.conformance.probe import PreconditionFailed, Probe
+from bff.conformance.wire import NoResponse
 
-Look = Callable[[Probe], Awaitable[str]]
+CheckFunction = Callable[[Probe], Awaitable[str]]
 
 
 class Outcome(StrEnum):
@@ -19,16 +19,16 @@ class Outcome(StrEnum):
 
 
 class Failed(Exception):
-    """The deployment does not do what the check asks for; the text says what was seen."""
+    """The deployment does not meet the check; the message says what was seen."""
 
 
 class NotApplicable(Exception):
-    """The check has nothing to look at here; the text says why."""
+    """The check cannot be run against this deployment; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one check found."""
+    """The result of one check, which is a row of the report."""
 
     id: str
     title: str
@@ -39,41 +39,41 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of the checklist.
+    """One item of the checklist.
 
     Attributes:
-        id: what it is called in reports, for good.
-        title: what must hold.
-        source: who asks for it.
-        look: returns what was seen where it holds, and raises `Failed` or `NotApplicable` otherwise.
+        id: its name in reports, which never changes.
+        title: the requirement.
+        source: where the requirement comes from.
+        function: returns what was seen if the requirement is met, otherwise raises `Failed` or `NotApplicable`.
     """
 
     id: str
     title: str
     source: str
-    look: Look
+    function: CheckFunction
 
     async def row(self, probe: Probe) -> Row:
-        """Look, and say how it ended."""
+        """Run the check and return its result."""
         try:
-            outcome, seen = Outcome.PASS, await self.look(probe)
+            outcome, seen = Outcome.PASS, await self.function(probe)
         except NotApplicable as reason:
             outcome, seen = Outcome.NOT_APPLICABLE, str(reason)
-        except (Failed, Unmet, NoAnswer) as reason:
+        except (Failed, PreconditionFailed, NoResponse) as reason:
             outcome, seen = Outcome.FAIL, str(reason)
         return Row(self.id, self.title, self.source, outcome, seen)
 
 
-def check(name: str, title: str, source: str) -> Callable[[Look], Check]:
-    """Make a check of a function."""
-    return lambda look: Check(name, title, source, look)
+def check(name: str, title: str, source: str) -> Callable[[CheckFunction], Check]:
+    """Turn a function into a check."""
+    return lambda function: Check(name, title, source, function)
 
 
-def judged(wrong: Sequence[str], seen: str) -> str:
-    """Return what was seen where nothing is wrong.
+def verdict(wrong: Sequence[str], seen: str) -> str:
+    """Return `seen` if nothing is wrong.
 
     Raises:
-        Failed: something is.
+        Failed: something is wrong; its message has the first three mistakes.
     """
     if wrong:
         more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""

@@ -1,12 +1,12 @@
-"""Header fields that every answer must have. They judge the answers that the other checks were given."""
+"""Headers that every response must have, checked on the responses that all other checks have received."""
 
 import re
 from collections.abc import Callable
 from typing import Final
 
-from bff.conformance.check import Check, NotApplicable, check, judged
-from bff.conformance.probe import Probe, Seen, told
-from bff.conformance.wire import Answer
+from bff.conformance.check import Check, NotApplicable, check, verdict
+from bff.conformance.probe import Probe, Recorded, describe
+from bff.conformance.wire import Response
 
 _YEAR: Final = 31_536_000
 _SERVERS: Final = re.compile(
@@ -15,16 +15,16 @@ _SERVERS: Final = re.compile(
 _AREAS: Final = ("/auth/", "/api/")
 
 
-@check("field-auth-no-store", "No cache keeps an answer of /auth", "CVE-2025-48947; ASVS 14.3.2")
+@check("field-auth-no-store", "No cache may store a response of /auth", "CVE-2025-48947; ASVS 14.3.2")
 async def _auth(probe: Probe) -> str:
-    """A preflight is no matter for caches of this kind: what answers OPTIONS is never kept (RFC 9110 9.3.7)."""
-    found = [one for one in _owned(probe) if one.path.startswith("/auth/") and one.method != "OPTIONS"]
-    return _all(found, lambda answer: "no-store" in answer.one("cache-control").lower(), "no no-store")
+    """Preflights are left out, because responses to OPTIONS are not cacheable (RFC 9110 9.3.7)."""
+    found = [one for one in _from_proxy(probe) if one.path.startswith("/auth/") and one.method != "OPTIONS"]
+    return _all(found, lambda response: "no-store" in response.header("cache-control").lower(), "no no-store")
 
 
 @check(
     "field-api-no-store",
-    "No shared cache keeps an answer of /api: private, no-store",
+    "No shared cache may store a response of /api: private, no-store",
     "CVE-2025-48947; GHSA-xq8m-7c5p-c2r6",
 )
 async def _api(probe: Probe) -> str:
@@ -32,87 +32,93 @@ async def _api(probe: Probe) -> str:
         raise NotApplicable("no --tenant was given")
     guest = await probe.guest()
     path = f"/api/session-context/{probe.options.tenant}/me/context"
-    answer = await probe.ask("GET", path, cookie=guest.pair)
-    said = answer.one("cache-control").lower()
-    wrong = [] if 200 <= answer.status < 300 else [f"{path}: {told(answer)}"]
-    wrong += [name for name in ("private", "no-store") if name not in said]
-    refusals = [one for one in probe.seen if one.path.startswith("/api/") and 400 <= one.answer.status < 500]
-    wrong += [
-        told(one.answer)
-        for one in refusals
-        if _own(one.answer) and "no-store" not in one.answer.one("cache-control")
+    response = await probe.request("GET", path, cookie=guest.pair)
+    cache_control = response.header("cache-control").lower()
+    wrong = [] if 200 <= response.status < 300 else [f"{path}: {describe(response)}"]
+    wrong += [f"no {name}" for name in ("private", "no-store") if name not in cache_control]
+    refusals = [
+        one for one in probe.recorded if one.path.startswith("/api/") and 400 <= one.response.status < 500
     ]
-    return judged(wrong, said)
+    wrong += [
+        describe(one.response)
+        for one in refusals
+        if _has_request_id(one.response) and "no-store" not in one.response.header("cache-control")
+    ]
+    return verdict(wrong, cache_control)
 
 
-@check("field-nosniff", "Every answer has X-Content-Type-Options: nosniff", "ASVS 3.4.4")
+@check("field-nosniff", "Every response has X-Content-Type-Options: nosniff", "ASVS 3.4.4")
 async def _nosniff(probe: Probe) -> str:
     return _all(
-        _owned(probe), lambda answer: answer.one("x-content-type-options").lower() == "nosniff", "no nosniff"
+        _from_proxy(probe),
+        lambda response: response.header("x-content-type-options").lower() == "nosniff",
+        "no nosniff",
     )
 
 
 @check(
-    "field-csp", "Every answer forbids to be a page or a frame: Content-Security-Policy", "ASVS 3.4.3, 3.4.6"
+    "field-csp",
+    "No response may load content or be framed: Content-Security-Policy",
+    "ASVS 3.4.3, 3.4.6",
 )
 async def _csp(probe: Probe) -> str:
-    def strict(answer: Answer) -> bool:
-        policy = answer.one("content-security-policy").lower()
+    def strict(response: Response) -> bool:
+        policy = response.header("content-security-policy").lower()
         return "default-src 'none'" in policy and "frame-ancestors 'none'" in policy
 
-    return _all(_owned(probe), strict, "no strict policy")
+    return _all(_from_proxy(probe), strict, "no strict policy")
 
 
-@check("field-hsts", "https is insisted on for a year: Strict-Transport-Security", "ASVS 3.4.1")
+@check("field-hsts", "Strict-Transport-Security is set for at least a year", "ASVS 3.4.1")
 async def _hsts(probe: Probe) -> str:
     if not probe.target.secure:
         raise NotApplicable("plain http")
 
-    def insists(answer: Answer) -> bool:
-        age = re.search(r"max-age=\"?(\d+)", answer.one("strict-transport-security").lower())
+    def for_a_year(response: Response) -> bool:
+        age = re.search(r"max-age=\"?(\d+)", response.header("strict-transport-security").lower())
         return age is not None and int(age[1]) >= _YEAR
 
-    return _all(_owned(probe), insists, "not for a year")
+    return _all(_from_proxy(probe), for_a_year, "not for a year")
 
 
-@check("field-banner", "No answer says which server software this is", "ASVS 13.4.6")
+@check("field-banner", "No response reveals the server software", "ASVS 13.4.6")
 async def _banner(probe: Probe) -> str:
-    powered = [one.answer.one("x-powered-by") for one in probe.seen]
-    servers = {one.answer.one("server") for one in probe.seen} - {""}
+    powered = [one.response.header("x-powered-by") for one in probe.recorded]
+    servers = {one.response.header("server") for one in probe.recorded} - {""}
     wrong = sorted({text for text in powered if text} | {text for text in servers if _SERVERS.search(text)})
-    return judged(wrong, ", ".join(sorted(servers)) or "none")
+    return verdict(wrong, ", ".join(sorted(servers)) or "none")
 
 
-@check("field-type", "Every body has a type, and none is a page", "ASVS 4.1.1")
+@check("field-type", "Every body is JSON or plain text, and its Content-Type says so", "ASVS 4.1.1")
 async def _type(probe: Probe) -> str:
-    bodied = [one for one in _owned(probe) if one.answer.body]
+    with_body = [one for one in _from_proxy(probe) if one.response.body]
     good = ("application/json", "application/problem+json", "text/plain")
-    return _all(bodied, lambda answer: answer.one("content-type").startswith(good), "another type")
+    return _all(with_body, lambda response: response.header("content-type").startswith(good), "another type")
 
 
 @check(
-    "field-no-redirect", "No call is sent elsewhere, by http to https neither", "ASVS 4.1.2; CVE-2023-28625"
+    "field-no-redirect", "No request is redirected, not even from http to https", "ASVS 4.1.2; CVE-2023-28625"
 )
 async def _no_redirect(probe: Probe) -> str:
-    asked = [
-        one for one in probe.seen if one.path.startswith(_AREAS) and not one.path.startswith("/auth/sso/")
+    requests = [
+        one for one in probe.recorded if one.path.startswith(_AREAS) and not one.path.startswith("/auth/sso/")
     ]
-    return _all(asked, lambda answer: not 300 <= answer.status < 400, "leads on")
+    return _all(requests, lambda response: not 300 <= response.status < 400, "redirected")
 
 
-def _owned(probe: Probe) -> list[Seen]:
-    """Return what the proxy itself answered below its own paths; a storefront beside it has rules of its own."""
-    return [one for one in probe.seen if one.path.startswith(_AREAS) and _own(one.answer)]
+def _from_proxy(probe: Probe) -> list[Recorded]:
+    """Return the responses of the proxy under its own paths; a storefront beside it has its own rules."""
+    return [one for one in probe.recorded if one.path.startswith(_AREAS) and _has_request_id(one.response)]
 
 
-def _own(answer: Answer) -> bool:
-    """Say whether a request got past the parser, whose bare 400 has no request id."""
-    return "x-request-id" in dict(answer.fields)
+def _has_request_id(response: Response) -> bool:
+    """Return whether the response has a request id; a 400 of an HTTP parser in front of the proxy has none."""
+    return "x-request-id" in dict(response.headers)
 
 
-def _all(found: list[Seen], fits: Callable[[Answer], bool], mistake: str) -> str:
-    wrong = [f"{one.place} {told(one.answer)}: {mistake}" for one in found if not fits(one.answer)]
-    return judged(wrong if found else ["no answer to look at"], f"{len(found)} answers")
+def _all(found: list[Recorded], is_good: Callable[[Response], bool], mistake: str) -> str:
+    wrong = [f"{one.place} {describe(one.response)}: {mistake}" for one in found if not is_good(one.response)]
+    return verdict(wrong if found else ["no response to check"], f"{len(found)} responses")
 
 
 CHECKS: tuple[Check, ...] = (_auth, _api, _nosniff, _csp, _hsts, _banner, _type, _no_redirect)

@@ -1,15 +1,15 @@
-"""Cookies that nobody was given: they open nothing, and are no way to a 500."""
+"""Cookies that the proxy never issued: they are not accepted as a session, and they cause no 500."""
 
-from bff.conformance.check import Check, check, judged
+from bff.conformance.check import Check, check, verdict
 from bff.conformance.cookies import not_cleared
-from bff.conformance.probe import Probe, cookies, member, nobodys, told
+from bff.conformance.probe import Probe, cookies, describe, is_no_session, member
 
 _FLIPS = 24
 
 
 @check(
     "garbage-flipped",
-    "A cookie with one character changed opens nothing",
+    "A session cookie with one changed character is not accepted",
     "mod_auth_openidc 2026-08-12; ASVS 7.2.1",
 )
 async def _flipped(probe: Probe) -> str:
@@ -19,12 +19,12 @@ async def _flipped(probe: Probe) -> str:
     for at in range(0, len(guest.value), step):
         other = "A" if guest.value[at] != "A" else "B"
         value = guest.value[:at] + other + guest.value[at + 1 :]
-        answer = await probe.ask("GET", "/auth/session", cookie=f"{guest.name}={value}")
-        wrong += [] if nobodys(answer) else [f"character {at}: {told(answer)}"]
-    return judged(wrong, "nobody's session")
+        response = await probe.request("GET", "/auth/session", cookie=f"{guest.name}={value}")
+        wrong += [] if is_no_session(response) else [f"character {at}: {describe(response)}"]
+    return verdict(wrong, "no session")
 
 
-@check("garbage-made-up", "A made-up cookie opens nothing", "GHSA-f24x-5g9q-753f; ASVS 7.2.1")
+@check("garbage-made-up", "A made-up session cookie is not accepted", "GHSA-f24x-5g9q-753f; ASVS 7.2.1")
 async def _made_up(probe: Probe) -> str:
     guest = await probe.guest()
     made_up = (
@@ -43,62 +43,66 @@ async def _made_up(probe: Probe) -> str:
             ("POST", "/auth/refresh"),
             ("PUT", "/auth/legal-entity"),
         ):
-            answer = await probe.ask(method, path, cookie=f"{guest.name}={value}")
-            wrong += [] if nobodys(answer) else [f"{method} {path}: {told(answer)}"]
-    return judged(wrong, "nobody's session")
+            response = await probe.request(method, path, cookie=f"{guest.name}={value}")
+            wrong += [] if is_no_session(response) else [f"{method} {path}: {describe(response)}"]
+    return verdict(wrong, "no session")
 
 
-@check("garbage-healed", "A cookie that opens nothing any more is removed or replaced", "RFC 10017 6.1.2.1")
+@check("garbage-healed", "An invalid session cookie is removed or replaced", "RFC 10017 6.1.2.1")
 async def _healed(probe: Probe) -> str:
-    """No page can remove it: it is HttpOnly."""
+    """The page itself cannot remove the cookie, because it is HttpOnly."""
     guest = await probe.guest()
     half = len(guest.value) // 2
     other = "A" if guest.value[half] != "A" else "B"
     changed = f"{guest.name}={guest.value[:half]}{other}{guest.value[half + 1 :]}"
-    look = await probe.ask("GET", "/auth/session", cookie=changed)
-    if not not_cleared(guest, cookies(look)):
+    read = await probe.request("GET", "/auth/session", cookie=changed)
+    if not not_cleared(guest, cookies(read)):
         return "removed"
-    begun = await probe.ask("POST", "/auth/anonymous", cookie=changed)
-    replaced = begun.status == 201 and [one.name for one in cookies(begun)] == [guest.name]
-    return judged([] if replaced else [f"{told(look)}, {told(begun)}"], "replaced")
+    started = await probe.request("POST", "/auth/anonymous", cookie=changed)
+    replaced = started.status == 201 and [one.name for one in cookies(started)] == [guest.name]
+    return verdict([] if replaced else [f"{describe(read)}, {describe(started)}"], "replaced")
 
 
 @check("garbage-large", "A cookie of 64 kB is refused", "CVE-2024-24814; ASVS 4.2.5")
 async def _large(probe: Probe) -> str:
     guest = await probe.guest()
-    answer = await probe.ask("GET", "/auth/session", cookie=f"{guest.name}={'A' * 64_000}")
-    wrong = [] if 400 <= answer.status < 500 else [told(answer)]
-    return judged(wrong, told(answer))
+    response = await probe.request("GET", "/auth/session", cookie=f"{guest.name}={'A' * 64_000}")
+    wrong = [] if 400 <= response.status < 500 else [describe(response)]
+    return verdict(wrong, describe(response))
 
 
-@check("garbage-many", "1000 cookies are no way in and no way to a 500", "CVE-2024-24814; CVE-2023-28625")
+@check("garbage-many", "1000 cookies give no access and cause no 500", "CVE-2024-24814; CVE-2023-28625")
 async def _many(probe: Probe) -> str:
     guest = await probe.guest()
-    own = await probe.ask("GET", "/auth/session", cookie="; ".join([f"{guest.name}=x"] * 1000))
-    others = await probe.ask("GET", "/auth/session", cookie="; ".join(f"c{n}=x" for n in range(1000)))
-    wrong = [] if 400 <= own.status < 500 else [f"1000 of its own: {told(own)}"]
+    own = await probe.request("GET", "/auth/session", cookie="; ".join([f"{guest.name}=x"] * 1000))
+    others = await probe.request("GET", "/auth/session", cookie="; ".join(f"c{n}=x" for n in range(1000)))
+    wrong = [] if 400 <= own.status < 500 else [f"1000 session cookies: {describe(own)}"]
     wrong += (
-        [] if others.status < 500 and member(others, "kind") in {"none", ""} else [f"others: {told(others)}"]
+        []
+        if others.status < 500 and member(others, "kind") in {"none", ""}
+        else [f"others: {describe(others)}"]
     )
-    return judged(wrong, f"{told(own)}; others: {told(others)}")
+    return verdict(wrong, f"{describe(own)}; others: {describe(others)}")
 
 
-@check("garbage-twice", "A session that is carried twice is refused", "mod_auth_openidc 2026-08-12")
+@check("garbage-twice", "A duplicate session cookie or session id is refused", "mod_auth_openidc 2026-08-12")
 async def _twice(probe: Probe) -> str:
     guest, app = await probe.guest(), await probe.app()
-    doubled = f"X-Session-Id: {app}"
-    answers = [
-        await probe.ask("GET", "/auth/session", cookie=f"{guest.pair}; {guest.name}=x"),
-        await probe.ask("GET", "/auth/session", cookie=f"{guest.name}=x; {guest.pair}"),
-        await probe.ask("GET", "/auth/session", f"Cookie: {guest.pair}", cookie=guest.pair),
-        await probe.ask("GET", "/auth/session", doubled, doubled, proof=False),
+    duplicate = f"X-Session-Id: {app}"
+    responses = [
+        await probe.request("GET", "/auth/session", cookie=f"{guest.pair}; {guest.name}=x"),
+        await probe.request("GET", "/auth/session", cookie=f"{guest.name}=x; {guest.pair}"),
+        await probe.request("GET", "/auth/session", f"Cookie: {guest.pair}", cookie=guest.pair),
+        await probe.request("GET", "/auth/session", duplicate, duplicate, csrf=False),
     ]
-    return judged([told(one) for one in answers if not 400 <= one.status < 500], told(answers[0]))
+    return verdict(
+        [describe(one) for one in responses if not 400 <= one.status < 500], describe(responses[0])
+    )
 
 
 @check(
     "garbage-syntax",
-    "A Cookie field that is none is no way in and no way to a 500",
+    "A malformed Cookie header gives no access and causes no 500",
     "CVE-2023-28625; CVE-2021-32785",
 )
 async def _syntax(probe: Probe) -> str:
@@ -116,10 +120,10 @@ async def _syntax(probe: Probe) -> str:
         '"',
         "\xff",
     ):
-        answer = await probe.ask("GET", "/auth/session", cookie=text)
-        let_in = answer.status == 200 and member(answer, "kind") != "none"
-        wrong += [f"{text!r}: {told(answer)}"] if answer.status >= 500 or let_in else []
-    return judged(wrong, "nobody's session")
+        response = await probe.request("GET", "/auth/session", cookie=text)
+        accepted = response.status == 200 and member(response, "kind") != "none"
+        wrong += [f"{text!r}: {describe(response)}"] if response.status >= 500 or accepted else []
+    return verdict(wrong, "no session")
 
 
 CHECKS: tuple[Check, ...] = (_flipped, _made_up, _healed, _large, _many, _twice, _syntax)

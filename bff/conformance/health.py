@@ -1,9 +1,9 @@
-"""Health and what else an operator looks at: fixed answers, and nothing more on the public port."""
+"""Health endpoints have fixed responses, and no other endpoint for operators is on the public port."""
 
-from bff.conformance.check import Check, check, judged
-from bff.conformance.probe import Probe, cookies, told
+from bff.conformance.check import Check, check, verdict
+from bff.conformance.probe import Probe, cookies, describe
 
-_INNER = (
+_INTERNAL = (
     "/metrics",
     "/api/metrics",
     "/auth/metrics",
@@ -14,28 +14,30 @@ _INNER = (
 )
 
 
-@check("health-live", "/livez says ok and no more", "GHSA-5hvv-m4w4-gf6v; ASVS 13.4.5")
+@check("health-live", "The response of /livez is ok and nothing else", "GHSA-5hvv-m4w4-gf6v; ASVS 13.4.5")
 async def _live(probe: Probe) -> str:
-    answer = await probe.ask("GET", "/livez", proof=False)
-    fits = answer.status == 200 and answer.body == b"ok" and not cookies(answer)
-    return judged([] if fits else [f"{told(answer)}, {len(answer.body)} bytes"], "200 ok")
+    response = await probe.request("GET", "/livez", csrf=False)
+    good = response.status == 200 and response.body == b"ok" and not cookies(response)
+    return verdict([] if good else [f"{describe(response)}, {len(response.body)} bytes"], "200 ok")
 
 
-@check("health-ready", "/readyz says ready or not ready and no more", "ASVS 13.4.5")
+@check("health-ready", "The response of /readyz is ready or not ready and nothing else", "ASVS 13.4.5")
 async def _ready(probe: Probe) -> str:
-    answer = await probe.ask("GET", "/readyz", proof=False)
-    fits = (answer.status, answer.body) in {(200, b"ready"), (503, b"not ready")}
-    return judged([] if fits else [f"{told(answer)}, {len(answer.body)} bytes"], str(answer.status))
+    response = await probe.request("GET", "/readyz", csrf=False)
+    good = (response.status, response.body) in {(200, b"ready"), (503, b"not ready")}
+    return verdict(
+        [] if good else [f"{describe(response)}, {len(response.body)} bytes"], str(response.status)
+    )
 
 
-@check("health-metrics", "Metrics and control planes are not on the public port", "ASVS 13.4.5, 13.4.6")
+@check("health-metrics", "Metrics and admin endpoints are not on the public port", "ASVS 13.4.5, 13.4.6")
 async def _metrics(probe: Probe) -> str:
     wrong = []
-    for path in _INNER:
-        answer = await probe.ask("GET", path)
-        shown = b"# HELP " in answer.body or answer.status in {200, 401}
-        wrong += [f"{path}: {told(answer)}"] if shown else []
-    return judged(wrong, "not there")
+    for path in _INTERNAL:
+        response = await probe.request("GET", path)
+        exposed = b"# HELP " in response.body or response.status in {200, 401}
+        wrong += [f"{path}: {describe(response)}"] if exposed else []
+    return verdict(wrong, "not found")
 
 
 CHECKS: tuple[Check, ...] = (_live, _ready, _metrics)

@@ -1,16 +1,16 @@
-"""Paths that one server on the way could read otherwise than the next: refused as they come over the wire."""
+"""Ambiguous paths, which two servers could read differently, are refused as received."""
 
 from collections.abc import Iterable
 
-from bff.conformance.check import Check, check, judged
-from bff.conformance.probe import NO_TENANT, Probe, cookies, told
-from bff.conformance.wire import NoAnswer
+from bff.conformance.check import Check, check, verdict
+from bff.conformance.probe import NO_TENANT, Probe, cookies, describe
+from bff.conformance.wire import NoResponse
 
 _RULE = "RFC 10017 6.1.3.6; RFC 3986 6.2.2"
 
 
 def _family(name: str, title: str, source: str, *endings: str) -> Check:
-    """Make a check that a product's path with each of these endings is refused."""
+    """Return a check that a product path with each of these endings is refused."""
 
     async def look(probe: Probe) -> str:
         start = f"/api/product/{probe.options.tenant or NO_TENANT}/products"
@@ -43,14 +43,17 @@ _FAMILIES = (
     ),
     _family("path-backslash", "Backslashes are refused", "CVE-2020-5233; CVE-2021-32786", "/a\\b", "\\..\\..", "/\\x"),
     _family(
-        "path-double-escape", "What is escaped twice, or by halves, is refused", "RFC 10017 6.1.3.6",
+        "path-double-escape", "Double and incomplete escapes are refused", "RFC 10017 6.1.3.6",
         "/%252e%252e", "/%252f", "/a%2", "/a%", "/a%zzb", "/%25%32%65",
     ),
-    _family("path-unicode", "What is no UTF-8 is refused", "RFC 3629 3", "/%c0%ae%c0%ae", "/%ff", "/\xe9", "/%c2%85"),
+    _family(
+        "path-unicode", "Bytes that are not UTF-8 are refused", "RFC 3629 3",
+        "/%c0%ae%c0%ae", "/%ff", "/\xe9", "/%c2%85",
+    ),
 )  # fmt: skip
 
 
-@check("path-prefix", "No other spelling of a path leads into the API", _RULE)
+@check("path-prefix", "No other spelling of the prefix reaches the API", _RULE)
 async def _prefix(probe: Probe) -> str:
     rest = probe.sites.removeprefix("/api")
     starts = (
@@ -69,16 +72,18 @@ async def _prefix(probe: Probe) -> str:
 
 @check(
     "path-health",
-    "No other spelling of a path is taken for health",
+    "No other path is treated as a health endpoint",
     "GHSA-5hvv-m4w4-gf6v; GHSA-7rh7-c77v-6434",
 )
 async def _health(probe: Probe) -> str:
     paths = ("/auth/session?x=/livez", "/auth/session?/readyz", "/auth/session/livez", "/auth/livez")
-    return await _refused(probe, paths, {403}, proof=False)
+    return await _refused(probe, paths, {403}, csrf=False)
 
 
 @check(
-    "path-absolute", "The authority of an absolute target leads nowhere", "RFC 10017 6.1.3.6; RFC 9112 3.2.2"
+    "path-absolute",
+    "The authority of an absolute request target is not used",
+    "RFC 10017 6.1.3.6; RFC 9112 3.2.2",
 )
 async def _absolute(probe: Probe) -> str:
     wrong = []
@@ -88,13 +93,13 @@ async def _absolute(probe: Probe) -> str:
         "https://elsewhere.example:1",
     ):
         for path in ("/auth/nothing", "/api/nothing", "/latest/meta-data/"):
-            answer = await probe.ask("GET", authority + path)
-            led = not 400 <= answer.status < 500 or cookies(answer) or b"elsewhere" in answer.body
-            wrong += [f"{authority}{path}: {told(answer)}"] if led else []
-    return judged(wrong, "refused, or read as its path")
+            response = await probe.request("GET", authority + path)
+            used = not 400 <= response.status < 500 or cookies(response) or b"elsewhere" in response.body
+            wrong += [f"{authority}{path}: {describe(response)}"] if used else []
+    return verdict(wrong, "refused, or only the path is used")
 
 
-@check("path-connect", "It is no tunnel: CONNECT and the target * are refused", "RFC 9110 9.3.6")
+@check("path-connect", "CONNECT and the request target * are refused", "RFC 9110 9.3.6")
 async def _connect(probe: Probe) -> str:
     wrong = []
     for method, target in (
@@ -103,11 +108,11 @@ async def _connect(probe: Probe) -> str:
         ("GET", "*"),
     ):
         try:
-            answer = await probe.ask(method, target)
-        except NoAnswer:
+            response = await probe.request(method, target)
+        except NoResponse:
             continue
-        wrong += [f"{method} {target}: {told(answer)}"] if not 400 <= answer.status < 600 else []
-    return judged(wrong, "refused")
+        wrong += [f"{method} {target}: {describe(response)}"] if not 400 <= response.status < 600 else []
+    return verdict(wrong, "refused")
 
 
 @check("path-long", "A path or query that is too long is refused", "ASVS 4.2.5")
@@ -116,14 +121,14 @@ async def _long(probe: Probe) -> str:
     return await _refused(probe, paths, {400, 414, 431})
 
 
-async def _refused(probe: Probe, paths: Iterable[str], statuses: set[int], *, proof: bool = True) -> str:
+async def _refused(probe: Probe, paths: Iterable[str], statuses: set[int], *, csrf: bool = True) -> str:
     found: set[int] = set()
     wrong = []
     for path in paths:
-        answer = await probe.ask("GET", path, proof=proof)
-        found.add(answer.status)
-        wrong += [] if answer.status in statuses else [f"{path[:60]}: {told(answer)}"]
-    return judged(wrong, ", ".join(map(str, sorted(found))))
+        response = await probe.request("GET", path, csrf=csrf)
+        found.add(response.status)
+        wrong += [] if response.status in statuses else [f"{path[:60]}: {describe(response)}"]
+    return verdict(wrong, ", ".join(map(str, sorted(found))))
 
 
 CHECKS: tuple[Check, ...] = (*_FAMILIES, _prefix, _health, _absolute, _connect, _long)

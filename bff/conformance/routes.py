@@ -1,13 +1,13 @@
-"""What a browser can reach: what the table names, of its own tenant, and nothing else."""
+"""The route table: a browser reaches only the listed routes of its own tenant."""
 
 from typing import Final
 
-from bff.conformance.check import Check, NotApplicable, check, judged
+from bff.conformance.check import Check, NotApplicable, check, verdict
 from bff.conformance.leaks import token_shaped
-from bff.conformance.probe import NO_TENANT, Probe, member, told
-from bff.conformance.wire import Answer
+from bff.conformance.probe import NO_TENANT, Probe, describe, member
+from bff.conformance.wire import Response
 
-_CLOSED: Final = (
+_REFUSED: Final = (
     ("POST", "/oauth/token"),
     ("GET", "/oauth/token"),
     ("GET", "/iam/{}/users"),
@@ -32,28 +32,28 @@ _AUTH: Final = (
 )
 
 
-@check("route-closed", "Operators' and token routes are closed", "RFC 10017 6.1.3.6; ASVS 8.2.1")
+@check("route-closed", "Admin and token routes are refused", "RFC 10017 6.1.3.6; ASVS 8.2.1")
 async def _closed(probe: Probe) -> str:
-    return await _refused(probe, _CLOSED)
+    return await _refused(probe, _REFUSED)
 
 
 @check(
     "route-auth-calls",
-    "Upstream's own auth calls are closed, or answered with placeholders",
+    "The upstream's own auth routes are refused, or respond with placeholders",
     "RFC 10017 6.1; ASVS 10.1.1",
 )
 async def _auth_calls(probe: Probe) -> str:
     path = f"/api{_AUTH[0][1].format(probe.options.tenant or NO_TENANT)}"
-    first, second = await probe.ask("GET", path), await probe.ask("GET", path)
+    first, second = await probe.request("GET", path), await probe.request("GET", path)
     placeholder = member(first, "access_token")
     if first.status == 200 and placeholder and placeholder == member(second, "access_token"):
-        return judged(token_shaped(first), "drop-in mode: constant placeholders")
+        return verdict(token_shaped(first), "drop-in mode: constant placeholders")
     return await _refused(probe, _AUTH)
 
 
 @check(
     "route-deny",
-    "What the table does not name is closed, whatever the method",
+    "Routes that are not in the table are refused, with any method",
     "RFC 10017 6.1.3.6; ASVS 4.1.4",
 )
 async def _deny(probe: Probe) -> str:
@@ -67,12 +67,16 @@ async def _methods(probe: Probe) -> str:
     wrong = []
     for method in ("TRACE", "PROPFIND", "OPTIONS"):
         for path in ("/auth/session", "/auth/login", probe.sites):
-            answer = await probe.ask(method, path)
-            wrong += [] if 400 <= answer.status < 502 else [f"{method} {path}: {told(answer)}"]
-    return judged(wrong, "refused")
+            response = await probe.request(method, path)
+            wrong += [] if 400 <= response.status < 502 else [f"{method} {path}: {describe(response)}"]
+    return verdict(wrong, "refused")
 
 
-@check("route-parameters", "A closed route stays closed behind a parameter or another case", "RFC 3986 3.3")
+@check(
+    "route-parameters",
+    "A refused route is refused with path parameters and in other cases too",
+    "RFC 3986 3.3",
+)
 async def _parameters(probe: Probe) -> str:
     paths = (
         "/oauth;a=b/token",
@@ -85,35 +89,39 @@ async def _parameters(probe: Probe) -> str:
     return await _refused(probe, [("POST", path) for path in paths], {400, 403})
 
 
-@check("route-other-tenant", "Another tenant's API is closed", "RFC 10017 6.1.3.6; ASVS 8.2.2, 8.4.1")
+@check("route-other-tenant", "The API of another tenant is refused", "RFC 10017 6.1.3.6; ASVS 8.2.2, 8.4.1")
 async def _tenant(probe: Probe) -> str:
     tenant = _known_tenant(probe)
     wrong = []
     for other in (f"{tenant}x", tenant[:-1], tenant.upper(), f"{tenant};x", f"{tenant},other"):
-        answer = await probe.ask("GET", f"/api/site/{other}/sites")
-        wrong += [] if answer.status == 403 else [f"{other}: {told(answer)}"]
-    return judged(wrong, "403")
+        response = await probe.request("GET", f"/api/site/{other}/sites")
+        wrong += [] if response.status == 403 else [f"{other}: {describe(response)}"]
+    return verdict(wrong, "403")
 
 
-@check("route-guest", "A customer's route is closed to nobody and to a guest", "ASVS 8.2.1")
+@check("route-guest", "A route for customers is refused without a session and to a guest", "ASVS 8.2.1")
 async def _guest(probe: Probe) -> str:
     path = f"/api/order-v2/{_known_tenant(probe)}/orders"
     guest = await probe.guest()
-    answers = [await probe.ask("GET", path), await probe.ask("GET", path, cookie=guest.pair)]
-    return judged([told(one) for one in answers if _code(one) != (401, "login_required")], told(answers[1]))
+    responses = [await probe.request("GET", path), await probe.request("GET", path, cookie=guest.pair)]
+    return verdict(
+        [describe(one) for one in responses if _code(one) != (401, "login_required")], describe(responses[1])
+    )
 
 
-@check("route-authorization", "A client's own Authorization opens nothing", "RFC 10017 6.1; ASVS 4.1.3")
+@check("route-authorization", "The client's own Authorization gives no access", "RFC 10017 6.1; ASVS 4.1.3")
 async def _authorization(probe: Probe) -> str:
-    fields = ("Authorization: Bearer " + "x1Y" * 10, "saas-token: x", "session-id: x")
+    headers = ("Authorization: Bearer " + "x1Y" * 10, "saas-token: x", "session-id: x")
     path = f"/api/order-v2/{_known_tenant(probe)}/orders"
-    answer = await probe.ask("GET", path, *fields)
-    return judged([] if _code(answer) == (401, "login_required") else [told(answer)], told(answer))
+    response = await probe.request("GET", path, *headers)
+    return verdict(
+        [] if _code(response) == (401, "login_required") else [describe(response)], describe(response)
+    )
 
 
-def _code(answer: Answer) -> tuple[int, str]:
-    """Return an error's status and code; upstream's own errors have no such code."""
-    return answer.status, member(answer, "code")
+def _code(response: Response) -> tuple[int, str]:
+    """Return the status and the error code, which only errors of the proxy have."""
+    return response.status, member(response, "code")
 
 
 def _known_tenant(probe: Probe) -> str:
@@ -123,14 +131,16 @@ def _known_tenant(probe: Probe) -> str:
 
 
 async def _refused(
-    probe: Probe, asked: tuple[tuple[str, str], ...] | list[tuple[str, str]], statuses: set[int] | None = None
+    probe: Probe,
+    requests: tuple[tuple[str, str], ...] | list[tuple[str, str]],
+    statuses: set[int] | None = None,
 ) -> str:
     tenant = probe.options.tenant or NO_TENANT
     wrong = []
-    for method, path in asked:
-        answer = await probe.ask(method, f"/api{path.format(tenant)}")
-        wrong += [] if answer.status in (statuses or {403}) else [f"{method} {path}: {told(answer)}"]
-    return judged(wrong, f"{len(asked)} refused")
+    for method, path in requests:
+        response = await probe.request(method, f"/api{path.format(tenant)}")
+        wrong += [] if response.status in (statuses or {403}) else [f"{method} {path}: {describe(response)}"]
+    return verdict(wrong, f"{len(requests)} refused")
 
 
 CHECKS: tuple[Check, ...] = (

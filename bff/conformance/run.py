@@ -1,4 +1,4 @@
-"""`bff conformance`: every check in order, against one deployment."""
+"""`bff conformance`: runs every check, in order, against a deployment."""
 
 from argparse import Namespace
 from pathlib import Path
@@ -24,7 +24,7 @@ from bff.conformance import (
 from bff.conformance.check import Check, Row
 from bff.conformance.probe import Options, Probe
 from bff.conformance.report import exit_code, machine_readable, table
-from bff.conformance.wire import BadArgument, NoAnswer, Target
+from bff.conformance.wire import BadArgument, NoResponse, Target
 
 __all__ = ["CHECKS", "BadArgument", "conformance", "options_of", "password_in", "rows"]
 
@@ -42,7 +42,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     *health.CHECKS,
     *login.CHECKS,
     *sso.CHECKS,
-    *fields.CHECKS,  # these two judge every answer that the others were given
+    *fields.CHECKS,  # the last two groups check the responses that all other checks have received
     *leaks.CHECKS,
 )
 
@@ -51,7 +51,7 @@ async def conformance(url: str, options: Options, *, as_json: bool = False) -> t
     """Check a deployment; return the report and the exit code.
 
     Raises:
-        BadArgument: the URL is none, or nobody answers there.
+        BadArgument: the URL is not valid, or no server responds.
     """
     target = Target.parse(url)
     found = await rows(target, options)
@@ -60,30 +60,30 @@ async def conformance(url: str, options: Options, *, as_json: bool = False) -> t
 
 
 async def rows(target: Target, options: Options) -> list[Row]:
-    """Run every check and end the sessions that they began.
+    """Run every check, then end the sessions that were started.
 
     Raises:
-        BadArgument: nobody answers there.
+        BadArgument: no server responds.
     """
     probe = Probe(target, options)
     try:
-        await probe.ask("GET", "/livez")
-    except NoAnswer as nobody:
-        raise BadArgument(f"{target.origin}: {nobody}") from None
+        await probe.request("GET", "/livez")
+    except NoResponse as error:
+        raise BadArgument(f"{target.origin}: {error}") from None
     try:
         return [await one.row(probe) for one in CHECKS]
     finally:
-        await probe.tidy()
+        await probe.end_sessions()
 
 
 def options_of(arguments: Namespace) -> Options:
-    """Read the command's arguments.
+    """Return the options that the arguments of the command give.
 
     Raises:
-        BadArgument: a customer without a password, or the other way round, or a password that cannot be read.
+        BadArgument: only one of customer and password is given, or the password cannot be read.
     """
     if (arguments.customer is None) != (arguments.password_file is None):
-        raise BadArgument("--customer and --password-file go together")
+        raise BadArgument("--customer and --password-file must be used together")
     password = "" if arguments.password_file is None else password_in(arguments.password_file)
     origin = None if arguments.allowed_origin is None else Target.parse(arguments.allowed_origin).origin
     return Options(arguments.tenant, origin, arguments.sso, arguments.customer, password)
@@ -93,7 +93,7 @@ def password_in(file: Path) -> str:
     """Return the first line of a file.
 
     Raises:
-        BadArgument: it cannot be read, or is empty.
+        BadArgument: the file cannot be read, or its first line is empty.
     """
     try:
         lines = file.read_text(encoding="utf-8").splitlines()

@@ -1,10 +1,10 @@
-"""Fields that say where a request comes from or goes to: anybody can send them, so they change nothing."""
+"""Headers about the origin or target of a request: any client can send them, so they must have no effect."""
 
 from typing import Final
 
-from bff.conformance.check import Check, NotApplicable, check, judged
-from bff.conformance.probe import Probe, cookies, member, told
-from bff.conformance.wire import Answer
+from bff.conformance.check import Check, NotApplicable, check, verdict
+from bff.conformance.probe import Probe, cookies, describe, member
+from bff.conformance.wire import Response
 
 _NAMES: Final = (
     "X-Original-URL", "X-Original-URI", "X-Rewrite-URL", "X-Forwarded-Uri", "X-Forwarded-Path",
@@ -28,21 +28,21 @@ _AGENTS: Final = ("GoogleHC/1.0", "kube-probe/1.31", "ELB-HealthChecker/2.0", "A
 
 
 @check(
-    "trust-rewritten", "X-Original-URL and its kin choose no other path", "GHSA-7x63-xv5r-3p2x; ASVS 4.1.3"
+    "trust-rewritten", "X-Original-URL and the like do not change the path", "GHSA-7x63-xv5r-3p2x; ASVS 4.1.3"
 )
 async def _rewritten(probe: Probe) -> str:
     wrong = []
     for name in _NAMES:
         for target in ("/livez", probe.sites):
-            unproven = await probe.ask("GET", "/auth/session", f"{name}: {target}", proof=False)
-            closed = await probe.ask("POST", "/api/oauth/token", f"{name}: {target}")
-            wrong += [f"{name}: {told(one)}" for one in (unproven, closed) if one.status != 403]
-    return judged(wrong, "403 each")
+            no_csrf = await probe.request("GET", "/auth/session", f"{name}: {target}", csrf=False)
+            refused_route = await probe.request("POST", "/api/oauth/token", f"{name}: {target}")
+            wrong += [f"{name}: {describe(one)}" for one in (no_csrf, refused_route) if one.status != 403]
+    return verdict(wrong, "403 each")
 
 
 @check(
     "trust-forwarded",
-    "X-Forwarded-* change no answer and no cookie",
+    "X-Forwarded-* headers do not change responses or cookies",
     "CVE-2024-52003; CVE-2026-39858; ASVS 4.1.3",
 )
 async def _forwarded(probe: Probe) -> str:
@@ -52,72 +52,74 @@ async def _forwarded(probe: Probe) -> str:
         ("GET", "/auth/session?slide=false", guest.pair),
         ("GET", "/auth/nothing", ""),
     ):
-        plain = await probe.ask(method, path, cookie=cookie)
-        given = await probe.ask(method, path, *_FORWARDED, cookie=cookie)
-        wrong += [] if _likeness(plain) == _likeness(given) else [f"{path}: {told(given)}"]
+        plain = await probe.request(method, path, cookie=cookie)
+        given = await probe.request(method, path, *_FORWARDED, cookie=cookie)
+        wrong += [] if _comparable(plain) == _comparable(given) else [f"{path}: {describe(given)}"]
         wrong += _repeated(given)
-    began = await probe.ask("POST", "/auth/anonymous", *_FORWARDED)
-    wrong += [] if [one.lasting for one in cookies(began)] == [guest.lasting] else ["another cookie"]
-    return judged(wrong + _repeated(began), "the same answers")
+    started = await probe.request("POST", "/auth/anonymous", *_FORWARDED)
+    same = [one.stable_attributes for one in cookies(started)] == [guest.stable_attributes]
+    return verdict(wrong + ([] if same else ["another cookie"]) + _repeated(started), "the same responses")
 
 
-@check("trust-host", "A made-up Host is not repeated", "GHSA-c5c4-8r6x-56w3; ASVS 4.1.3")
+@check("trust-host", "No response repeats an unknown Host", "GHSA-c5c4-8r6x-56w3; ASVS 4.1.3")
 async def _host(probe: Probe) -> str:
-    asked = ("/auth/session", "/auth/nothing", "/api/nothing", "/auth/session/")
-    answers = [await probe.ask("GET", path, f"Host: {_EVIL}") for path in asked]
-    wrong = [f"leads on: {told(one)}" for one in answers if 300 <= one.status < 400]
-    return judged(wrong + _repeated(*answers), told(answers[0]))
+    requests = ("/auth/session", "/auth/nothing", "/api/nothing", "/auth/session/")
+    responses = [await probe.request("GET", path, f"Host: {_EVIL}") for path in requests]
+    wrong = [f"redirected: {describe(one)}" for one in responses if 300 <= one.status < 400]
+    return verdict(wrong + _repeated(*responses), describe(responses[0]))
 
 
-@check("trust-method", "No field and no query chooses another method", "ASVS 4.1.4")
+@check("trust-method", "No header and no query parameter changes the method", "ASVS 4.1.4")
 async def _method(probe: Probe) -> str:
     guest = await probe.guest()
     wrong = []
     for name in ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"):
-        answer = await probe.ask("GET", "/auth/logout?_method=POST", f"{name}: POST", cookie=guest.pair)
-        wrong += [] if answer.status == 405 else [f"{name}: {told(answer)}"]
-    after = await probe.ask("GET", "/auth/session", cookie=guest.pair)
-    return judged(wrong + ([] if member(after, "kind") == "anonymous" else ["it was obeyed"]), "405")
+        response = await probe.request("GET", "/auth/logout?_method=POST", f"{name}: POST", cookie=guest.pair)
+        wrong += [] if response.status == 405 else [f"{name}: {describe(response)}"]
+    after = await probe.request("GET", "/auth/session", cookie=guest.pair)
+    return verdict(wrong + ([] if member(after, "kind") == "anonymous" else ["the session was ended"]), "405")
 
 
-@check("trust-agent", "No User-Agent opens anything", "GHSA-5hvv-m4w4-gf6v")
+@check("trust-agent", "No User-Agent gives access", "GHSA-5hvv-m4w4-gf6v")
 async def _agent(probe: Probe) -> str:
     wrong = []
     for agent in _AGENTS:
-        unproven = await probe.ask("GET", "/auth/session", f"User-Agent: {agent}", proof=False)
-        closed = await probe.ask("POST", "/api/oauth/token", f"User-Agent: {agent}")
-        wrong += [f"{agent}: {told(one)}" for one in (unproven, closed) if one.status != 403]
-    return judged(wrong, "403 each")
+        no_csrf = await probe.request("GET", "/auth/session", f"User-Agent: {agent}", csrf=False)
+        refused_route = await probe.request("POST", "/api/oauth/token", f"User-Agent: {agent}")
+        wrong += [f"{agent}: {describe(one)}" for one in (no_csrf, refused_route) if one.status != 403]
+    return verdict(wrong, "403 each")
 
 
-@check("trust-twins", "Spellings with _ of refused fields do not reach upstream", "CVE-2025-64484")
+@check("trust-twins", "Blocked headers spelled with _ do not reach the upstream", "CVE-2025-64484")
 async def _twins(_probe: Probe) -> str:
     raise NotApplicable(
-        "what reaches upstream cannot be seen from outside; the project's own tests look there"
+        "cannot be checked from outside; the tests of the project check what is sent to the upstream"
     )
 
 
 @check(
     "trust-connection",
-    "A Connection field takes nothing away that the proxy adds",
+    "A Connection header removes no header that the proxy adds",
     "CVE-2024-45410; CVE-2025-48865",
 )
 async def _connection(_probe: Probe) -> str:
     raise NotApplicable(
-        "what reaches upstream cannot be seen from outside; the project's own tests look there"
+        "cannot be checked from outside; the tests of the project check what is sent to the upstream"
     )
 
 
-def _likeness(answer: Answer) -> object:
-    """Return what two answers to the same request have in common."""
-    moving = {"date", "x-request-id", "content-length", "age"}
-    fields = sorted((name, value) for name, value in answer.fields if name not in moving)
-    return answer.status, fields, member(answer, "kind"), member(answer, "code")
+def _comparable(response: Response) -> object:
+    """Return the parts of a response that should be equal for equal requests."""
+    varying = {"date", "x-request-id", "content-length", "age"}
+    headers = sorted((name, value) for name, value in response.headers if name not in varying)
+    return response.status, headers, member(response, "kind"), member(response, "code")
 
 
-def _repeated(*answers: Answer) -> list[str]:
+def _repeated(*responses: Response) -> list[str]:
     evil = _EVIL.encode()
-    return [f"repeated: {told(one)}" for one in answers if evil in one.body or _EVIL in repr(one.fields)]
+    return [
+        f"repeated: {describe(one)}" for one in responses if evil in one.body or _EVIL in repr(one.headers)
+    ]
 
 
 CHECKS: tuple[Check, ...] = (_rewritten, _forwarded, _host, _method, _agent, _twins, _connection)

@@ -1,6 +1,6 @@
-"""HTTP/1.1 on a bare socket: what is sent is sent as given, and what comes back is read as it came.
+"""HTTP/1.1 over a plain socket: requests are sent byte for byte, and responses are read as received.
 
-An HTTP library would tidy both: dots in paths, doubled fields, framing that contradicts itself.
+An HTTP library would normalise both, for example dots in paths, duplicate headers and contradictory framing.
 """
 
 import asyncio
@@ -13,27 +13,27 @@ from typing import Final, Self
 from urllib.parse import urlsplit
 
 DEADLINE: Final = 15.0
-"""Seconds for one exchange, from dialling to the end of the answer."""
+"""Seconds for one exchange, from connecting to the end of the response."""
 
 LINGER: Final = 2.0
-"""Seconds to wait, once an answer is there, for the end of a connection that should be closed."""
+"""Seconds to wait after a response for the server to close the connection."""
 
-_MOST: Final = 4 << 20
+_MAX_BYTES: Final = 4 << 20
 _PORTS: Final = {"http": 80, "https": 443}
 _HOST: Final = re.compile(r"[A-Za-z0-9.-]+|[0-9A-Fa-f:.]+")
 
 
 class BadArgument(Exception):
-    """A run cannot begin: the URL is none, nobody answers there, or the credentials cannot be read."""
+    """A run cannot start: the URL is not valid, no server responds, or the password cannot be read."""
 
 
-class NoAnswer(Exception):
-    """A connection ended, or time ran out, before a whole answer was there."""
+class NoResponse(Exception):
+    """The connection was closed, or the time was up, before a complete response was received."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a deployment is reached: its public origin, taken apart."""
+    """The public origin of a deployment, split into its parts."""
 
     scheme: str
     host: str
@@ -41,10 +41,10 @@ class Target:
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Take an origin apart; a path of `/` is allowed, nothing else behind the port.
+        """Parse an origin; after the port, only a path of `/` is allowed.
 
         Raises:
-            BadArgument: this is no http or https origin.
+            BadArgument: this is not an http or https origin.
         """
         try:
             parts = urlsplit(url)
@@ -53,7 +53,7 @@ class Target:
             raise BadArgument("the URL has no valid host and port") from None
         extras = parts.path not in {"", "/"} or parts.query or parts.fragment or "@" in parts.netloc
         if not port or extras or not _HOST.fullmatch(parts.hostname or ""):
-            raise BadArgument("expected http://HOST[:PORT] or https://HOST[:PORT], and nothing behind it")
+            raise BadArgument("expected http://HOST[:PORT] or https://HOST[:PORT] and nothing after it")
         return cls(parts.scheme, str(parts.hostname), port)
 
     @property
@@ -63,46 +63,46 @@ class Target:
 
     @property
     def authority(self) -> str:
-        """What a `Host` field says: without the scheme's own port."""
+        """The value of the `Host` header, without a default port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
     @property
     def origin(self) -> str:
-        """What a page's `Origin` field says."""
+        """The value of the `Origin` header of a page on this origin."""
         return f"{self.scheme}://{self.authority}"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """One answer, its fields as they came but for the case of their names."""
+class Response:
+    """A response, with its headers as received except that their names are in lower case."""
 
     status: int
-    fields: tuple[tuple[str, str], ...]
+    headers: tuple[tuple[str, str], ...]
     body: bytes
 
-    def all(self, name: str) -> list[str]:
-        """Return every value of a field."""
-        return [value for key, value in self.fields if key == name]
+    def header_values(self, name: str) -> list[str]:
+        """Return every value of a header."""
+        return [value for key, value in self.headers if key == name]
 
-    def one(self, name: str) -> str:
-        """Return a field's values as one, or nothing."""
-        return ", ".join(self.all(name))
+    def header(self, name: str) -> str:
+        """Return the values of a header joined by commas, or an empty text."""
+        return ", ".join(self.header_values(name))
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """Everything that came back on one connection, and whether the other side closed it."""
+    """All responses on one connection, and whether the server closed it."""
 
-    answers: tuple[Answer, ...]
+    responses: tuple[Response, ...]
     closed: bool
 
 
 class Wire:
-    """Opens a connection of its own for every exchange.
+    """Sends requests, each on a new connection.
 
     Args:
-        target: where to.
+        target: the deployment to connect to.
     """
 
     def __init__(self, target: Target) -> None:
@@ -110,10 +110,10 @@ class Wire:
         self._tls = ssl.create_default_context() if target.secure else None
 
     async def exchange(self, raw: bytes, method: str = "GET") -> Exchange:
-        """Send bytes and return what came until the other side closed, or lingered after an answer.
+        """Send bytes and return the responses until the server closes the connection or `LINGER` has passed.
 
         Raises:
-            NoAnswer: nothing that is an answer came in time.
+            NoResponse: no complete response was received in time.
         """
         received = bytearray()
         closed = False
@@ -123,28 +123,28 @@ class Wire:
                     self._target.host, self._target.port, ssl=self._tls
                 )
                 try:
-                    closed = await _spoken(reader, writer, raw, received)
+                    closed = await _send_and_receive(reader, writer, raw, received)
                 finally:
                     writer.close()
         except (OSError, TimeoutError) as error:
-            raise NoAnswer(f"no answer: {type(error).__name__}") from None
-        answers = tuple(parsed(bytes(received), method))
-        if not answers:
-            raise NoAnswer("no answer: the connection ended")
-        return Exchange(answers, closed)
+            raise NoResponse(f"no response: {type(error).__name__}") from None
+        responses = tuple(parse_responses(bytes(received), method))
+        if not responses:
+            raise NoResponse("no response: the connection was closed")
+        return Exchange(responses, closed)
 
 
-async def _spoken(
+async def _send_and_receive(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, raw: bytes, received: bytearray
 ) -> bool:
-    """Send and receive; say whether the other side ended the connection."""
-    with contextlib.suppress(ConnectionError):  # an answer may come before all is sent
+    """Send `raw`, append what is received to `received`, and return whether the server closed the connection."""
+    with contextlib.suppress(ConnectionError):  # the server may respond and close before everything is sent
         writer.write(raw)
         await writer.drain()
-    while len(received) < _MOST:
-        patience = LINGER if any(parsed(bytes(received), "GET")) else None
+    while len(received) < _MAX_BYTES:
+        seconds = LINGER if any(parse_responses(bytes(received), "GET")) else None
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(seconds):
                 more = await reader.read(65_536)
         except TimeoutError:
             return False
@@ -156,8 +156,8 @@ async def _spoken(
     return False
 
 
-def parsed(received: bytes, method: str) -> Iterator[Answer]:
-    """Yield the whole answers in what was received; interim ones are left out."""
+def parse_responses(received: bytes, method: str) -> Iterator[Response]:
+    """Yield the complete responses in the received bytes, without interim (1xx) responses."""
     while b"\r\n\r\n" in received:
         head, _, rest = received.partition(b"\r\n\r\n")
         line, *lines = head.decode("latin-1").split("\r\n")
@@ -165,19 +165,21 @@ def parsed(received: bytes, method: str) -> Iterator[Answer]:
         if match is None:
             return
         pairs = (one.partition(":") for one in lines)
-        answer = Answer(int(match[1]), tuple((name.lower(), value.strip()) for name, _, value in pairs), b"")
-        body, received = _body(answer, rest, method)
-        if answer.status >= 200:
-            yield Answer(answer.status, answer.fields, body)
+        response = Response(
+            int(match[1]), tuple((name.lower(), value.strip()) for name, _, value in pairs), b""
+        )
+        body, received = _body(response, rest, method)
+        if response.status >= 200:
+            yield Response(response.status, response.headers, body)
 
 
-def _body(answer: Answer, rest: bytes, method: str) -> tuple[bytes, bytes]:
-    """Return the body, and what comes after it (RFC 9112 §6.3)."""
-    if method == "HEAD" or answer.status < 200 or answer.status in {204, 304}:
+def _body(response: Response, rest: bytes, method: str) -> tuple[bytes, bytes]:
+    """Return the body and the bytes after it (RFC 9112 §6.3)."""
+    if method == "HEAD" or response.status < 200 or response.status in {204, 304}:
         return b"", rest
-    if "chunked" in answer.one("transfer-encoding").lower():
+    if "chunked" in response.header("transfer-encoding").lower():
         return _chunks(rest)
-    length = answer.one("content-length")
+    length = response.header("content-length")
     if not length.isdecimal():
         return rest, b""
     return rest[: int(length)], rest[int(length) :]

@@ -1,7 +1,7 @@
-"""CORS with credentials for the origins that are named, and for no other (Fetch Standard §3.2).
+"""CORS with credentials for the configured origins only (Fetch Standard §3.2).
 
-Errors carry the same fields as answers, or a storefront could not read why it was refused. A preflight from an
-origin that is not named is not approved.
+Error responses get the same CORS headers as others, because a storefront could not read them otherwise. A preflight
+from an unknown origin is refused.
 """
 
 from collections.abc import Iterable

@@ -1,1 +1,1 @@
-"""A stand-in for the Emporix API: the same paths, spellings and error shapes, and faults on demand."""
+"""A simulation of the Emporix API, with the same paths, names and error formats, and with fault injection."""

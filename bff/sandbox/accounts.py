@@ -1,4 +1,4 @@
-"""Customer accounts: sign-up, activation by mail, passwords."""
+"""Customer accounts: sign-up, activation by e-mail, passwords."""
 
 from typing import Any, Final
 
@@ -9,11 +9,11 @@ from bff.sandbox.records import Customer, MailToken
 from bff.sandbox.routing import Call, Entry, mapping
 from bff.sandbox.world import World
 
-_MAIL_LIFE: Final = 86400
+_MAIL_TOKEN_SECONDS: Final = 86400
 
 
 def signup(call: Call) -> Response:
-    """Create an account and no tokens; `signup` may name separate login credentials."""
+    """Create an account, but issue no tokens; the member `signup` may contain separate login credentials."""
     body, world = call.fields(), call.world
     own, details = mapping(body.get("signup")), mapping(body.get("customerDetails"))
     _check_signup(body, own, details)
@@ -25,29 +25,29 @@ def signup(call: Call) -> Response:
     if isinstance(body.get("customerAddress"), dict):
         customer.addresses[tokens.object_id()] = body["customerAddress"]
     if world.knobs.opt_in:
-        _send(world, customer, "opt-in")
+        _send_mail(world, customer, "opt-in")
     return JSONResponse({"id": customer.number}, 201)
 
 
 def opt_in(call: Call) -> Response:
-    """Activate the account and log it in; the documented answer names no session."""
-    customer = _by_mail(call.world, call.path["token"], "opt-in")
+    """Activate the account and log in; the documented response has no session id."""
+    customer = _customer_of_mail_token(call.world, call.path["token"], "opt-in")
     customer.active = True
-    answer = auth.log_in(call, customer)
-    del answer["session_id"]
-    return JSONResponse(answer)
+    response = auth.log_in(call, customer)
+    del response["session_id"]
+    return JSONResponse(response)
 
 
 def resend_opt_in(call: Call) -> Response:
-    """Send the activation mail again; `refresh_token` in the path is the upstream's own misnomer."""
+    """Send the activation e-mail again; `refresh_token` in the path is what the upstream calls it."""
     customer = call.world.customer_by_email(str(call.fields().get("email", "")))
     if customer is not None and not customer.active:
-        _send(call.world, customer, "opt-in")
+        _send_mail(call.world, customer, "opt-in")
     return Response(status_code=202)
 
 
 def change_password(call: Call) -> Response:
-    """Change the password; whether tokens die with it is undocumented: knob `password_change_revokes`."""
+    """Change the password; it is not documented whether this revokes tokens, see `password_change_revokes`."""
     body, customer = call.fields(), call.customer
     if body.get("currentPassword") != customer.password:
         raise answers.bad_request("The current password is wrong.", currentPassword="does not match")
@@ -59,16 +59,16 @@ def change_password(call: Call) -> Response:
 
 
 def reset_password(call: Call) -> Response:
-    """Mail a 64-character token; says 204 to an unknown address too."""
+    """Send a token of 64 characters by e-mail; the response is 204 for an unknown address too."""
     customer = call.world.customer_by_email(str(call.fields().get("email", "")))
     if customer is not None:
-        _send(call.world, customer, "password-reset")
+        _send_mail(call.world, customer, "password-reset")
     return Response(status_code=204)
 
 
 def update_password(call: Call) -> Response:
     body = call.fields()
-    customer = _by_mail(call.world, str(body.get("token", "")), "password-reset", keep=True)
+    customer = _customer_of_mail_token(call.world, str(body.get("token", "")), "password-reset", keep=True)
     _set_password(customer, body.get("password"), "password")
     del call.world.mail_tokens[body["token"]]
     return Response(status_code=204)
@@ -102,20 +102,20 @@ def _set_password(customer: Customer, password: object, name: str) -> None:
     customer.initial_password = False
 
 
-def _send(world: World, customer: Customer, purpose: Any) -> None:
+def _send_mail(world: World, customer: Customer, purpose: Any) -> None:
     token = tokens.opaque(64)
-    world.mail_tokens[token] = MailToken(purpose, customer.number, world.now() + _MAIL_LIFE)
+    world.mail_tokens[token] = MailToken(purpose, customer.number, world.now() + _MAIL_TOKEN_SECONDS)
     subject = "Activate your account" if purpose == "opt-in" else "Choose a new password"
     world.mail(customer.email, subject, purpose, token)
 
 
-def _by_mail(world: World, token: str, purpose: str, *, keep: bool = False) -> Customer:
-    known = world.mail_tokens.get(token)
-    if known is None or known.purpose != purpose or known.expires_at <= world.now():
+def _customer_of_mail_token(world: World, token: str, purpose: str, *, keep: bool = False) -> Customer:
+    mail_token = world.mail_tokens.get(token)
+    if mail_token is None or mail_token.purpose != purpose or mail_token.expires_at <= world.now():
         raise answers.bad_request("The token is not valid.", token="unknown, used or expired")
     if not keep:
         del world.mail_tokens[token]
-    return world.customers[known.customer]
+    return world.customers[mail_token.customer]
 
 
 ROUTES: Final = (

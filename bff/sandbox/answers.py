@@ -1,7 +1,7 @@
-"""The error bodies of the upstream, one function per documented shape (E1 to E6).
+"""The error responses of the upstream, one function for each documented format (E1 to E6).
 
-Every service of the upstream has a shape of its own; the gateway in front of them has yet another, and it
-is the gateway that answers for a bad bearer. `SandboxError` carries a finished answer to the edge.
+Every service of the upstream has its own error format, and the gateway in front of them has another one. The gateway
+responds to an invalid bearer token. `SandboxError` carries the response to the exception handler.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ APIGEE_REFRESH = {"ErrorCode": "invalid_request", "Error": "Invalid Refresh Toke
 
 
 class SandboxError(Exception):
-    """A refusal with its status and body ready to be sent."""
+    """An error response with its status and body."""
 
     def __init__(self, status: int, body: dict[str, Any]) -> None:
         super().__init__(f"{status}")
@@ -22,7 +22,7 @@ class SandboxError(Exception):
 
 
 def gateway(status: int, faultstring: str, errorcode: str) -> SandboxError:
-    """E1, the gateway's fault: every documented 401."""
+    """E1, an error of the gateway; every documented 401 has this format."""
     return SandboxError(status, {"fault": {"faultstring": faultstring, "detail": {"errorcode": errorcode}}})
 
 
@@ -39,7 +39,7 @@ def invalid_api_key() -> SandboxError:
 
 
 def customer(status: int, kind: str, message: str, **fields: str) -> SandboxError:
-    """E2, the customer service; `fields` become the details, field name to complaint."""
+    """E2, the customer service; `fields` maps the names of wrong fields to messages."""
     details = [{"field": name, "type": "invalid", "message": text} for name, text in fields.items()]
     return SandboxError(
         status, {"status": status, "type": kind, "message": message, "moreInfo": "", "details": details}
@@ -55,31 +55,31 @@ def bad_tenant() -> SandboxError:
 
 
 def forbidden() -> SandboxError:
-    """E2 403, whose `type` is capitalised against its own pattern (customer management API)."""
+    """E2 403; its `type` is capitalised, although the documented pattern is not (customer management API)."""
     return customer(403, "Forbidden", "User not authorized.")
 
 
 def context(status: int, message: str, session_id: str | None = None) -> SandboxError:
-    """E3, the session context service; a 404 names the session."""
-    named = {"sessionId": session_id} if session_id is not None else {}
-    return SandboxError(status, {**named, "code": status, "message": message})
+    """E3, the session context service; a 404 contains the session id."""
+    session = {"sessionId": session_id} if session_id is not None else {}
+    return SandboxError(status, {**session, "code": status, "message": message})
 
 
 def cart(status: int, name: str, message: str) -> SandboxError:
-    """E4, the cart service: `status` is a word here."""
+    """E4, the cart service; `status` is a text here."""
     return SandboxError(status, {"code": status, "status": name, "message": message})
 
 
 def checkout(
     status: int, kind: str, message: str, details: list[dict[str, Any]] | None = None
 ) -> SandboxError:
-    """E5, checkout and orders: `moreInfo` may be null."""
+    """E5, checkout and orders; `moreInfo` may be null."""
     body = {"status": status, "type": kind, "message": message, "moreInfo": None, "details": details or []}
     return SandboxError(status, body)
 
 
 def price(status: int, name: str, message: str, *details: str) -> SandboxError:
-    """E6, price-like services: `details` is a list of plain strings."""
+    """E6, price, product, category and availability; `details` is a list of strings."""
     body = {
         "code": status,
         "status": name,
@@ -91,7 +91,7 @@ def price(status: int, name: str, message: str, *details: str) -> SandboxError:
 
 
 def for_service(path: str, status: int, kind: str, message: str) -> SandboxError:
-    """Return the shape that the service behind `path` would use."""
+    """Return an error in the format of the service that serves `path`."""
     service = path.split("/")[1] if path.startswith("/") else ""
     if service == "cart":
         return cart(status, message, message)
@@ -105,7 +105,7 @@ def for_service(path: str, status: int, kind: str, message: str) -> SandboxError
 
 
 async def render(_request: Request, exc: Exception) -> Response:
-    """Turn a `SandboxError` into its answer."""
+    """Return the response of a `SandboxError`."""
     if not isinstance(exc, SandboxError):
         raise exc
     return JSONResponse(exc.body, exc.status)

@@ -1,4 +1,4 @@
-"""Composing the sandbox."""
+"""Creates the sandbox application."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ from bff.sandbox import (
 from bff.sandbox import control as control_plane
 from bff.sandbox.echo import Echo
 from bff.sandbox.injector import FaultInjector
-from bff.sandbox.recording import Recorder, templates_of
+from bff.sandbox.recording import Recorder, template_index
 from bff.sandbox.routing import Entry, build
 from bff.sandbox.state import Knobs
 from bff.sandbox.world import World
@@ -59,13 +59,13 @@ def create_sandbox(
     clock: Callable[[], float] = _now,
     log: Callable[[dict[str, Any]], None] | None = None,
 ) -> Starlette:
-    """Return a sandbox upstream; `app.state.world` holds all it knows.
+    """Return a sandbox upstream; `app.state.world` has all of its state.
 
     Args:
-        knobs: how it behaves; the defaults follow the documentation.
+        knobs: how the sandbox behaves; the defaults follow the documentation of Emporix.
         control: whether `/__sandbox__/` and the echo routes exist.
-        clock: the time, in seconds since the epoch.
-        log: gets the record of every request once it is answered.
+        clock: returns the time in seconds since the epoch.
+        log: called with the record of every request after its response.
     """
     world = World(knobs or Knobs(), clock)
     routes = build(world, _ENTRIES)
@@ -73,27 +73,29 @@ def create_sandbox(
         echo = Echo(world)
         routes = [*(Route(path, echo) for path in ECHO_PATHS), *build(world, control_plane.ROUTES), *routes]
     middleware = [
-        Middleware(Recorder, world=world, templates=templates_of(_served(control=control)), log=log),
+        Middleware(
+            Recorder, world=world, template_of=template_index(_served_routes(control=control)), log=log
+        ),
         Middleware(FaultInjector, world=world),
     ]
-    handlers = {answers.SandboxError: answers.render, HTTPException: _unrouted}
+    handlers = {answers.SandboxError: answers.render, HTTPException: _not_found}
     app = Starlette(routes=routes, middleware=middleware, exception_handlers=handlers)
     app.router.redirect_slashes = False
     app.state.world = world
     return app
 
 
-def _served(*, control: bool) -> list[tuple[str, str]]:
-    echoed = [(method, path) for path in ECHO_PATHS for method in _METHODS] if control else []
-    served = [(entry.method, entry.path) for entry in _ENTRIES]
-    heads = [("HEAD", path) for method, path in served if method == "GET"]
-    return echoed + served + heads
+def _served_routes(*, control: bool) -> list[tuple[str, str]]:
+    echo_routes = [(method, path) for path in ECHO_PATHS for method in _METHODS] if control else []
+    routes = [(entry.method, entry.path) for entry in _ENTRIES]
+    head_routes = [("HEAD", path) for method, path in routes if method == "GET"]
+    return echo_routes + routes + head_routes
 
 
-async def _unrouted(_request: Request, exc: Exception) -> Response:
-    """Answer for paths and methods that no service has, in the gateway's shape."""
+async def _not_found(_request: Request, exc: Exception) -> Response:
+    """Return an error of the gateway for a path or method that no service has."""
     status = exc.status_code if isinstance(exc, HTTPException) else 500
-    fault = answers.gateway(
+    error = answers.gateway(
         status, "Unable to identify proxy for host", "messaging.adaptors.http.flow.NotFound"
     )
-    return JSONResponse(fault.body, status)
+    return JSONResponse(error.body, status)

@@ -1,7 +1,7 @@
 """The token endpoints: anonymous login and refresh, login, logout, refresh, validation.
 
-Spelling differs from endpoint to endpoint and is kept as documented: anonymous answers and validation say
-`sessionId`, login, refresh and exchange say `session_id`, social login says neither.
+Member names differ between endpoints, as documented: anonymous login, anonymous refresh and validation return
+`sessionId`; login, refresh and exchange return `session_id`; social login returns neither.
 """
 
 from typing import Any, Final
@@ -31,30 +31,30 @@ _CAMEL: Final = {
 
 
 def anonymous_login(call: Call) -> Response:
-    """GET with a side effect and no bearer; takes `tenant`, or `hybris-tenant` as old storefronts do."""
-    _known_client(call)
-    session = issuer.open_session(call.world, _seeds(call))
-    return JSONResponse(_anonymous(call.world, issuer.grant_anonymous(call.world, session)))
+    """Create a session by a GET without a bearer token; takes `tenant`, or `hybris-tenant` from old storefronts."""
+    _check_client(call)
+    session = issuer.create_session(call.world, _context_seeds(call))
+    return JSONResponse(_anonymous_response(call.world, issuer.issue_anonymous(call.world, session)))
 
 
 def anonymous_refresh(call: Call) -> Response:
-    """Keeps the session; with the deprecated `anonymous_token` alone the answer has no refresh fields."""
-    _known_client(call)
+    """Refresh a guest's tokens; with the deprecated `anonymous_token` only, the response has no refresh members."""
+    _check_client(call)
     world = call.world
     value = call.query.get("refresh_token") or _by_access_token(call)
     if not value:
         raise answers.bad_request("refresh_token is missing.", refresh_token="must not be empty")
     used = issuer.usable_refresh(world, value, "anonymous")
     session = world.sessions[used.session_id]
-    _update_context(world, used, _seeds(call))
-    answer = _anonymous(world, issuer.grant_anonymous(world, session, used))
+    _update_context(world, used, _context_seeds(call))
+    response = _anonymous_response(world, issuer.issue_anonymous(world, session, used))
     if "refresh_token" not in call.query:
-        del answer["refresh_token"], answer["refresh_token_expires_in"]
-    return JSONResponse(answer)
+        del response["refresh_token"], response["refresh_token_expires_in"]
+    return JSONResponse(response)
 
 
 def login(call: Call) -> Response:
-    """Trade credentials and the guest's own bearer for customer tokens on the guest's session."""
+    """Log in with credentials and the guest's bearer token; the customer gets the guest's session."""
     body, world = call.fields(), call.world
     email, password = body.get("email"), body.get("password")
     if not isinstance(email, str) or not email:
@@ -70,15 +70,15 @@ def login(call: Call) -> Response:
 
 
 def log_in(call: Call, customer: Customer) -> dict[str, Any]:
-    """Move the caller's session to the customer and return the login's answer."""
+    """Turn the guest's session into the customer's and return the response of a login."""
     knobs = call.world.knobs
     life, refresh_life = knobs.customer_expires_in, knobs.customer_refresh_expires_in
-    grant = issuer.grant_customer(call.world, call.session, customer, life, refresh_life)
-    return spelled(call.world, grant) | {"initialPassword": customer.initial_password}
+    issued = issuer.issue_customer(call.world, call.session, customer, life, refresh_life)
+    return customer_response(call.world, issued) | {"initialPassword": customer.initial_password}
 
 
 def logout(call: Call) -> Response:
-    """A GET that wants the token twice, as bearer and as the query's `accessToken`."""
+    """Log out by a GET that needs the token twice: as the bearer token and as `accessToken` in the query."""
     presented = call.query.get("accessToken")
     if not presented:
         raise answers.bad_request("accessToken is missing.", accessToken="must not be empty")
@@ -94,48 +94,48 @@ def logout(call: Call) -> Response:
 
 
 def refresh(call: Call) -> Response:
-    """Renew a customer's tokens, or switch the legal entity; gives no saas token back.
+    """Refresh a customer's tokens or switch the legal entity; the response has no saas token.
 
-    The sources disagree on whose access token is the bearer; the `refresh_bearer` knob decides.
+    The sources disagree about which access token must be the bearer token; the `refresh_bearer` knob decides.
     """
     world, value = call.world, call.query.get("refreshToken")
-    _refresh_bearer(call.bearer, world.knobs.refresh_bearer)
+    _check_refresh_bearer(call.bearer, world.knobs.refresh_bearer)
     if not value:
         raise answers.bad_request("refreshToken is missing.", refreshToken="must not be empty")
     used = issuer.usable_refresh(world, value, "customer")
     entity = call.query.get("legalEntityId") or None
     if entity is not None and entity not in world.customers[used.customer or ""].legal_entities:
         raise answers.forbidden()
-    return JSONResponse(spelled(world, issuer.renew_customer(world, used, entity)))
+    return JSONResponse(customer_response(world, issuer.refresh_customer(world, used, entity)))
 
 
 def validate(call: Call) -> Response:
-    """Say how long the bearer still lives; `legalEntityId` appears once a legal entity is active."""
+    """Return the remaining lifetime of the bearer token, and `legalEntityId` if a legal entity is active."""
     token = call.token
     if token.kind != "customer":
         raise answers.invalid_token()
     entity = {"legalEntityId": token.legal_entity} if token.legal_entity else {}
-    answer = {
+    response = {
         "token_type": "Bearer",
         "expires_in": int(token.expires_at - call.world.now()),
         "scope": scope_of(call.world),
         "sessionId": token.session_id,
         "email": call.customer.email,
     }
-    return JSONResponse(answer | entity)
+    return JSONResponse(response | entity)
 
 
-def spelled(world: World, grant: issuer.Grant) -> dict[str, Any]:
-    """Return a customer's tokens as login and refresh spell them, in the names that the knobs leave on."""
+def customer_response(world: World, issued: issuer.IssuedTokens) -> dict[str, Any]:
+    """Return the response of login and refresh, with the member names that the knobs select."""
     tokens = {
-        "access_token": grant.access.value,
-        "expires_in": remaining(world, grant.access.expires_at),
-        "refresh_token": grant.refresh.value,
-        "refresh_token_expires_in": remaining(world, grant.refresh.expires_at),
-    } | ({"saas_token": grant.saas.value} if grant.saas else {})
+        "access_token": issued.access.value,
+        "expires_in": remaining(world, issued.access.expires_at),
+        "refresh_token": issued.refresh.value,
+        "refresh_token_expires_in": remaining(world, issued.refresh.expires_at),
+    } | ({"saas_token": issued.saas.value} if issued.saas else {})
     snake = tokens if world.knobs.snake_names else {}
     camel = {_CAMEL[name]: value for name, value in tokens.items()} if world.knobs.camel_names else {}
-    return {**snake, **camel, "token_type": "Bearer", "session_id": grant.session.id}
+    return {**snake, **camel, "token_type": "Bearer", "session_id": issued.session.id}
 
 
 def remaining(world: World, ends: float) -> int:
@@ -146,19 +146,19 @@ def scope_of(world: World) -> str:
     return f"{SCOPES} tenant={world.knobs.tenant}"
 
 
-def _anonymous(world: World, grant: issuer.Grant) -> dict[str, Any]:
+def _anonymous_response(world: World, issued: issuer.IssuedTokens) -> dict[str, Any]:
     return {
         "token_type": "Bearer",
-        "access_token": grant.access.value,
-        "expires_in": remaining(world, grant.access.expires_at),
-        "refresh_token": grant.refresh.value,
-        "refresh_token_expires_in": remaining(world, grant.refresh.expires_at),
-        "sessionId": grant.session.id,
+        "access_token": issued.access.value,
+        "expires_in": remaining(world, issued.access.expires_at),
+        "refresh_token": issued.refresh.value,
+        "refresh_token_expires_in": remaining(world, issued.refresh.expires_at),
+        "sessionId": issued.session.id,
         "scope": f"tenant={world.knobs.tenant}",
     }
 
 
-def _known_client(call: Call) -> None:
+def _check_client(call: Call) -> None:
     tenant = call.query.get("tenant") or call.query.get("hybris-tenant")
     if tenant != call.world.knobs.tenant:
         raise answers.bad_tenant()
@@ -166,7 +166,7 @@ def _known_client(call: Call) -> None:
         raise answers.invalid_api_key()
 
 
-def _seeds(call: Call) -> dict[str, str]:
+def _context_seeds(call: Call) -> dict[str, str]:
     return {name: call.query[name] for name in _SEEDS if call.query.get(name)}
 
 
@@ -188,7 +188,7 @@ def _update_context(world: World, used: RefreshToken, seeds: dict[str, str]) -> 
         context.version += 1
 
 
-def _refresh_bearer(bearer: Bearer, wanted: str) -> None:
+def _check_refresh_bearer(bearer: Bearer, wanted: str) -> None:
     if wanted not in {"both", bearer.kind}:
         raise answers.invalid_token()
 

@@ -1,4 +1,4 @@
-"""A cart as such: whose it is, how it is found and how it is shown."""
+"""Carts: their owner, how they are found, and their representation in the API."""
 
 from typing import Any
 
@@ -11,23 +11,23 @@ from bff.sandbox.records import Cart
 from bff.sandbox.routing import Call
 
 
-def readable(call: Call) -> Cart:
-    """Return the cart of the path if the caller may read it: ids of guests' carts open them to customers."""
+def readable_cart(call: Call) -> Cart:
+    """Return the cart of the path if the caller may read it; a customer may read any guest's cart by its id."""
     cart = call.world.carts.get(call.path["cartId"])
     if cart is None or cart.status == "CLOSED":
         raise answers.cart(404, "Not Found", "The cart was not found")
-    guests = cart.customer is None and call.token.kind == "customer" and not cart.session_validated
-    if not (guests or _mine(call, cart)):
+    by_customer = cart.customer is None and call.token.kind == "customer" and not cart.session_validated
+    if not (by_customer or _is_own(call, cart)):
         raise answers.cart(403, "Forbidden", "The cart belongs to someone else")
     if cart.session_validated:
         own_session_header(call)
     return cart
 
 
-def owned(call: Call) -> Cart:
+def own_cart(call: Call) -> Cart:
     """Return the cart of the path if it is the caller's own."""
-    cart = readable(call)
-    if not _mine(call, cart):
+    cart = readable_cart(call)
+    if not _is_own(call, cart):
         raise answers.cart(403, "Forbidden", "The cart belongs to someone else")
     return cart
 
@@ -40,14 +40,14 @@ def guest_cart(call: Call, key: str) -> Cart:
 
 
 def find(call: Call, site: str, kind: str | None, entity: str | None) -> Cart | None:
-    return _among(call.world.carts_of(owner_of(call)), site, kind, entity)
+    return _first_match(call.world.carts_of(owner_of(call)), site, kind, entity)
 
 
 def find_by_session(call: Call, site: str, kind: str | None, entity: str | None) -> Cart | None:
-    return _among(call.world.carts_of(call.query["sessionId"]), site, kind, entity)
+    return _first_match(call.world.carts_of(call.query["sessionId"]), site, kind, entity)
 
 
-def open_cart(
+def create_cart(
     call: Call, site: str, kind: str | None, entity: str | None, *, currency: str, session_validated: bool
 ) -> Cart:
     now, token = call.world.now(), call.token
@@ -55,7 +55,7 @@ def open_cart(
         tokens.object_id(), site, currency, token.session_id, token.customer, kind, entity,
         session_validated, created_at=now, modified_at=now,
     )  # fmt: skip
-    call.world.keep_cart(cart)
+    call.world.add_cart(cart)
     issuer.ensure_context(call.world, call.session)
     return cart
 
@@ -80,8 +80,8 @@ def own_session_header(call: Call) -> None:
         raise answers.cart(403, "Forbidden", "The session id does not match the token")
 
 
-def put(cart: Cart, product_id: str, quantity: int) -> str:
-    """Add a product, to the line that has it already where there is one, and return the line's id."""
+def add_product(cart: Cart, product_id: str, quantity: int) -> str:
+    """Add a product, to its existing item if there is one, and return the id of the item."""
     for key, item in cart.items.items():
         if item["productId"] == product_id:
             item["quantity"] += quantity
@@ -91,19 +91,19 @@ def put(cart: Cart, product_id: str, quantity: int) -> str:
     return key
 
 
-def touched(call: Call, cart: Cart) -> Response:
-    """Count a change and return its 204."""
+def updated(call: Call, cart: Cart) -> Response:
+    """Increase the version of a changed cart and return a 204."""
     cart.version += 1
     cart.modified_at = call.world.now()
     return Response(status_code=204, headers={"Version": str(cart.version)})
 
 
-def shown(call: Call, cart: Cart) -> Response:
+def cart_response(call: Call, cart: Cart) -> Response:
     return JSONResponse(document(call, cart), headers={"Version": str(cart.version)})
 
 
 def document(call: Call, cart: Cart) -> dict[str, Any]:
-    """Return the cart as the API shows it."""
+    """Return the representation of a cart in the API."""
     items = [line(call, cart, key) for key in cart.items]
     total = round(sum(item["totalPrice"]["amount"] for item in items), 2)
     owner = {"customerId": cart.customer} if cart.customer else {"sessionId": cart.session_id}
@@ -131,7 +131,7 @@ def document(call: Call, cart: Cart) -> dict[str, Any]:
 
 
 def line(call: Call, cart: Cart, key: str) -> dict[str, Any]:
-    """Return one line of the cart as the API shows it."""
+    """Return the representation of a cart item in the API."""
     item = cart.items[key]
     amount = PRODUCTS[item["productId"]].price(cart.currency)
     total = round(amount * item["quantity"], 2)
@@ -149,12 +149,12 @@ def yrn(call: Call, cart: Cart) -> str:
     return f"urn:yaas:hybris:cart:cart:{call.world.knobs.tenant};{cart.id}"
 
 
-def _among(open_carts: list[Cart], site: str, kind: str | None, entity: str | None) -> Cart | None:
+def _first_match(open_carts: list[Cart], site: str, kind: str | None, entity: str | None) -> Cart | None:
     wanted = (site, kind, entity)
     return next((one for one in open_carts if (one.site_code, one.type, one.legal_entity) == wanted), None)
 
 
-def _mine(call: Call, cart: Cart) -> bool:
+def _is_own(call: Call, cart: Cart) -> bool:
     if cart.status == "CLOSED" or cart.customer != call.token.customer:
         return False
     return cart.customer is not None or cart.session_id == call.token.session_id

@@ -1,4 +1,4 @@
-"""Opening, finding, changing and merging carts (cart API)."""
+"""Creating, finding, changing and merging carts (cart API)."""
 
 from typing import Final
 
@@ -6,19 +6,19 @@ from starlette.responses import JSONResponse, Response
 
 from bff.sandbox import answers, issuer
 from bff.sandbox.baskets import (
+    add_product,
+    cart_response,
+    create_cart,
     document,
     entity_of,
     find,
     find_by_session,
     guest_cart,
-    open_cart,
+    own_cart,
     own_session_header,
-    owned,
     owner_of,
-    put,
-    readable,
-    shown,
-    touched,
+    readable_cart,
+    updated,
     yrn,
 )
 from bff.sandbox.routing import Call, Entry, mapping
@@ -27,7 +27,10 @@ _BASE: Final = "/cart/{tenant}/carts"
 
 
 def create(call: Call) -> Response:
-    """Open a cart: a guest's needs the `session-id` header, `currency` is required, one open cart per key."""
+    """Create a cart. `currency` is required; a guest must send the `session-id` header.
+
+    There can be one open cart for each site, type and legal entity.
+    """
     body = call.fields()
     site, currency = _word(body.get("siteCode")) or "main", body.get("currency")
     if not isinstance(currency, str) or not currency:
@@ -38,15 +41,15 @@ def create(call: Call) -> Response:
     if find(call, *wanted) is not None:
         raise answers.cart(409, "Conflict", "An open cart exists for this site, type and legal entity")
     validated = body.get("sessionValidated") is True and call.token.kind == "anonymous"
-    cart = open_cart(call, *wanted, currency=currency, session_validated=validated)
+    cart = create_cart(call, *wanted, currency=currency, session_validated=validated)
     cart.channel = body.get("channel")
     where = f"/cart/{call.world.knobs.tenant}/carts/{cart.id}"
-    named = {"cartId": cart.id, "yrn": yrn(call, cart)}
-    return JSONResponse(named, 201, {"Location": where, "Version": str(cart.version)})
+    members = {"cartId": cart.id, "yrn": yrn(call, cart)}
+    return JSONResponse(members, 201, {"Location": where, "Version": str(cart.version)})
 
 
 def look_up(call: Call) -> Response:
-    """Find the caller's open cart of a site; `create=true` makes it, `sessionId` reaches any guest's cart."""
+    """Find the caller's open cart of a site; `create=true` creates one, `sessionId` finds the cart of any guest."""
     site = call.query.get("siteCode")
     if not site:
         raise answers.cart(400, "Bad Request", "siteCode must not be empty")
@@ -56,67 +59,67 @@ def look_up(call: Call) -> Response:
     cart = find_by_session(call, *wanted) if "sessionId" in call.query else find(call, *wanted)
     if cart is None and call.query.get("create") == "true":
         currency = issuer.ensure_context(call.world, call.session).currency
-        cart = open_cart(call, *wanted, currency=currency, session_validated=False)
+        cart = create_cart(call, *wanted, currency=currency, session_validated=False)
     if cart is None:
         raise answers.cart(404, "Not Found", "There is no open cart")
-    return shown(call, cart)
+    return cart_response(call, cart)
 
 
 def search(call: Call) -> Response:
-    """List the caller's own open carts; `q` is not looked at further."""
+    """List the caller's own open carts; `q` is ignored."""
     return JSONResponse([document(call, one) for one in call.world.carts_of(owner_of(call))])
 
 
 def show(call: Call) -> Response:
-    return shown(call, readable(call))
+    return cart_response(call, readable_cart(call))
 
 
 def change(call: Call) -> Response:
-    """Change a cart; `addresses` replaces all of them when present and keeps them when absent."""
-    cart, body = owned(call), call.fields()
+    """Change a cart; if `addresses` is present, it replaces all addresses."""
+    cart, body = own_cart(call), call.fields()
     version = mapping(body.get("metadata")).get("version", cart.version)
     if version != cart.version:
         raise answers.cart(409, "Conflict", "The cart version has changed")
     if isinstance(body.get("addresses"), list):
         cart.addresses = body["addresses"]
     cart.channel = body.get("channel", cart.channel)
-    return touched(call, cart)
+    return updated(call, cart)
 
 
 def drop(call: Call) -> Response:
-    owned(call).status = "CLOSED"
+    own_cart(call).status = "CLOSED"
     return Response(status_code=204)
 
 
 def reprice(call: Call) -> Response:
-    return touched(call, owned(call))
+    return updated(call, own_cart(call))
 
 
 def change_currency(call: Call) -> Response:
-    cart, currency = owned(call), call.fields().get("currency")
+    cart, currency = own_cart(call), call.fields().get("currency")
     if currency not in ("EUR", "USD"):
         raise answers.cart(400, "Bad Request", "currency is not known")
     cart.currency = currency
-    return touched(call, cart)
+    return updated(call, cart)
 
 
 def validate(call: Call) -> Response:
-    cart = owned(call)
+    cart = own_cart(call)
     return JSONResponse({"isValid": bool(cart.items), "id": cart.id})
 
 
 def merge(call: Call) -> Response:
-    """Move guest carts into the customer's: the path names that one, the body the guests', which close."""
-    target, named = owned(call), call.fields().get("carts")
-    if not isinstance(named, list) or not named:
+    """Move the items of the guest carts in the body to the customer's cart in the path, and close the guest carts."""
+    target, guest_ids = own_cart(call), call.fields().get("carts")
+    if not isinstance(guest_ids, list) or not guest_ids:
         raise answers.cart(400, "Bad Request", "carts must not be empty")
-    guests = [guest_cart(call, str(key)) for key in named]
+    guests = [guest_cart(call, str(key)) for key in guest_ids]
     for guest in guests:
         for item in guest.items.values():
-            put(target, item["productId"], item["quantity"])
+            add_product(target, item["productId"], item["quantity"])
         guest.status = "CLOSED"
-    touched(call, target)
-    return shown(call, target)
+    updated(call, target)
+    return cart_response(call, target)
 
 
 def _word(value: object) -> str | None:

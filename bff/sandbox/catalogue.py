@@ -1,16 +1,16 @@
-"""What the sandbox's small tea and coffee shop sells."""
+"""The products and categories of the sandbox, a small tea and coffee shop."""
 
 from dataclasses import dataclass
 from typing import Final
 
-Words = dict[str, str]
+Localized = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Category:
     id: str
-    name: Words
-    description: Words
+    name: Localized
+    description: Localized
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,14 +18,14 @@ class Product:
     id: str
     code: str
     category: str
-    name: Words
-    description: Words
+    name: Localized
+    description: Localized
     eur: float
     usd: float
     stock: int
 
     def price(self, currency: str) -> float:
-        """Return the gross price of one; everything that is not dollars is priced in euros."""
+        """Return the gross price of one piece; any currency other than USD gets the price in EUR."""
         return self.usd if currency == "USD" else self.eur
 
 

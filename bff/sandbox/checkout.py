@@ -18,23 +18,23 @@ _MODES: Final = (
 
 
 def order(call: Call) -> Response:
-    """Turn a cart into an order, once; a second try is a 409 that names the order.
+    """Turn a cart into an order; a second attempt gets a 409 with the id of the order.
 
-    A customer needs the `saas-token` header, a guest `customer.guest` and no such header. What a missing or
-    expired saas token gives is undocumented: here 403 and 401.
+    A customer must send the `saas-token` header; a guest must send `customer.guest` and no such header. The response to
+    a missing or expired saas token is not documented; here it is 403 and 401.
     """
     body = call.fields()
     guest = mapping(body.get("customer")).get("guest") is True
     if call.token.kind == "customer":
-        _saas(call)
+        _check_saas_token(call)
     elif not guest or "saas-token" in call.headers:
         raise answers.checkout(
-            403, "insufficient_permissions", "A guest checks out as guest, without saas-token"
+            403, "insufficient_permissions", "A guest must send customer.guest and no saas-token"
         )
-    cart = _cart(call, body.get("cartId"))
+    cart = _cart_to_order(call, body.get("cartId"))
     if not cart.items:
         raise answers.checkout(400, "bad_request", "The cart is empty")
-    placed = _place(call, cart, body)
+    placed = _place_order(call, cart, body)
     return JSONResponse({"orderId": placed.id, "paymentDetails": None, "checkoutId": tokens.session_id()})
 
 
@@ -44,10 +44,10 @@ def orders(call: Call) -> Response:
 
 
 def one_order(call: Call) -> Response:
-    known = call.world.orders.get(call.path["orderId"])
-    if known is None or known.customer != call.customer.number:
+    found = call.world.orders.get(call.path["orderId"])
+    if found is None or found.customer != call.customer.number:
         raise answers.checkout(404, "resource_not_found", "The order was not found")
-    return JSONResponse(known.body)
+    return JSONResponse(found.body)
 
 
 def modes(_call: Call) -> Response:
@@ -55,16 +55,18 @@ def modes(_call: Call) -> Response:
 
 
 def mode(call: Call) -> Response:
-    known = next((one for one in _MODES if one["id"] == call.path["id"]), None)
-    if known is None:
+    found = next((one for one in _MODES if one["id"] == call.path["id"]), None)
+    if found is None:
         raise answers.customer(404, "resource_not_found", "The payment mode was not found")
-    return JSONResponse(known)
+    return JSONResponse(found)
 
 
 def legal_entities(call: Call) -> Response:
-    """List the companies that the customer is assigned to."""
-    known = call.world.entities
-    mine = [{"id": key, "name": known[key].name, "type": "COMPANY"} for key in call.customer.legal_entities]
+    """List the companies that the customer belongs to."""
+    entities = call.world.entities
+    mine = [
+        {"id": key, "name": entities[key].name, "type": "COMPANY"} for key in call.customer.legal_entities
+    ]
     return page(call, mine)
 
 
@@ -75,7 +77,7 @@ def legal_entity(call: Call) -> Response:
     return JSONResponse({"id": key, "name": call.world.entities[key].name, "type": "COMPANY"})
 
 
-def _saas(call: Call) -> None:
+def _check_saas_token(call: Call) -> None:
     presented = call.headers.get("saas-token")
     if not presented:
         raise answers.checkout(403, "insufficient_permissions", "The saas-token header is missing")
@@ -86,7 +88,7 @@ def _saas(call: Call) -> None:
         raise answers.expired_token()
 
 
-def _cart(call: Call, key: Any) -> Cart:
+def _cart_to_order(call: Call, key: Any) -> Cart:
     cart = call.world.carts.get(key) if isinstance(key, str) else None
     if cart is None:
         raise answers.checkout(400, "bad_request", "The cart was not found")
@@ -104,9 +106,9 @@ def _cart(call: Call, key: Any) -> Cart:
     return cart
 
 
-def _place(call: Call, cart: Cart, body: dict[str, Any]) -> Order:
+def _place_order(call: Call, cart: Cart, body: dict[str, Any]) -> Order:
     world, key = call.world, f"EON{1000 + len(call.world.orders) + 1}"
-    shown = document(call, cart)
+    cart_document = document(call, cart)
     entity = call.token.legal_entity
     details = {
         "id": key,
@@ -114,8 +116,8 @@ def _place(call: Call, cart: Cart, body: dict[str, Any]) -> Order:
         "created": stamp(world.now()),
         "siteCode": cart.site_code,
         "currency": cart.currency,
-        "entries": shown["items"],
-        "totalPrice": shown["totalPrice"]["amount"],
+        "entries": cart_document["items"],
+        "totalPrice": cart_document["totalPrice"]["amount"],
         "customer": {"id": call.token.customer} if call.token.customer else {"guest": True},
         **({"legalEntityId": entity} if entity else {}),
         "addresses": body.get("addresses", cart.addresses),

@@ -1,4 +1,4 @@
-"""The control plane under `/__sandbox__/`: looking into the world, and upsetting it."""
+"""The control API under `/__sandbox__/`, for inspecting and changing the state of the sandbox."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -20,7 +20,7 @@ _KINDS: Final[Mapping[str, type[AnyToken]]] = {
 
 
 def log(call: Call) -> Response:
-    """Show the records with a `seq` above `since`; `next` is what to ask with the next time."""
+    """Return the records with a `seq` above `since`; use `next` as `since` in the next request."""
     since = call.query.get("since", "0")
     first = int(since) if since.isdigit() else 0
     records = [record for record in call.world.log if record["seq"] > first]
@@ -36,8 +36,8 @@ def knobs(call: Call) -> Response:
     return JSONResponse(call.world.knobs.as_json())
 
 
-def turn(call: Call) -> Response:
-    """Change knobs by name, all or none."""
+def change_knobs(call: Call) -> Response:
+    """Change knobs by name; if one of them is not valid, none is changed."""
     try:
         call.world.knobs = call.world.knobs.changed(call.fields())
     except ValueError as mistake:
@@ -49,24 +49,24 @@ def faults(call: Call) -> Response:
     return JSONResponse([fault.as_json() for fault in call.world.faults])
 
 
-def arm(call: Call) -> Response:
-    """Arm a fault, or a list of them; earlier ones fire first."""
+def add_faults(call: Call) -> Response:
+    """Add a fault or a list of faults; the first one that matches a request is used."""
     body = call.json()
     try:
-        armed = [Fault.parse(one) for one in (body if isinstance(body, list) else [body])]
+        added = [Fault.parse(one) for one in (body if isinstance(body, list) else [body])]
     except ValueError as mistake:
         raise answers.bad_request(str(mistake)) from None
-    call.world.faults += armed
-    return JSONResponse([fault.as_json() for fault in armed], 201)
+    call.world.faults += added
+    return JSONResponse([fault.as_json() for fault in added], 201)
 
 
-def disarm(call: Call) -> Response:
+def clear_faults(call: Call) -> Response:
     call.world.faults.clear()
     return Response(status_code=204)
 
 
 def expire(call: Call) -> Response:
-    """End tokens as if their time had come."""
+    """Expire tokens now."""
     now = call.world.now()
 
     def end(token: AnyToken) -> None:
@@ -76,7 +76,7 @@ def expire(call: Call) -> Response:
 
 
 def revoke(call: Call) -> Response:
-    """Make tokens unknown, as an employee's intervention would."""
+    """Revoke tokens, as an employee of the shop could do."""
 
     def end(token: AnyToken) -> None:
         token.revoked = True
@@ -102,7 +102,7 @@ def mails(call: Call) -> Response:
 
 
 def add_customer(call: Call) -> Response:
-    """Put a customer in place: `email`, `password`, and if wanted `details`, `legalEntities` and so on."""
+    """Add a customer with `email`, `password` and optionally `details`, `legalEntities` and so on."""
     body, world = call.fields(), call.world
     if world.customer_by_email(str(body.get("email"))) is not None:
         raise answers.customer(409, "conflict_resource", "The customer exists.")
@@ -115,14 +115,14 @@ def add_customer(call: Call) -> Response:
 
 
 def _each(call: Call, end: Callable[[AnyToken], None]) -> Response:
-    """Apply `end` to the tokens that the body selects: all kinds where it names none."""
+    """Apply `end` to the tokens that the body selects; without a kind in the body, to tokens of all kinds."""
     body = mapping(call.json())
-    named = [kind for name, kind in _KINDS.items() if body.get(name) is True]
-    kinds = tuple(named or (kind for name, kind in _KINDS.items() if body.get(name) is not False))
-    hit = [one for one in call.world.tokens_of(body.get("sessionId")) if isinstance(one, kinds)]
-    for token in hit:
+    selected = [kind for name, kind in _KINDS.items() if body.get(name) is True]
+    kinds = tuple(selected or (kind for name, kind in _KINDS.items() if body.get(name) is not False))
+    found = [one for one in call.world.tokens_of(body.get("sessionId")) if isinstance(one, kinds)]
+    for token in found:
         end(token)
-    return JSONResponse({"tokens": len(hit)})
+    return JSONResponse({"tokens": len(found)})
 
 
 def _session(world: World, session: Session) -> dict[str, Any]:
@@ -149,10 +149,10 @@ ROUTES: Final = (
     Entry("GET", f"{_BASE}/log", "none", log),
     Entry("GET", f"{_BASE}/issued", "none", issued),
     Entry("GET", f"{_BASE}/knobs", "none", knobs),
-    Entry("PATCH", f"{_BASE}/knobs", "none", turn),
+    Entry("PATCH", f"{_BASE}/knobs", "none", change_knobs),
     Entry("GET", f"{_BASE}/faults", "none", faults),
-    Entry("POST", f"{_BASE}/faults", "none", arm),
-    Entry("DELETE", f"{_BASE}/faults", "none", disarm),
+    Entry("POST", f"{_BASE}/faults", "none", add_faults),
+    Entry("DELETE", f"{_BASE}/faults", "none", clear_faults),
     Entry("POST", f"{_BASE}/expire", "none", expire),
     Entry("POST", f"{_BASE}/revoke", "none", revoke),
     Entry("POST", f"{_BASE}/reset", "none", reset),

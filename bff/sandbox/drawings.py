@@ -1,11 +1,11 @@
-"""The shapes of the product pictures, drawn on a square of 400 by 400 that stands on the line y = 318."""
+"""The shapes of the product pictures: SVG in a square of 400 by 400, standing on the line y = 318."""
 
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 
 class Palette(NamedTuple):
-    """Colours of one picture: two behind, then the thing itself from light to dark, and an accent."""
+    """The colours of a picture: two for the background, three for the product, and an accent."""
 
     sky: str
     ground: str

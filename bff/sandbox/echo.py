@@ -1,4 +1,4 @@
-"""A route that says what reached it, and answers as asked: for tests of whatever stands in front."""
+"""A route for tests of a proxy: it reports the request that it received, and its response can be chosen."""
 
 import asyncio
 import contextlib
@@ -14,9 +14,9 @@ from bff.sandbox.routing import bearer_of
 from bff.sandbox.world import World
 
 _CHUNK: Final = 64 * 1024
-_LARGEST: Final = 1 << 30
-_LONGEST: Final = 60.0
-_FOREIGN: Final = (
+_MAX_BYTES: Final = 1 << 30
+_MAX_SECONDS: Final = 60.0
+_UNWANTED_HEADERS: Final = (
     (b"set-cookie", b"upstream=1; Path=/"),
     (b"server", b"sandbox"),
     (b"access-control-allow-origin", b"*"),
@@ -28,10 +28,11 @@ _FOREIGN: Final = (
 
 
 class Echo:
-    """An ASGI endpoint that reads the body as a stream and reports it by length and digest.
+    """An ASGI endpoint that streams the request body and reports its length and digest.
 
-    Query: `status`, `bytes` (an answer of that size), `stream` with `every` (chunks of 1 KiB, so many seconds
-    apart), `setcookie` (headers that must not pass), `location` (302 to it), `cache` (Cache-Control).
+    Query parameters: `status`; `bytes`, the size of the response; `stream` with `every`, the number of chunks of 1 KiB
+    and the seconds between them; `setcookie`, to get headers that a proxy must not pass on; `location`, the target of a
+    302; `cache`, the value of Cache-Control.
     """
 
     def __init__(self, world: World) -> None:
@@ -39,14 +40,14 @@ class Echo:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         query = QueryParams(scope["query_string"])
-        length, digest = await _consume(receive)
+        length, digest = await _read_body(receive)
         status, headers = _head(query)
         if "stream" in query:
             await _start(send, status, headers)
-            await _drip(send, min(_int(query, "stream"), _LARGEST // 1024), _seconds(query))
+            await _stream(send, min(_int(query, "stream"), _MAX_BYTES // 1024), _seconds(query))
             return
         if "bytes" in query:
-            await _many(send, status, headers, min(_int(query, "bytes"), _LARGEST))
+            await _send_bytes(send, status, headers, min(_int(query, "bytes"), _MAX_BYTES))
             return
         body = json.dumps(self._report(scope, length, digest)).encode() if status not in {204, 304} else b""
         size = [(b"content-length", str(len(body)).encode())] if status != 204 else []
@@ -66,21 +67,21 @@ class Echo:
     def _masked(self, scope: Scope) -> list[list[str]]:
         bearer = bearer_of(self._world, Headers(scope=scope))
 
-        def shown(name: str, value: str) -> str:
+        def masked_value(name: str, value: str) -> str:
             if name == "authorization":
                 return f"Bearer {bearer.kind}"
             if name == "saas-token":
-                known = self._world.saas.get(value)
-                return "valid" if known is not None and self._world.alive(known) else "invalid"
+                token = self._world.saas.get(value)
+                return "valid" if token is not None and self._world.alive(token) else "invalid"
             if name == "session-id":
                 return "own" if bearer.token is not None and bearer.token.session_id == value else "other"
             return value
 
         pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
-        return [[name, shown(name.lower(), value)] for name, value in pairs]
+        return [[name, masked_value(name.lower(), value)] for name, value in pairs]
 
 
-async def _consume(receive: Receive) -> tuple[int, str]:
+async def _read_body(receive: Receive) -> tuple[int, str]:
     length, digest, more = 0, hashlib.sha256(), True
     while more:
         message = await receive()
@@ -94,7 +95,7 @@ def _head(query: QueryParams) -> tuple[int, list[tuple[bytes, bytes]]]:
     headers: list[tuple[bytes, bytes]] = []
     status = _int(query, "status") if "status" in query else 200
     if query.get("setcookie"):
-        headers += _FOREIGN
+        headers += _UNWANTED_HEADERS
     if "location" in query:
         headers.append((b"location", query["location"].encode("latin-1", "replace")))
         status = _int(query, "status") if "status" in query else 302
@@ -107,7 +108,7 @@ async def _start(send: Send, status: int, headers: list[tuple[bytes, bytes]]) ->
     await send({"type": "http.response.start", "status": status, "headers": headers})
 
 
-async def _drip(send: Send, count: int, every: float) -> None:
+async def _stream(send: Send, count: int, every: float) -> None:
     for number in range(count):
         if number and every:
             await asyncio.sleep(every)
@@ -115,7 +116,7 @@ async def _drip(send: Send, count: int, every: float) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _many(send: Send, status: int, headers: list[tuple[bytes, bytes]], size: int) -> None:
+async def _send_bytes(send: Send, status: int, headers: list[tuple[bytes, bytes]], size: int) -> None:
     kind = (b"content-type", b"application/octet-stream")
     await _start(send, status, [*headers, kind, (b"content-length", str(size).encode())])
     for start in range(0, size, _CHUNK):
@@ -132,5 +133,5 @@ def _int(query: Mapping[str, str], name: str) -> int:
 
 def _seconds(query: Mapping[str, str]) -> float:
     with contextlib.suppress(ValueError, KeyError):
-        return min(_LONGEST, max(0.0, float(query["every"])))
+        return min(_MAX_SECONDS, max(0.0, float(query["every"])))
     return 0.0

@@ -1,4 +1,4 @@
-"""Failures on demand: which requests they hit, and what the canned ones answer."""
+"""Fault injection: which requests a fault applies to, and the error responses."""
 
 import re
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ Kind = Literal[
     "delay", "stall", "lost", "disconnect",
 ]  # fmt: skip
 KINDS: Final = frozenset(get_args(Kind))
-LONGEST: Final = 600.0
+MAX_DELAY_SECONDS: Final = 600.0
 _NAMES: Final = {
     "match": "match", "kind": "kind", "times": "times", "status": "status", "delay": "delay",
     "retryAfter": "retry_after", "headers": "headers", "body": "body",
@@ -23,7 +23,7 @@ _NAMES: Final = {
 
 @dataclass(slots=True)
 class Fault:
-    """One armed failure; `times` counts down, None never does."""
+    """A fault to inject; `times` is the number of remaining uses, None means unlimited."""
 
     match: str
     kind: Kind
@@ -37,32 +37,32 @@ class Fault:
 
     @classmethod
     def parse(cls, wanted: object) -> "Fault":
-        """Build a fault from its JSON.
+        """Create a fault from JSON.
 
         Raises:
-            ValueError: for anything that would never fire or that has an unknown name.
+            ValueError: a member is unknown or its value is not valid.
         """
         if not isinstance(wanted, dict) or not set(wanted) <= set(_NAMES):
-            raise ValueError(f"a fault is an object of {', '.join(_NAMES)}")
+            raise ValueError(f"a fault is an object with the members {', '.join(_NAMES)}")
         if wanted.get("kind") not in KINDS:
-            raise ValueError(f"kind wants one of {', '.join(sorted(KINDS))}")
+            raise ValueError(f"kind must be one of {', '.join(sorted(KINDS))}")
         if not re.fullmatch(r"\S+ /\S*", str(wanted.get("match"))):
-            raise ValueError("match wants 'METHOD /path'; both may hold *")
+            raise ValueError("match must be 'METHOD /path'; both may contain *")
         fault = cls(**{_NAMES[name]: value for name, value in wanted.items()})
-        if fault.delay is not None and not 0 <= fault.delay <= LONGEST:
-            raise ValueError(f"delay wants 0 to {LONGEST:.0f} seconds")
+        if fault.delay is not None and not 0 <= fault.delay <= MAX_DELAY_SECONDS:
+            raise ValueError(f"delay must be 0 to {MAX_DELAY_SECONDS:.0f} seconds")
         return fault
 
     def as_json(self) -> dict[str, Any]:
         return {**{public: getattr(self, name) for public, name in _NAMES.items()}, "hits": self.hits}
 
-    def wants(self, method: str, path: str, tenant: str) -> bool:
-        """Say whether this fault hits a request: a prefix without `*`, the whole path with one."""
+    def matches(self, method: str, path: str, tenant: str) -> bool:
+        """Return whether the fault applies to a request: its path is a prefix, or with `*` the whole path."""
         verb, _, pattern = self.match.partition(" ")
         if verb not in {"*", method} or self.times == 0:
             return False
         parts = re.split(r"(\*|\{\w+\})", pattern.replace("{tenant}", tenant))
-        expression = "".join(_piece(part) for part in parts)
+        expression = "".join(_expression(part) for part in parts)
         found = re.fullmatch(expression, path) if "*" in pattern else re.match(expression, path)
         return found is not None
 
@@ -72,19 +72,19 @@ class Fault:
             self.times -= 1
 
 
-def _piece(part: str) -> str:
+def _expression(part: str) -> str:
     if part == "*":
         return ".*"
     return "[^/]+" if part.startswith("{") and part.endswith("}") else re.escape(part)
 
 
-def canned(fault: Fault, path: str) -> Response:
-    """Return the answer of a fault that never reaches the service."""
+def fault_response(fault: Fault, path: str) -> Response:
+    """Return the response of a fault for which the request does not reach the service."""
     headers = dict(fault.headers)
     if fault.retry_after is not None:
         headers["Retry-After"] = str(fault.retry_after)
     if fault.body is not None:
-        status = fault.status or _default(fault, path)[0]
+        status = fault.status or _default_error(fault, path)[0]
         if isinstance(fault.body, str):
             return Response(fault.body, status, headers)
         return JSONResponse(fault.body, status, headers)
@@ -96,27 +96,27 @@ def canned(fault: Fault, path: str) -> Response:
     if fault.kind in raw:
         text, media, status = raw[fault.kind]
         return Response(text, fault.status or status, headers, media)
-    status, body = _default(fault, path)
+    status, body = _default_error(fault, path)
     return JSONResponse(body, fault.status or status, headers)
 
 
-def _default(fault: Fault, path: str) -> tuple[int, dict[str, Any]]:
+def _default_error(fault: Fault, path: str) -> tuple[int, dict[str, Any]]:
     status = fault.status or 500
     match fault.kind:
         case "unauthorized_invalid":
-            refusal = answers.invalid_token()
+            error = answers.invalid_token()
         case "unauthorized_expired":
-            refusal = answers.expired_token()
+            error = answers.expired_token()
         case "invalid_api_key":
-            refusal = answers.invalid_api_key()
+            error = answers.invalid_api_key()
         case "bad_tenant":
-            refusal = answers.bad_tenant()
+            error = answers.bad_tenant()
         case "forbidden":
-            refusal = answers.for_service(path, 403, "Forbidden", "Forbidden")
+            error = answers.for_service(path, 403, "Forbidden", "Forbidden")
         case "conflict":
-            refusal = answers.for_service(path, 409, "conflict_resource", "Conflict")
+            error = answers.for_service(path, 409, "conflict_resource", "Conflict")
         case "throttled":
-            refusal = answers.gateway(429, "Rate limit quota violation", "policies.ratelimit.QuotaViolation")
+            error = answers.gateway(429, "Rate limit quota violation", "policies.ratelimit.QuotaViolation")
         case _:
-            refusal = answers.for_service(path, status, "internal_service_error", "Internal Server Error")
-    return refusal.status, refusal.body
+            error = answers.for_service(path, status, "internal_service_error", "Internal Server Error")
+    return error.status, error.body

@@ -1,4 +1,4 @@
-"""Spoiling requests: answers that are late, lost, cut short or lacking something."""
+"""Injects faults: responses that are delayed, lost, truncated or incomplete."""
 
 import asyncio
 import json
@@ -8,12 +8,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bff.sandbox import tokens
-from bff.sandbox.faults import Fault, canned
+from bff.sandbox.faults import Fault, fault_response
 from bff.sandbox.world import World
 
-_HANG: Final = 30.0
-_EDITS: Final = frozenset({"no_access_token", "no_refresh", "session_mismatch"})
-_DROPPED: Final = {
+_STALL_SECONDS: Final = 30.0
+_EDITING_KINDS: Final = frozenset({"no_access_token", "no_refresh", "session_mismatch"})
+_REMOVED_MEMBERS: Final = {
     "no_access_token": frozenset({"access_token", "accessToken"}),
     "no_refresh": frozenset({
         "refresh_token", "refreshToken", "refresh_token_expires_in", "refreshTokenExpiresIn",
@@ -22,7 +22,7 @@ _DROPPED: Final = {
 
 
 class FaultInjector:
-    """Lets the first armed fault that matches spoil a request."""
+    """Applies the first fault that matches a request."""
 
     def __init__(self, app: ASGIApp, world: World) -> None:
         self._app = app
@@ -35,81 +35,85 @@ class FaultInjector:
             return
         fault.hit()
         scope["state"]["record"]["note"] = f"fault: {fault.kind}"
-        await self._spoil(fault, scope, receive, send)
+        await self._inject(fault, scope, receive, send)
 
     def _next(self, scope: Scope) -> Fault | None:
         if not self._world.faults or scope["type"] != "http" or "record" not in scope.get("state", {}):
             return None
         tenant = self._world.knobs.tenant
-        return next((f for f in self._world.faults if f.wants(scope["method"], scope["path"], tenant)), None)
+        return next(
+            (f for f in self._world.faults if f.matches(scope["method"], scope["path"], tenant)), None
+        )
 
-    async def _spoil(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _inject(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
         match fault.kind:
             case "delay":
-                await self._app(scope, receive, _late(send, fault.delay or 0.0))
+                await self._app(scope, receive, _delayed(send, fault.delay or 0.0))
             case "lost":
-                await self._app(scope, receive, _swallow)
-                await _hang(receive, fault.delay or 0.0)
-                await _drop(receive)
+                await self._app(scope, receive, _discard)
+                await _wait(receive, fault.delay or 0.0)
+                await _abort(receive)
             case "disconnect":
-                await _drop(receive)
+                await _abort(receive)
             case "stall":
                 await _stall(fault, receive, send)
-            case kind if kind in _EDITS:
-                await self._edited(fault, scope, receive, send)
+            case kind if kind in _EDITING_KINDS:
+                await self._send_edited(fault, scope, receive, send)
             case _:
-                await canned(fault, scope["path"])(scope, receive, send)
+                await fault_response(fault, scope["path"])(scope, receive, send)
 
-    async def _edited(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _send_edited(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
         start: Message = {}
         body = bytearray()
 
-        async def keep(message: Message) -> None:
+        async def record(message: Message) -> None:
             if message["type"] == "http.response.start":
                 start.update(message)
             else:
                 body.extend(message.get("body", b""))
 
-        await self._app(scope, receive, keep)
+        await self._app(scope, receive, record)
         content = _edit(self._world, fault.kind, bytes(body))
         await Response(content, start["status"], media_type="application/json")(scope, receive, send)
 
 
 def _edit(world: World, kind: str, body: bytes) -> bytes:
-    answer = json.loads(body) if body else {}
-    if not isinstance(answer, dict):
+    members = json.loads(body) if body else {}
+    if not isinstance(members, dict):
         return body
     if kind == "session_mismatch":
         other = tokens.session_id()
         world.session_ids.add(other)
-        renamed = {name: other for name in ("session_id", "sessionId") if name in answer}
-        return json.dumps({**answer, **renamed}).encode()
-    return json.dumps({name: value for name, value in answer.items() if name not in _DROPPED[kind]}).encode()
+        changed = {name: other for name in ("session_id", "sessionId") if name in members}
+        return json.dumps({**members, **changed}).encode()
+    return json.dumps(
+        {name: value for name, value in members.items() if name not in _REMOVED_MEMBERS[kind]}
+    ).encode()
 
 
-def _late(send: Send, delay: float) -> Send:
-    async def later(message: Message) -> None:
+def _delayed(send: Send, delay: float) -> Send:
+    async def delayed_send(message: Message) -> None:
         if message["type"] == "http.response.start":
             await asyncio.sleep(delay)
         await send(message)
 
-    return later
+    return delayed_send
 
 
-async def _swallow(_message: Message) -> None:
-    """Take an answer that nobody will get."""
+async def _discard(_message: Message) -> None:
+    """Accept a response without sending it."""
 
 
 async def _stall(fault: Fault, receive: Receive, send: Send) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", b"4096")]
     await send({"type": "http.response.start", "status": fault.status or 200, "headers": headers})
     await send({"type": "http.response.body", "body": b'{"access_token": "', "more_body": True})
-    await _hang(receive, _HANG if fault.delay is None else fault.delay)
-    await _drop(receive)
+    await _wait(receive, _STALL_SECONDS if fault.delay is None else fault.delay)
+    await _abort(receive)
 
 
-async def _hang(receive: Receive, seconds: float) -> None:
-    """Wait out the time, or until the client has gone."""
+async def _wait(receive: Receive, seconds: float) -> None:
+    """Wait for the given time, or until the client disconnects."""
     try:
         async with asyncio.timeout(seconds):
             while (await receive())["type"] != "http.disconnect":
@@ -118,10 +122,10 @@ async def _hang(receive: Receive, seconds: float) -> None:
         return
 
 
-async def _drop(receive: Receive) -> None:
-    """Break the connection without a word: under uvicorn the socket, in process by an exception."""
+async def _abort(receive: Receive) -> None:
+    """Abort the connection: under uvicorn by closing the socket, in-process by raising an exception."""
     transport = getattr(getattr(receive, "__self__", None), "transport", None)
     if transport is None:
-        raise ConnectionResetError("the sandbox broke the connection")
+        raise ConnectionResetError("the sandbox aborted the connection")
     transport.abort()
-    await _hang(receive, 1.0)
+    await _wait(receive, 1.0)

@@ -1,4 +1,4 @@
-"""Handing out tokens: the rules of rotation, refresh windows and sessions."""
+"""Issues tokens, with the rules for rotation, refresh windows and sessions."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,8 @@ from bff.sandbox.world import World
 
 
 @dataclass(slots=True, frozen=True)
-class Grant:
-    """What one token call hands out, before it is spelled the way its endpoint does."""
+class IssuedTokens:
+    """The tokens that one request is issued; each endpoint has its own response format."""
 
     session: Session
     access: AccessToken
@@ -17,7 +17,7 @@ class Grant:
     saas: SaasToken | None = None
 
 
-def open_session(world: World, seeds: dict[str, str]) -> Session:
+def create_session(world: World, seeds: dict[str, str]) -> Session:
     session = Session(tokens.session_id(), seeds)
     world.sessions[session.id] = session
     world.session_ids.add(session.id)
@@ -27,7 +27,7 @@ def open_session(world: World, seeds: dict[str, str]) -> Session:
 
 
 def ensure_context(world: World, session: Session) -> Context:
-    """Return the session's context, made from the login's seeds where there is none yet."""
+    """Return the context of a session; create it from the values of the anonymous login if it does not exist."""
     if session.context is None:
         seeds, now = session.seeds, world.now()
         session.context = Context(
@@ -41,18 +41,20 @@ def ensure_context(world: World, session: Session) -> Context:
     return session.context
 
 
-def grant_anonymous(world: World, session: Session, used: RefreshToken | None = None) -> Grant:
-    """Issue a guest's tokens; the refresh token changes each time, only strict rotation retires the old."""
+def issue_anonymous(world: World, session: Session, used: RefreshToken | None = None) -> IssuedTokens:
+    """Issue a guest's tokens. The refresh token is always new; with strict rotation, the old one is revoked."""
     knobs = world.knobs
     ends = _window_end(world, used, knobs.anonymous_refresh_expires_in, knobs.anonymous_refresh_expires_in)
     access = _access(world, session, "anonymous", None, knobs.anonymous_expires_in)
     refresh = _refresh(world, access, ends)
     _retire(world, used, strict=knobs.anonymous_rotation == "strict")
-    return Grant(session, access, refresh)
+    return IssuedTokens(session, access, refresh)
 
 
-def grant_customer(world: World, session: Session, customer: Customer, life: int, refresh_life: int) -> Grant:
-    """Turn the session into the customer's and issue all three tokens (login, SSO, exchange, opt-in)."""
+def issue_customer(
+    world: World, session: Session, customer: Customer, life: int, refresh_life: int
+) -> IssuedTokens:
+    """Assign the session to the customer and issue all three tokens (login, SSO, exchange, opt-in)."""
     if not world.knobs.anonymous_valid_after_login:
         for token in world.tokens_of(session.id):
             token.revoked = True
@@ -60,11 +62,11 @@ def grant_customer(world: World, session: Session, customer: Customer, life: int
     _seed_from_profile(world, session, customer)
     access = _access(world, session, "customer", customer.number, life)
     refresh = _refresh(world, access, world.now() + refresh_life)
-    return Grant(session, access, refresh, _saas(world, session, customer))
+    return IssuedTokens(session, access, refresh, _saas(world, session, customer))
 
 
-def renew_customer(world: World, used: RefreshToken, legal_entity: str | None) -> Grant:
-    """Renew a customer's tokens; never a saas token, and without an entity the result is unscoped."""
+def refresh_customer(world: World, used: RefreshToken, legal_entity: str | None) -> IssuedTokens:
+    """Refresh a customer's tokens. There is no new saas token; without an entity, the tokens have none."""
     knobs, session = world.knobs, world.sessions[used.session_id]
     ends = _window_end(world, used, knobs.customer_refresh_expires_in, knobs.refreshed_refresh_expires_in)
     session.legal_entity = legal_entity
@@ -74,14 +76,14 @@ def renew_customer(world: World, used: RefreshToken, legal_entity: str | None) -
     access = _access(world, session, "customer", used.customer, knobs.refreshed_expires_in)
     refresh = _refresh(world, access, ends)
     _retire(world, used, strict=knobs.customer_rotation == "strict")
-    return Grant(session, access, refresh)
+    return IssuedTokens(session, access, refresh)
 
 
 def usable_refresh(world: World, value: str, kind: Kind) -> RefreshToken:
-    """Return the refresh token if it may be used now.
+    """Return the refresh token if it is valid.
 
     Raises:
-        SandboxError: in the shape that the `refresh_refusal` knob names; the upstream documents none.
+        SandboxError: it is not valid; the upstream documents no format, so the `refresh_refusal` knob selects one.
     """
     token, knobs = world.refresh.get(value), world.knobs
     rotation = knobs.customer_rotation if kind == "customer" else knobs.anonymous_rotation
@@ -133,7 +135,7 @@ def _access(world: World, session: Session, kind: Kind, customer: str | None, li
     entity = session.legal_entity if kind == "customer" else None
     token = AccessToken(tokens.opaque(28), kind, session.id, customer, entity, world.now() + life)
     world.access[token.value] = token
-    world.remember(token)
+    world.add_token(token)
     return token
 
 
@@ -141,7 +143,7 @@ def _refresh(world: World, access: AccessToken, ends: float) -> RefreshToken:
     value = tokens.opaque(32)
     token = RefreshToken(value, access.kind, access.session_id, access.customer, access.value, ends)
     world.refresh[value] = token
-    world.remember(token)
+    world.add_token(token)
     return token
 
 
@@ -150,5 +152,5 @@ def _saas(world: World, session: Session, customer: Customer) -> SaasToken:
     claims = {"sub": customer.number, "exp": now + life, "iat": now, "typ": "saas", "jti": tokens.object_id()}
     token = SaasToken(tokens.sign_jwt(claims, world.saas_key), session.id, customer.number, now + life)
     world.saas[token.value] = token
-    world.remember(token)
+    world.add_token(token)
     return token

@@ -1,4 +1,4 @@
-"""The lines of a cart."""
+"""The items of a cart."""
 
 import re
 from typing import Any, Final
@@ -6,7 +6,7 @@ from typing import Any, Final
 from starlette.responses import JSONResponse, Response
 
 from bff.sandbox import answers
-from bff.sandbox.baskets import line, owned, put, readable, touched
+from bff.sandbox.baskets import add_product, line, own_cart, readable_cart, updated
 from bff.sandbox.catalogue import PRODUCTS
 from bff.sandbox.records import Cart
 from bff.sandbox.routing import Call, Entry, mapping
@@ -17,66 +17,66 @@ _YRN_TAIL: Final = re.compile(r"[^;]*;([\w-]+)")
 
 
 def items(call: Call) -> Response:
-    cart = readable(call)
+    cart = readable_cart(call)
     return JSONResponse([line(call, cart, key) for key in cart.items])
 
 
 def add(call: Call) -> Response:
-    """Add a product, named by `itemYrn` or `product.id`."""
-    cart = owned(call)
+    """Add the product of `itemYrn` or `product.id`."""
+    cart = own_cart(call)
     key = _add(cart, call.json())
-    touched(call, cart)
+    updated(call, cart)
     where = f"/cart/{call.world.knobs.tenant}/carts/{cart.id}/items/{key}"
     return JSONResponse({"itemId": key}, 201, {"Location": where, "Version": str(cart.version)})
 
 
 def clear(call: Call) -> Response:
-    cart = owned(call)
+    cart = own_cart(call)
     cart.items.clear()
-    return touched(call, cart)
+    return updated(call, cart)
 
 
 def item(call: Call) -> Response:
-    cart = readable(call)
+    cart = readable_cart(call)
     return JSONResponse(line(call, cart, _key(call, cart)))
 
 
 def change(call: Call) -> Response:
-    """Set a line's quantity; 0 takes it out."""
-    cart = owned(call)
+    """Set the quantity of an item; 0 removes it."""
+    cart = own_cart(call)
     key, quantity = _key(call, cart), _quantity(call.fields(), least=0)
     if quantity:
         cart.items[key]["quantity"] = quantity
     else:
         del cart.items[key]
-    return touched(call, cart)
+    return updated(call, cart)
 
 
 def drop(call: Call) -> Response:
-    cart = owned(call)
+    cart = own_cart(call)
     del cart.items[_key(call, cart)]
-    return touched(call, cart)
+    return updated(call, cart)
 
 
 def batch(call: Call) -> Response:
-    """Add up to 50 lines; each has a status of its own."""
-    cart, wanted = owned(call), _batch(call)
+    """Add up to 50 items; the response has a status for each of them."""
+    cart, wanted = own_cart(call), _batch(call)
     results = [_one(cart, index, body) for index, body in enumerate(wanted)]
-    touched(call, cart)
+    updated(call, cart)
     return JSONResponse(results, 207)
 
 
 def change_batch(call: Call) -> Response:
-    """Change up to 50 lines, each named by `id` or `itemId`."""
-    cart, wanted = owned(call), _batch(call)
+    """Change up to 50 items, each with its `id` or `itemId`."""
+    cart, wanted = own_cart(call), _batch(call)
     results = []
     for index, body in enumerate(wanted):
         key = str(body.get("id") or body.get("itemId"))
-        known = key in cart.items
-        if known:
+        exists = key in cart.items
+        if exists:
             cart.items[key]["quantity"] = _quantity(body, least=1)
-        results.append({"index": index, "id": key, "status": 200 if known else 404})
-    touched(call, cart)
+        results.append({"index": index, "id": key, "status": 200 if exists else 404})
+    updated(call, cart)
     return JSONResponse(results, 207)
 
 
@@ -104,7 +104,7 @@ def _add(cart: Cart, body: Any) -> str:
     product = tail[1] if tail else mapping(body.get("product")).get("id")
     if not isinstance(product, str) or product not in PRODUCTS:
         raise answers.cart(400, "Bad Request", "The product is not known")
-    return put(cart, product, _quantity(body, least=1))
+    return add_product(cart, product, _quantity(body, least=1))
 
 
 def _quantity(body: dict[str, Any], *, least: int) -> int:

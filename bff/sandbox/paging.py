@@ -1,4 +1,4 @@
-"""Pages of a list, and the languages of a document."""
+"""Pagination and language selection."""
 
 import re
 from typing import Any, Final
@@ -13,7 +13,7 @@ _PAGE_CAP: Final = 200
 
 
 def page(call: Call, rows: list[Any]) -> Response:
-    """Answer with one page; the count comes only where the request's `X-Total-Count` asks for it."""
+    """Return one page of a list, with the total count if the request's `X-Total-Count` header asks for it."""
     number = _number(call, "pageNumber", 1)
     size = min(_number(call, "pageSize", 60), _PAGE_CAP)
     asked = call.headers.get("x-total-count", "").lower() == "true"
@@ -22,9 +22,10 @@ def page(call: Call, rows: list[Any]) -> Response:
 
 
 def language(call: Call) -> str | None:
-    """Return the language to answer in, or None for all of them at once.
+    """Return the language of the response, or None for all languages.
 
-    No `Accept-Language` gives the whole locale map, an unknown one the default, a malformed one 400.
+    Without `Accept-Language` the response has all languages, with an unknown language the default one; a malformed
+    header gets a 400.
     """
     accepted = call.headers.get("accept-language")
     if accepted is None or accepted.strip() == "*":
@@ -32,8 +33,8 @@ def language(call: Call) -> str | None:
     tags = [part.strip() for part in accepted.split(",")]
     if not all(_LANGUAGE.fullmatch(tag) for tag in tags):
         raise answers.price(400, "Bad Request", "Language header validation failed")
-    known = (tag[:2].lower() for tag in tags if tag[:2].lower() in {"en", "de"})
-    return next(known, "en")
+    supported = (tag[:2].lower() for tag in tags if tag[:2].lower() in {"en", "de"})
+    return next(supported, "en")
 
 
 def _number(call: Call, name: str, default: int) -> int:

@@ -1,11 +1,11 @@
-"""One drawing per product, the same each time: a palette, a sun, a table and the thing itself."""
+"""The product pictures: each is drawn from the product id, with a background and the product in front."""
 
 import zlib
 from typing import Final
 
 from bff.sandbox.drawings import SHAPES, Palette
 
-_LOOKS: Final[dict[str, tuple[str, Palette]]] = {
+_DRAWINGS: Final[dict[str, tuple[str, Palette]]] = {
     "morning-ledge": ("bag", Palette("#ffd9b0", "#f08a5d", "#fff1e0", "#7a3b2e", "#43201b", "#b5532f")),
     "harbour-fog": ("bag", Palette("#dfe9ee", "#8fb0bf", "#f4f8f9", "#3d6478", "#223c4b", "#c97b4a")),
     "paper-lantern": ("bag", Palette("#ffe6ea", "#f2a7b5", "#fff6ee", "#d8556b", "#8e2f48", "#e9a23b")),
@@ -23,35 +23,35 @@ _LOOKS: Final[dict[str, tuple[str, Palette]]] = {
     "salt-oat": ("biscuits", Palette("#fdf0d2", "#efc377", "#fff9ea", "#dfa862", "#a5682d", "#2f7f93")),
     "linden-honey": ("jar", Palette("#fff4c9", "#f5c94c", "#fffbe8", "#e8a31c", "#9a5f0b", "#5c8a3a")),
 }
-_PLAIN: Final = ("mug", Palette("#f0f0ee", "#c9cec8", "#ffffff", "#8f9a93", "#56605a", "#6b4a35"))
+_DEFAULT: Final = ("mug", Palette("#f0f0ee", "#c9cec8", "#ffffff", "#8f9a93", "#56605a", "#6b4a35"))
 
 
 def picture(product_id: str) -> str:
-    """Return the product's picture as SVG text; an unknown id gets a plain cup, and never its own text."""
-    name, palette = _LOOKS.get(product_id, _PLAIN)
+    """Return the picture of a product as SVG; an unknown id gets a default picture, and is never part of the text."""
+    name, palette = _DRAWINGS.get(product_id, _DEFAULT)
     seed = zlib.crc32(product_id.encode())
-    mark = f"p{seed:08x}"
+    prefix = f"p{seed:08x}"
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 400" width="400" height="400" '
-        f'role="img" aria-hidden="true">{_paints(palette, mark)}{_scene(palette, mark, seed)}'
-        f"{SHAPES[name](palette, f'{mark}m')}</svg>"
+        f'role="img" aria-hidden="true">{_gradients(palette, prefix)}{_scene(palette, prefix, seed)}'
+        f"{SHAPES[name](palette, f'{prefix}m')}</svg>"
     )
 
 
-def _paints(p: Palette, mark: str) -> str:
+def _gradients(p: Palette, prefix: str) -> str:
     return f"""<defs>
-<linearGradient id="{mark}b" x1="0" y1="0" x2=".4" y2="1"><stop stop-color="{p.sky}"/>
+<linearGradient id="{prefix}b" x1="0" y1="0" x2=".4" y2="1"><stop stop-color="{p.sky}"/>
 <stop offset="1" stop-color="{p.ground}"/></linearGradient>
-<linearGradient id="{mark}m" x1="0" y1="0" x2="1" y2=".35"><stop stop-color="{p.main}"/>
+<linearGradient id="{prefix}m" x1="0" y1="0" x2="1" y2=".35"><stop stop-color="{p.main}"/>
 <stop offset=".35" stop-color="{p.main}"/><stop offset="1" stop-color="{p.dark}"/></linearGradient>
-<radialGradient id="{mark}s"><stop stop-color="#fff" stop-opacity=".75"/>
+<radialGradient id="{prefix}s"><stop stop-color="#fff" stop-opacity=".75"/>
 <stop offset="1" stop-color="#fff" stop-opacity="0"/></radialGradient>
-<radialGradient id="{mark}d"><stop stop-color="{p.dark}" stop-opacity=".55"/>
+<radialGradient id="{prefix}d"><stop stop-color="{p.dark}" stop-opacity=".55"/>
 <stop offset="1" stop-color="{p.dark}" stop-opacity="0"/></radialGradient></defs>"""
 
 
-def _scene(p: Palette, mark: str, seed: int) -> str:
-    """Draw what stands behind: light, hills and a table, placed by the product's checksum."""
+def _scene(p: Palette, prefix: str, seed: int) -> str:
+    """Return the background: light, hills and a table, placed by the checksum of the product id."""
     x, y, r = 90 + seed % 220, 80 + (seed >> 8) % 60, 120 + (seed >> 16) % 50
     hill = 226 + (seed >> 4) % 40
     dots = "".join(
@@ -59,8 +59,8 @@ def _scene(p: Palette, mark: str, seed: int) -> str:
         f'r="{2 + shift % 3}"/>'
         for shift in range(0, 20, 3)
     )
-    return f"""<rect width="400" height="400" fill="url(#{mark}b)"/>
-<circle cx="{x}" cy="{y}" r="{r}" fill="url(#{mark}s)"/><g fill="#fff" opacity=".4">{dots}</g>
+    return f"""<rect width="400" height="400" fill="url(#{prefix}b)"/>
+<circle cx="{x}" cy="{y}" r="{r}" fill="url(#{prefix}s)"/><g fill="#fff" opacity=".4">{dots}</g>
 <path d="M0 {hill} Q100 {hill - 60} 210 {hill} T400 {hill - 20} V400 H0Z" fill="{p.ground}" opacity=".55"/>
 <path d="M0 312 Q200 296 400 312 V400 H0Z" fill="{p.light}" opacity=".75"/>
-<ellipse cx="204" cy="320" rx="140" ry="22" fill="url(#{mark}d)"/>"""
+<ellipse cx="204" cy="320" rx="140" ry="22" fill="url(#{prefix}d)"/>"""

@@ -51,22 +51,22 @@ CURRENCIES: Final[Rows] = (
 
 
 def _all(rows: Rows) -> Callable[[Call], Response]:
-    def answer(call: Call) -> Response:
+    def endpoint(call: Call) -> Response:
         return page(call, list(rows))
 
-    return answer
+    return endpoint
 
 
 def _one(rows: Rows) -> Callable[[Call], Response]:
     by_code = {row["code"]: row for row in rows}
 
-    def answer(call: Call) -> Response:
-        known = by_code.get(call.path["code"])
-        if known is None:
+    def endpoint(call: Call) -> Response:
+        row = by_code.get(call.path["code"])
+        if row is None:
             raise answers.customer(404, "resource_not_found", "There is no such entry.")
-        return JSONResponse(known)
+        return JSONResponse(row)
 
-    return answer
+    return endpoint
 
 
 ROUTES: Final = (

@@ -20,12 +20,12 @@ _STUB: Final = {
 
 
 def me(call: Call) -> Response:
-    """Show the caller; a guest gets a stub numbered 00000000."""
+    """Return the caller's profile; a guest gets a stub with the number 00000000."""
     if call.token.kind == "anonymous":
         return JSONResponse(_STUB)
-    customer, known = call.customer, call.world.entities
-    entities = [{"id": key, "name": known[key].name} for key in customer.legal_entities]
-    shown = {
+    customer, by_id = call.customer, call.world.entities
+    entities = [{"id": key, "name": by_id[key].name} for key in customer.legal_entities]
+    document = {
         "id": customer.number,
         "customerNumber": customer.number,
         "contactEmail": customer.email,
@@ -35,17 +35,17 @@ def me(call: Call) -> Response:
         "metadata": {"version": customer.version},
     }
     if "addresses" in call.query.get("expand", ""):
-        shown["addresses"] = [{"id": key, **value} for key, value in customer.addresses.items()]
-    shown["accounts"] = [{"id": customer.email, "provider": "internal"}]
-    return JSONResponse(shown)
+        document["addresses"] = [{"id": key, **value} for key, value in customer.addresses.items()]
+    document["accounts"] = [{"id": customer.email, "provider": "internal"}]
+    return JSONResponse(document)
 
 
 def change_me(call: Call) -> Response:
-    """Merge the given fields; a stale `metadata.version` is a conflict, an empty contactEmail refused."""
+    """Change the given fields; an old `metadata.version` is a conflict, and an empty contactEmail is refused."""
     body, customer = call.fields(), call.customer
     version = mapping(body.get("metadata")).get("version", customer.version)
     if version != customer.version:
-        raise answers.customer(409, "conflict_resource", "The customer was changed meanwhile.")
+        raise answers.customer(409, "conflict_resource", "The customer has been changed in the meantime.")
     if "contactEmail" in body and not body["contactEmail"]:
         raise answers.bad_request("contactEmail cannot be removed.", contactEmail="must not be empty")
     customer.details |= {name: value for name, value in body.items() if name in _PROFILE}
@@ -71,9 +71,9 @@ def address(call: Call) -> Response:
 
 def change_address(call: Call) -> Response:
     body = call.fields()
-    known = _address(call)
-    _check_address(known | body)
-    known.update({name: value for name, value in body.items() if name != "id"})
+    found = _address(call)
+    _check_address(found | body)
+    found.update({name: value for name, value in body.items() if name != "id"})
     return Response(status_code=204)
 
 
@@ -84,10 +84,10 @@ def drop_address(call: Call) -> Response:
 
 
 def _address(call: Call) -> dict[str, Any]:
-    known = call.customer.addresses.get(call.path["addressId"])
-    if known is None:
+    found = call.customer.addresses.get(call.path["addressId"])
+    if found is None:
         raise answers.customer(404, "resource_not_found", "There is no such address.")
-    return known
+    return found
 
 
 def _check_address(body: dict[str, Any]) -> None:

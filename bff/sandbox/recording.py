@@ -1,4 +1,4 @@
-"""The outermost layer: gateway limits, one record per request, one counter per route."""
+"""The outermost middleware: the gateway's size limits, a log record for each request, a counter for each route."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -15,18 +15,18 @@ from bff.sandbox.world import World
 
 URL_CAP: Final = 10 * 1024
 HEADERS_CAP: Final = 60 * 1024
-HIDDEN: Final = "***"
+MASK: Final = "***"
 _SECRET_PARAMS: Final = frozenset({
     "accesstoken", "refreshtoken", "refresh_token", "anonymous_token", "subjectaccesstoken",
     "code", "code_verifier", "token", "state", "sessionid",
 })  # fmt: skip
-_UNSEEN: Final = ("/__sandbox__/",)
+_NOT_RECORDED: Final = ("/__sandbox__/",)
 
-Templates = Callable[[str, str], str]
+TemplateOf = Callable[[str, str], str]
 
 
-def templates_of(routes: Iterable[tuple[str, str]]) -> Templates:
-    """Return a function from method and path to the path template that serves them."""
+def template_index(routes: Iterable[tuple[str, str]]) -> TemplateOf:
+    """Return a function that finds the path template for a method and path."""
     index: dict[tuple[str, int], list[tuple[str, list[str]]]] = defaultdict(list)
     for method, template in routes:
         parts = template.split("/")
@@ -43,45 +43,49 @@ def templates_of(routes: Iterable[tuple[str, str]]) -> Templates:
 
 
 class Recorder:
-    """Writes down who asked what, with every secret left out, and keeps the gateway's size limits."""
+    """Records every request without its secrets, and enforces the gateway's size limits."""
 
     def __init__(
-        self, app: ASGIApp, world: World, templates: Templates, log: Callable[[dict[str, Any]], None] | None
+        self,
+        app: ASGIApp,
+        world: World,
+        template_of: TemplateOf,
+        log: Callable[[dict[str, Any]], None] | None,
     ) -> None:
         self._app = app
         self._world = world
-        self._templates = templates
+        self._template_of = template_of
         self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(_UNSEEN):
+        if scope["type"] != "http" or scope["path"].startswith(_NOT_RECORDED):
             await self._app(scope, receive, send)
             return
-        record = self._open(scope)
+        record = self._start_record(scope)
         scope.setdefault("state", {})["record"] = record
 
-        async def watched(message: Message) -> None:
+        async def recording_send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 record["status"] = message["status"]
             await send(message)
 
         try:
-            await self._serve(scope, receive, watched)
+            await self._serve(scope, receive, recording_send)
         finally:
             if self._log is not None:
                 self._log(record)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = _too_big(scope)
-        if refusal is None:
+        error = _size_error(scope)
+        if error is None:
             await self._app(scope, receive, send)
         else:
-            await JSONResponse(refusal.body, refusal.status)(scope, receive, send)
+            await JSONResponse(error.body, error.status)(scope, receive, send)
 
-    def _open(self, scope: Scope) -> dict[str, Any]:
+    def _start_record(self, scope: Scope) -> dict[str, Any]:
         world, headers, method = self._world, Headers(scope=scope), scope["method"]
         bearer = bearer_of(world, headers)
-        template = self._templates(method, scope["path"])
+        template = self._template_of(method, scope["path"])
         world.counts[f"{method} {template}"] += 1
         world.logged += 1
         record: dict[str, Any] = {
@@ -96,18 +100,18 @@ class Recorder:
             "bearer": bearer.kind,
             "saasToken": "saas-token" in headers,
             "headerNames": sorted(set(headers)),
-            "query": _shown(scope["query_string"]),
+            "query": _masked_query(scope["query_string"]),
         }
         world.log.append(record)
         return record
 
 
-def _shown(query: bytes) -> dict[str, str]:
+def _masked_query(query: bytes) -> dict[str, str]:
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
-    return {name: HIDDEN if name.lower() in _SECRET_PARAMS else value for name, value in pairs}
+    return {name: MASK if name.lower() in _SECRET_PARAMS else value for name, value in pairs}
 
 
-def _too_big(scope: Scope) -> answers.SandboxError | None:
+def _size_error(scope: Scope) -> answers.SandboxError | None:
     if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > URL_CAP:
         return answers.gateway(414, "URI too long", "protocol.http.TooBigLine")
     if sum(len(name) + len(value) for name, value in scope["headers"]) > HEADERS_CAP:

@@ -1,4 +1,4 @@
-"""The plain records that a world is made of."""
+"""The data classes of the sandbox's state."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -8,7 +8,7 @@ Kind = Literal["anonymous", "customer"]
 
 @dataclass(slots=True)
 class Context:
-    """The session context document: what prices, language and cart go by."""
+    """The session context, on which prices, language and cart depend."""
 
     site_code: str
     currency: str
@@ -22,7 +22,7 @@ class Context:
 
 @dataclass(slots=True)
 class Session:
-    """One Emporix session: begins with an anonymous login, becomes a customer's at login."""
+    """An Emporix session; an anonymous login creates it, and a login assigns it to a customer."""
 
     id: str
     seeds: dict[str, str]
@@ -88,7 +88,7 @@ class LegalEntity:
 
 @dataclass(slots=True)
 class Cart:
-    """A cart of a guest (`customer` is None: the session owns it) or of a customer."""
+    """A cart of a customer, or of a guest's session if `customer` is None."""
 
     id: str
     site_code: str
@@ -118,7 +118,7 @@ class Order:
 
 @dataclass(slots=True)
 class LoginCode:
-    """A one-use authorization code of the sandbox's identity provider."""
+    """A one-time authorization code of the sandbox's identity provider."""
 
     email: str
     redirect_uri: str
@@ -128,7 +128,7 @@ class LoginCode:
 
 @dataclass(slots=True)
 class MailToken:
-    """What an activation or password mail carries."""
+    """The token in an activation or password e-mail."""
 
     purpose: Literal["opt-in", "password-reset"]
     customer: str

@@ -1,4 +1,4 @@
-"""One table entry per upstream route, and the edge that every entry passes: tenant, bearer, body."""
+"""The routes of the sandbox, and the checks before every endpoint: tenant, bearer token, body size."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -13,14 +13,14 @@ from bff.sandbox import answers
 from bff.sandbox.records import AccessToken, Customer, Session
 from bff.sandbox.world import World
 
-BODY_CAP: Final = 10 * 1024 * 1024  # what the gateway buffers
+BODY_CAP: Final = 10 * 1024 * 1024  # the gateway buffers no more than this
 
 Need = Literal["none", "anonymous", "customer", "any"]
 BearerKind = Literal["none", "anonymous", "customer", "invalid"]
 
 
 class Entry(NamedTuple):
-    """A route: who may call it, and what answers."""
+    """A route: which bearer token it needs, and its endpoint."""
 
     method: str
     path: str
@@ -29,7 +29,7 @@ class Entry(NamedTuple):
 
 
 class Bearer(NamedTuple):
-    """What the Authorization header turned out to be."""
+    """The bearer token in the Authorization header, or why there is none."""
 
     kind: BearerKind
     token: AccessToken | None = None
@@ -38,7 +38,7 @@ class Bearer(NamedTuple):
 
 @dataclass(slots=True)
 class Call:
-    """One request that got past the edge; its body is read already, so an endpoint runs in one step."""
+    """A request that has passed the checks; its body has been read, so endpoints are not asynchronous."""
 
     world: World
     request: Request
@@ -74,7 +74,7 @@ class Call:
         return self.world.customers[self.token.customer]
 
     def json(self) -> Any:
-        """Return the parsed body, None where there is none."""
+        """Return the parsed body, or None if there is no body."""
         try:
             return json.loads(self.raw) if self.raw else None
         except ValueError:
@@ -89,16 +89,16 @@ class Call:
 
 
 def mapping(value: object) -> dict[str, Any]:
-    """Return a part of a body that should be an object, empty where it is anything else."""
+    """Return `value` if it is an object, otherwise an empty object."""
     return value if isinstance(value, dict) else {}
 
 
 def bearer_of(world: World, headers: Mapping[str, str]) -> Bearer:
-    """Say what a request presents as its bearer."""
-    presented = headers.get("authorization")
-    if presented is None:
+    """Return the bearer token of a request."""
+    authorization = headers.get("authorization")
+    if authorization is None:
         return Bearer("none")
-    scheme, _, value = presented.partition(" ")
+    scheme, _, value = authorization.partition(" ")
     token = world.access.get(value.strip()) if scheme.lower() == "bearer" else None
     if token is None or token.revoked:
         return Bearer("invalid")
@@ -113,18 +113,18 @@ def build(world: World, entries: tuple[Entry, ...]) -> list[Route]:
 
 
 def _route(world: World, entry: Entry) -> Route:
-    async def answer(request: Request) -> Response:
+    async def endpoint(request: Request) -> Response:
         tenant = request.path_params.get("tenant", world.knobs.tenant)
         if tenant != world.knobs.tenant:
             raise answers.bad_tenant()
         bearer = bearer_of(world, request.headers)
-        _admit(bearer, entry.need)
+        _check_bearer(bearer, entry.need)
         return entry.endpoint(Call(world, request, await _read(request), bearer))
 
-    return Route(entry.path, answer, methods=[entry.method])
+    return Route(entry.path, endpoint, methods=[entry.method])
 
 
-def _admit(bearer: Bearer, need: Need) -> None:
+def _check_bearer(bearer: Bearer, need: Need) -> None:
     if need == "none":
         return
     if bearer.expired:

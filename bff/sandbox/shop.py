@@ -1,4 +1,4 @@
-"""Reading the catalogue: products, categories, pictures, prices and availability."""
+"""The catalogue: products, categories, pictures, prices and availability."""
 
 import re
 from collections.abc import Callable
@@ -7,31 +7,31 @@ from typing import Any, Final
 from starlette.responses import JSONResponse, Response
 
 from bff.sandbox import answers
-from bff.sandbox.catalogue import CATEGORIES, PRODUCTS, Category, Product, Words
+from bff.sandbox.catalogue import CATEGORIES, PRODUCTS, Category, Localized, Product
 from bff.sandbox.paging import language, page
 from bff.sandbox.pictures import picture
 from bff.sandbox.routing import Call, Entry, mapping
 
 MATCH_CAP: Final = 50
 _TERM: Final = re.compile(r"(\w+(?:\.\w+)?):(~?)(\([^)]*\)|\"[^\"]*\"|\S+)")
-_MADE: Final = "2026-01-05T08:00:00.000Z"
+_CREATED: Final = "2026-01-05T08:00:00.000Z"
 
 
 def products(call: Call) -> Response:
-    return page(call, _found(call, call.query.get("q", "")))
+    return page(call, _search(call, call.query.get("q", "")))
 
 
 def search_products(call: Call) -> Response:
-    return page(call, _found(call, str(call.fields().get("q", ""))))
+    return page(call, _search(call, str(call.fields().get("q", ""))))
 
 
 def product(call: Call) -> Response:
-    known = PRODUCTS.get(call.path["productId"])
-    if known is None:
+    found = PRODUCTS.get(call.path["productId"])
+    if found is None:
         raise answers.price(404, "Not Found", "The product was not found")
-    tongue = language(call)
-    headers = {"Content-Language": tongue} if tongue else {}
-    return JSONResponse(_product(call, known), headers=headers)
+    language_code = language(call)
+    headers = {"Content-Language": language_code} if language_code else {}
+    return JSONResponse(_product(call, found), headers=headers)
 
 
 def categories(call: Call) -> Response:
@@ -60,7 +60,7 @@ def show_picture(call: Call) -> Response:
 
 
 def match_prices(call: Call) -> Response:
-    """Price what is asked for by the session context; names lines `itemId`, and gives up above 50 of them."""
+    """Return prices by the session context; the product is in `itemId`, and more than 50 items are refused."""
     wanted = call.fields().get("items")
     if not isinstance(wanted, list) or not wanted:
         raise answers.price(400, "Bad Request", "items must not be empty")
@@ -73,33 +73,35 @@ def match_prices(call: Call) -> Response:
 
 
 def availability(call: Call) -> Response:
-    known = PRODUCTS.get(call.path["productId"])
-    if known is None:
+    found = PRODUCTS.get(call.path["productId"])
+    if found is None:
         raise answers.price(404, "Not Found", "The availability was not found")
-    return JSONResponse(_availability(known, call.path["site"]))
+    return JSONResponse(_availability(found, call.path["site"]))
 
 
 def search_availability(call: Call) -> Response:
-    """Take a list of product ids, bare or under `productIds`."""
+    """Return the availability of a list of products; the body is a list of ids or has one in `productIds`."""
     body = call.json()
     keys = body.get("productIds") if isinstance(body, dict) else body
     if not isinstance(keys, list):
-        raise answers.price(400, "Bad Request", "A list of product ids is needed")
-    known = [PRODUCTS[key] for key in keys if isinstance(key, str) and key in PRODUCTS]
-    return JSONResponse([_availability(one, call.query.get("site", "main")) for one in known])
+        raise answers.price(400, "Bad Request", "A list of product ids is required")
+    found = [PRODUCTS[key] for key in keys if isinstance(key, str) and key in PRODUCTS]
+    return JSONResponse([_availability(one, call.query.get("site", "main")) for one in found])
 
 
-def _found(call: Call, query: str) -> list[dict[str, Any]]:
-    tests = [_test(*hit) for hit in _TERM.findall(query)]
+def _search(call: Call, query: str) -> list[dict[str, Any]]:
+    tests = [_term_filter(*hit) for hit in _TERM.findall(query)]
     rest = _TERM.sub("", query).strip().casefold()
-    hits = [one for one in PRODUCTS.values() if all(test(one) for test in tests) and rest in _text(one)]
+    hits = [
+        one for one in PRODUCTS.values() if all(test(one) for test in tests) and rest in _search_text(one)
+    ]
     if call.query.get("sort", "").startswith("name"):
         hits.sort(key=lambda one: one.name["en"], reverse=call.query["sort"].endswith(":desc"))
     return [_product(call, one) for one in hits]
 
 
-def _test(name: str, like: str, value: str) -> Callable[[Product], bool]:
-    """Turn one term of `q` into a test: `code:AC-001`, `id:(a,b)`, `name:~tea`, `categoryId:tea`."""
+def _term_filter(name: str, like: str, value: str) -> Callable[[Product], bool]:
+    """Return a filter for one term of `q`, such as `code:AC-001`, `id:(a,b)`, `name:~tea` or `categoryId:tea`."""
     wanted = {part.strip().casefold() for part in value.strip('()"').split(",")}
     field = {"categoryId": "category"}.get(name, name.partition(".")[0])
 
@@ -111,13 +113,13 @@ def _test(name: str, like: str, value: str) -> Callable[[Product], bool]:
     return test
 
 
-def _text(one: Product) -> str:
+def _search_text(one: Product) -> str:
     return " ".join((one.code, *one.name.values(), *one.description.values())).casefold()
 
 
-def _words(call: Call, words: Words) -> Words | str:
-    tongue = language(call)
-    return words if tongue is None else words[tongue]
+def _localized(call: Call, words: Localized) -> Localized | str:
+    language_code = language(call)
+    return words if language_code is None else words[language_code]
 
 
 def _product(call: Call, one: Product) -> dict[str, Any]:
@@ -128,15 +130,15 @@ def _product(call: Call, one: Product) -> dict[str, Any]:
         "id": one.id,
         "code": one.code,
         "yrn": f"urn:yaas:saasag:caasproduct:product:{tenant};{one.id}",
-        "name": _words(call, one.name),
-        "description": _words(call, one.description),
+        "name": _localized(call, one.name),
+        "description": _localized(call, one.description),
         "published": True,
         "productType": "BASIC",
         "categoryId": one.category,
         "media": media,
         "productMedia": media,
         "mixins": {},
-        "metadata": {"version": 1, "createdAt": _MADE, "modifiedAt": _MADE},
+        "metadata": {"version": 1, "createdAt": _CREATED, "modifiedAt": _CREATED},
     }
 
 
@@ -144,33 +146,33 @@ def _category(call: Call, one: Category) -> dict[str, Any]:
     return {
         "id": one.id,
         "code": one.id,
-        "name": _words(call, one.name),
+        "name": _localized(call, one.name),
         "localizedName": one.name,
-        "description": _words(call, one.description),
+        "description": _localized(call, one.description),
         "published": True,
         "position": list(CATEGORIES).index(one.id),
     }
 
 
 def _known_category(call: Call) -> Category:
-    known = CATEGORIES.get(call.path["categoryId"])
-    if known is None:
+    found = CATEGORIES.get(call.path["categoryId"])
+    if found is None:
         raise answers.price(404, "Not Found", "The category was not found")
-    return known
+    return found
 
 
 def _price(wanted: Any, currency: str, site: str) -> dict[str, Any] | None:
     item = wanted.get("itemId") if isinstance(wanted, dict) else None
-    known = PRODUCTS.get(str(item.get("id"))) if isinstance(item, dict) else None
-    if known is None:
+    found = PRODUCTS.get(str(item.get("id"))) if isinstance(item, dict) else None
+    if found is None:
         return None
     count = mapping(wanted.get("quantity")).get("quantity", 1)
     if not isinstance(count, int | float):
         raise answers.price(400, "Bad Request", "quantity must be a number")
-    amount = known.price(currency)
+    amount = found.price(currency)
     return {
-        "priceId": f"price-{known.id}-{currency}",
-        "itemId": {"itemType": "PRODUCT", "id": known.id},
+        "priceId": f"price-{found.id}-{currency}",
+        "itemId": {"itemType": "PRODUCT", "id": found.id},
         "siteCode": site,
         "currency": currency,
         "quantity": {"quantity": count, "unitCode": "pc"},

@@ -1,4 +1,4 @@
-"""What a sandbox can be told: its knobs, and the demo customers that every fresh one knows."""
+"""The knobs of a sandbox, which configure its behaviour, and the demo customers."""
 
 import dataclasses
 import re
@@ -14,7 +14,7 @@ SECOND_PASSWORD: Final = "another-horse-battery"
 Rotation = Literal["strict", "tolerant"]
 Window = Literal["sliding", "fixed"]
 RefreshBearer = Literal["anonymous", "customer", "both"]
-ContextBirth = Literal["login", "cart"]
+ContextCreation = Literal["login", "cart"]
 Refusal = Literal["bad_request", "unauthorized", "apigee"]
 
 _CHOICES: Final[dict[str, frozenset[str]]] = {
@@ -29,37 +29,37 @@ _CHOICES: Final[dict[str, frozenset[str]]] = {
 
 @dataclass(slots=True)
 class Knobs:
-    """Where the documentation is silent, contradicts itself or leaves it to the tenant, a knob decides.
+    """The behaviour where the documentation says nothing, contradicts itself, or leaves it to the tenant.
 
     Attributes:
-        tenant: the one tenant served.
-        client_id: the one storefront client known.
-        anonymous_expires_in: seconds of a guest's access token.
-        anonymous_refresh_expires_in: seconds of a guest's refresh token.
-        customer_expires_in: seconds of the access token that a login gives.
-        customer_refresh_expires_in: seconds of the refresh token that a login gives.
-        refreshed_expires_in: seconds of the access token that refreshauthtoken gives.
-        refreshed_refresh_expires_in: seconds of the refresh token that refreshauthtoken gives (sliding).
-        saas_expires_in: seconds of a saas token.
-        exchange_expires_in: seconds of the access token that exchangeauthtoken gives.
-        exchange_refresh_expires_in: seconds of the refresh token that exchangeauthtoken gives.
-        social_expires_in: seconds of the access token that socialLogin gives.
-        social_refresh_expires_in: seconds of the refresh token that socialLogin gives.
-        anonymous_rotation: whether a used refresh token of a guest works again (tolerant) or not (strict).
-        customer_rotation: the same for a customer's.
-        refresh_window: whether a renewal restarts the refresh lifetime (sliding) or keeps its end (fixed).
-        refresh_bearer: whose access token refreshauthtoken wants as bearer; the sources disagree.
-        refresh_refusal: what a refused refresh token gets: E2 400, E1 401, or the gateway's own 401.
-        camel_names: whether token answers carry the deprecated camelCase names.
-        snake_names: whether token answers carry the snake_case names.
-        anonymous_token_variant: whether anonymous refresh takes the deprecated `anonymous_token` alone.
-        context_created_at: whether the session context begins at anonymous login or with the first cart.
-        old_access_valid_after_refresh: whether the previous access token outlives a renewal.
-        logout_kills_refresh: whether logout also ends the refresh and saas tokens of the session.
-        anonymous_valid_after_login: whether the guest's tokens outlive the login that took their session.
-        password_change_revokes: whether a password change ends the customer's tokens.
-        signup_inactive: whether a new account waits for an employee.
-        opt_in: whether a new account waits for its activation mail (double opt-in).
+        tenant: the only tenant.
+        client_id: the only storefront client.
+        anonymous_expires_in: lifetime of a guest's access token in seconds.
+        anonymous_refresh_expires_in: lifetime of a guest's refresh token in seconds.
+        customer_expires_in: lifetime of the access token after a login.
+        customer_refresh_expires_in: lifetime of the refresh token after a login.
+        refreshed_expires_in: lifetime of the access token after refreshauthtoken.
+        refreshed_refresh_expires_in: lifetime of the refresh token after refreshauthtoken (sliding window).
+        saas_expires_in: lifetime of a saas token.
+        exchange_expires_in: lifetime of the access token after exchangeauthtoken.
+        exchange_refresh_expires_in: lifetime of the refresh token after exchangeauthtoken.
+        social_expires_in: lifetime of the access token after socialLogin.
+        social_refresh_expires_in: lifetime of the refresh token after socialLogin.
+        anonymous_rotation: whether a guest's refresh token can be used again (tolerant) or only once (strict).
+        customer_rotation: the same for a customer's refresh token.
+        refresh_window: whether a refresh restarts the lifetime of the refresh token (sliding) or not (fixed).
+        refresh_bearer: whose access token refreshauthtoken needs as the bearer token; the sources disagree.
+        refresh_refusal: the response to an invalid refresh token: E2 400, E1 401, or the gateway's own 401.
+        camel_names: whether token responses have the deprecated camelCase names.
+        snake_names: whether token responses have the snake_case names.
+        anonymous_token_variant: whether anonymous refresh accepts the deprecated `anonymous_token`.
+        context_created_at: whether the session context is created at anonymous login or with the first cart.
+        old_access_valid_after_refresh: whether the old access token stays valid after a refresh.
+        logout_kills_refresh: whether a logout also revokes the refresh and saas tokens of the session.
+        anonymous_valid_after_login: whether the guest's tokens stay valid after a login.
+        password_change_revokes: whether a password change revokes the customer's tokens.
+        signup_inactive: whether a new account must be activated by an employee.
+        opt_in: whether a new account must be activated by e-mail (double opt-in).
         autoprovision: whether socialLogin and exchangeauthtoken create unknown customers.
     """
 
@@ -84,7 +84,7 @@ class Knobs:
     camel_names: bool = True
     snake_names: bool = True
     anonymous_token_variant: bool = True
-    context_created_at: ContextBirth = "login"
+    context_created_at: ContextCreation = "login"
     old_access_valid_after_refresh: bool = True
     logout_kills_refresh: bool = True
     anonymous_valid_after_login: bool = True
@@ -94,29 +94,29 @@ class Knobs:
     autoprovision: bool = True
 
     def changed(self, wanted: Mapping[str, Any]) -> "Knobs":
-        """Return a copy with `wanted` applied; names in snake_case or camelCase.
+        """Return a copy with the knobs in `wanted` changed; their names may be snake_case or camelCase.
 
         Raises:
-            ValueError: for an unknown name or a value of the wrong kind.
+            ValueError: a name is unknown, or a value is not valid.
         """
         values = {_snake(name): value for name, value in wanted.items()}
         for name, value in values.items():
-            _judge(name, value)
+            _check(name, value)
         return dataclasses.replace(self, **values)
 
     def as_json(self) -> dict[str, Any]:
-        """Return every knob under its camelCase name."""
+        """Return all knobs with camelCase names."""
         return {_camel(field.name): getattr(self, field.name) for field in dataclasses.fields(self)}
 
 
-def _judge(name: str, value: object) -> None:
+def _check(name: str, value: object) -> None:
     defaults = {field.name: field.default for field in dataclasses.fields(Knobs)}
     if name not in defaults:
         raise ValueError(f"unknown knob: {name}")
     if type(value) is not type(defaults[name]):
-        raise ValueError(f"{name} wants {type(defaults[name]).__name__}")
+        raise ValueError(f"{name} must be of type {type(defaults[name]).__name__}")
     if name in _CHOICES and value not in _CHOICES[name]:
-        raise ValueError(f"{name} wants one of {', '.join(sorted(_CHOICES[name]))}")
+        raise ValueError(f"{name} must be one of {', '.join(sorted(_CHOICES[name]))}")
 
 
 def _snake(name: str) -> str:

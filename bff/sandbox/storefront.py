@@ -1,6 +1,6 @@
-"""The demo storefront: one page of hand-written modules, and what its panel shows of Redis.
+"""The demo storefront: one page with plain JavaScript modules, and the data for its Redis panel.
 
-It is served on the proxy's own origin and speaks to nothing but `/auth` and `/api`, like any storefront.
+It is served on the public origin of the proxy and uses only `/auth` and `/api`, like any storefront.
 """
 
 import hashlib
@@ -27,9 +27,9 @@ MEDIA_TYPES: Final = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-PLAIN_ERRORS: Final = {404: "There is no such page.", 503: "Redis does not answer."}
+PLAIN_ERRORS: Final = {404: "There is no such page.", 503: "Redis does not respond."}
 
-# No inline script or style, no markup from strings (Trusted Types), no form that leaves the page by itself.
+# No inline scripts or styles, no HTML from strings (Trusted Types), no form submission by the browser.
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
@@ -45,7 +45,7 @@ HEADERS: Final = {
 
 
 class PageHeaders:
-    """Puts the page's security headers on every answer, those for errors too."""
+    """Adds the security headers of the page to every response, errors included."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -67,18 +67,18 @@ def create_storefront(
     site: str,
     demo_email: str,
     demo_password: str,
-    peek: Callable[[], Awaitable[list[dict[str, Any]]]],
+    list_records: Callable[[], Awaitable[list[dict[str, Any]]]],
     sso: Sequence[str] = (),
 ) -> Starlette:
-    """Return the storefront as an application to be put beside the proxy's.
+    """Return the storefront as an ASGI application that is served beside the proxy.
 
     Args:
-        tenant: the tenant whose paths the page calls.
+        tenant: the tenant in the paths that the page requests.
         site: the site code of its carts.
-        demo_email: what the login form offers to fill in.
-        demo_password: the same.
-        peek: what Redis holds now: `key`, `type`, `ttlSeconds`, `bytes` and `preview` of each record.
-        sso: the identity providers that the login form offers.
+        demo_email: the e-mail address that the login form offers to fill in.
+        demo_password: the password that the login form offers to fill in.
+        list_records: returns `key`, `type`, `ttlSeconds`, `bytes` and `preview` of each record in Redis.
+        sso: the names of the identity providers that the login form offers.
     """
     assets = _read_assets()
     demo = {"email": demo_email, "password": demo_password}
@@ -97,7 +97,7 @@ def create_storefront(
 
     async def redis(_: Request) -> Response:
         try:
-            rows = await peek()
+            rows = await list_records()
         except (StoreUnavailable, OSError):
             raise HTTPException(503) from None
         return JSONResponse(rows, headers={"Cache-Control": "no-store"})

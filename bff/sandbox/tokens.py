@@ -1,4 +1,4 @@
-"""Values in the documented shapes: opaque access and refresh tokens, HS256 saas tokens, UUID sessions."""
+"""Creates values in the documented formats: opaque access and refresh tokens, HS256 saas tokens, UUID session ids."""
 
 import base64
 import hashlib
@@ -13,12 +13,12 @@ _ALNUM: Final = string.ascii_letters + string.digits
 
 
 def opaque(length: int) -> str:
-    """Return random alphanumerics: 28 make an access token, 32 a refresh token, 64 a mail token."""
+    """Return random letters and digits: 28 for an access token, 32 for a refresh token, 64 for an e-mail token."""
     return "".join(secrets.choice(_ALNUM) for _ in range(length))
 
 
 def object_id() -> str:
-    """Return 24 hex digits, the look of cart and address ids."""
+    """Return 24 hexadecimal digits, the format of cart and address ids."""
     return secrets.token_hex(12)
 
 
@@ -38,7 +38,7 @@ def sign_jwt(claims: dict[str, Any], key: bytes) -> str:
 
 
 def read_jwt(value: str, key: bytes) -> dict[str, Any] | None:
-    """Return the claims of a JWT that `key` signed, else None; says nothing about its expiry."""
+    """Return the claims of a JWT if it was signed with `key`, otherwise None; the expiry is not checked."""
     signed, _, signature = value.rpartition(".")
     if not hmac.compare_digest(_b64(_mac(signed, key)).encode(), signature.encode()):
         return None

@@ -1,4 +1,4 @@
-"""All state of one sandbox: who exists, what was issued, what was asked."""
+"""The state of a sandbox: customers, sessions, tokens, carts and the log of requests."""
 
 import dataclasses
 import secrets
@@ -24,18 +24,18 @@ from bff.sandbox.records import (
 if TYPE_CHECKING:
     from bff.sandbox.faults import Fault
 
-RING: Final = 10_000
+MAX_LOG_RECORDS: Final = 10_000
 
 
 class World:
-    """The sandbox's memory. Nothing in it outlives the process, and `reset` begins anew.
+    """The state of a sandbox, in memory only; `reset` restores the initial state.
 
     Attributes:
-        knobs: how this sandbox behaves; replaced whole when changed.
-        issued: every secret ever handed out: access, refresh, saas and identity provider tokens.
-        session_ids: every session id ever handed out.
+        knobs: how the sandbox behaves; a change replaces the whole object.
+        issued: every access, refresh, saas and identity provider token that was issued.
+        session_ids: every session id that was issued.
         log: the latest requests, oldest first.
-        counts: requests by `METHOD path-template`.
+        counts: the number of requests by `METHOD path-template`.
     """
 
     def __init__(self, knobs: state.Knobs, clock: Callable[[], float]) -> None:
@@ -44,14 +44,14 @@ class World:
         self._initial = dataclasses.replace(knobs)
         self.saas_key = secrets.token_bytes(32)
         self.idp_key = secrets.token_bytes(32)
-        self._forget()
+        self._clear()
 
     def reset(self) -> None:
-        """Forget everything, faults and changed knobs too."""
+        """Restore the initial state, including knobs and faults."""
         self.knobs = dataclasses.replace(self._initial)
-        self._forget()
+        self._clear()
 
-    def _forget(self) -> None:
+    def _clear(self) -> None:
         self.sessions: dict[str, Session] = {}
         self.access: dict[str, AccessToken] = {}
         self.refresh: dict[str, RefreshToken] = {}
@@ -68,16 +68,16 @@ class World:
         self.faults: list[Fault] = []
         self.issued: set[str] = set()
         self.session_ids: set[str] = set()
-        self.log: deque[dict[str, Any]] = deque(maxlen=RING)
+        self.log: deque[dict[str, Any]] = deque(maxlen=MAX_LOG_RECORDS)
         self.logged = 0
         self.counts: Counter[str] = Counter()
         self.entities = {
             "LE-100": LegalEntity("LE-100", "Acme Tools GmbH"),
             "LE-200": LegalEntity("LE-200", "Acme Gardens GmbH"),
         }
-        self._settle()
+        self._add_demo_data()
 
-    def _settle(self) -> None:
+    def _add_demo_data(self) -> None:
         ada = self.add_customer(
             state.DEMO_EMAIL,
             state.DEMO_PASSWORD,
@@ -99,7 +99,7 @@ class World:
         self.add_customer(state.SECOND_EMAIL, state.SECOND_PASSWORD, grace)
 
     def add_customer(self, email: str, password: str, details: dict[str, Any] | None = None) -> Customer:
-        """Create a customer and return it; the caller has checked that the address is free."""
+        """Create a customer and return it; the caller must check that the e-mail address is not in use."""
         number = str(10_000_001 + len(self.customers))
         defaults = {"preferredLanguage": "en_US", "preferredCurrency": "EUR", "preferredSite": "main"}
         customer = Customer(number, email, password, {**defaults, **(details or {})})
@@ -109,29 +109,29 @@ class World:
     def customer_by_email(self, email: str) -> Customer | None:
         return self._by_email.get(email.casefold())
 
-    def remember(self, token: AnyToken) -> None:
-        """Note a token as issued and as its session's."""
+    def add_token(self, token: AnyToken) -> None:
+        """Record an issued token, also by its session."""
         self.issued.add(token.value)
         self._by_session[token.session_id].append(token)
 
     def tokens_of(self, session_id: str | None = None, customer: str | None = None) -> list[AnyToken]:
-        """Return the access, refresh and saas tokens of a session, of a customer, or all there are."""
+        """Return the access, refresh and saas tokens of a session or customer, or all of them."""
         known = self._by_session.values() if session_id is None else [self._by_session.get(session_id, [])]
         return [one for batch in known for one in batch if customer is None or one.customer == customer]
 
-    def keep_cart(self, cart: Cart) -> None:
+    def add_cart(self, cart: Cart) -> None:
         self.carts[cart.id] = cart
         self._by_owner[cart.customer or cart.session_id].append(cart)
 
     def carts_of(self, owner: str) -> list[Cart]:
-        """Return the open carts of a customer number or, for guests, of a session id."""
+        """Return the open carts of a customer number or, for a guest, of a session id."""
         return [one for one in self._by_owner.get(owner, ()) if one.status == "OPEN"]
 
     def alive(self, token: AnyToken) -> bool:
         return not token.revoked and token.expires_at > self.now()
 
     def mail(self, to: str, subject: str, purpose: str, token: str) -> None:
-        """Put a mail into the outbox that only the control plane shows."""
+        """Add an e-mail to the outbox, which is available in the control API only."""
         self.mails.append(
             {"to": to, "subject": subject, "purpose": purpose, "token": token, "at": self.now()}
         )

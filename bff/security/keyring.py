@@ -1,9 +1,9 @@
-"""Sealing: AES-256-GCM under a key ring.
+"""Sealing: authenticated encryption with AES-256-GCM under a key ring.
 
-The first key of the ring seals, all of them open. Every sealed value names its key id in clear and binds
-(as associated data) the format version, the purpose, the tenant and that key id, so that a value sealed for
-one use opens for no other. Each use has a key of its own, derived once from the ring's keys by HKDF
-(RFC 5869). This is the only module that imports `cryptography`.
+The first key of the ring seals; every key opens. A sealed value carries its key id in clear text. Format version,
+purpose, tenant and key id are bound to it as associated data, so a value that was sealed for one purpose does not
+open for another. For each purpose a separate key is derived from the keys of the ring by HKDF (RFC 5869). This is
+the only module that imports `cryptography`.
 """
 
 import base64
@@ -27,23 +27,23 @@ RandomBytes = Callable[[int], bytes]
 
 
 class SealError(Exception):
-    """A sealed value does not open: malformed, of another use, of an unknown key, or tampered with."""
+    """A sealed value cannot be opened: it is malformed, made for another purpose or key, or was changed."""
 
 
 class MalformedError(SealError):
-    """The value has not even the shape of a sealed one."""
+    """The value does not have the format of a sealed value."""
 
 
 class KeyRing:
     """The server's keys, newest first.
 
     Args:
-        keys: pairs of key id (1–16 ASCII characters) and 32 bytes; the first seals.
-        tenant: bound into everything sealed.
-        random_bytes: the source of nonces, `secrets.token_bytes` outside tests.
+        keys: pairs of a key id (1 to 16 ASCII characters) and a key of 32 bytes; the first one seals.
+        tenant: bound to every sealed value.
+        random_bytes: the source of nonces; `secrets.token_bytes` except in tests.
 
     Raises:
-        ValueError: the ring is empty or a key has the wrong length.
+        ValueError: there is no key, or a key has the wrong length.
     """
 
     __slots__ = ("_keys", "_random_bytes", "_tenant")
@@ -56,29 +56,29 @@ class KeyRing:
         self._random_bytes = random_bytes
 
     def sealer(self, purpose: str) -> "Sealer":
-        """Return what seals and opens values of one purpose; build it once and keep it."""
+        """Return a sealer for one purpose. Deriving its keys is slow, so create it once and reuse it."""
         ciphers = {kid: AESGCM(self._derive(key, b"seal", purpose)) for kid, key in self._keys}
-        return Sealer(ciphers, self._bound(purpose), self._random_bytes)
+        return Sealer(ciphers, self._associated_data(purpose), self._random_bytes)
 
     def record_sealer(self) -> "RecordSealer":
-        """Return what seals session records under a key that needs the visitor's secret as well."""
-        servers = {kid: self._derive(key, b"record", "session") for kid, key in self._keys}
-        return RecordSealer(servers, self._bound("session"), self._random_bytes)
+        """Return a sealer for session records, whose keys also depend on the visitor's secret."""
+        server_keys = {kid: self._derive(key, b"record", "session") for kid, key in self._keys}
+        return RecordSealer(server_keys, self._associated_data("session"), self._random_bytes)
 
     def digest(self, purpose: str) -> "KeyedDigest":
-        """Return a keyed digest of one purpose, for names that must tell nothing (RFC 2104)."""
+        """Return a keyed digest (RFC 2104) for one purpose, for names that must not reveal what they stand for."""
         return KeyedDigest(tuple(self._derive(key, b"digest", purpose) for _, key in self._keys))
 
     def _derive(self, key: bytes, use: bytes, purpose: str) -> bytes:
         info = b"|".join((b"emporix-bff", use, purpose.encode("ascii"), self._tenant))
         return HKDF(algorithm=hashes.SHA256(), length=KEY_BYTES, salt=None, info=info).derive(key)
 
-    def _bound(self, purpose: str) -> bytes:
+    def _associated_data(self, purpose: str) -> bytes:
         return b"|".join((b"emporix-bff", bytes([VERSION]), purpose.encode("ascii"), self._tenant))
 
 
 class KeyedDigest:
-    """HMAC-SHA256 under the ring's keys, newest first."""
+    """HMAC-SHA256 under the keys of the ring, newest first."""
 
     __slots__ = ("_keys",)
 
@@ -86,58 +86,62 @@ class KeyedDigest:
         self._keys = keys
 
     def newest(self, value: bytes) -> bytes:
-        """Return 32 bytes under the newest key."""
+        """Return the digest of `value` (32 bytes) under the newest key."""
         return hmac.digest(self._keys[0], value, hashlib.sha256)
 
     def every(self, value: bytes) -> tuple[bytes, ...]:
-        """Return 32 bytes for each key of the ring, newest first."""
+        """Return the digest of `value` under each key of the ring, newest first."""
         return tuple(hmac.digest(key, value, hashlib.sha256) for key in self._keys)
 
 
 class Sealer:
-    """Seals and opens values of one purpose as URL-safe text."""
+    """Seals values for one purpose as URL-safe text, and opens them."""
 
-    __slots__ = ("_bound", "_ciphers", "_newest", "_random_bytes")
+    __slots__ = ("_associated_data", "_ciphers", "_newest", "_random_bytes")
 
-    def __init__(self, ciphers: dict[bytes, AESGCM], bound: bytes, random_bytes: RandomBytes) -> None:
+    def __init__(
+        self, ciphers: dict[bytes, AESGCM], associated_data: bytes, random_bytes: RandomBytes
+    ) -> None:
         self._ciphers = ciphers
         self._newest = next(iter(ciphers))
-        self._bound = bound
+        self._associated_data = associated_data
         self._random_bytes = random_bytes
 
     def seal(self, plain: bytes) -> str:
         """Return base64url(version | kid length | kid | nonce | ciphertext and tag), unpadded."""
         header = _header(self._newest)
         nonce = self._random_bytes(NONCE_BYTES)
-        sealed = self._ciphers[self._newest].encrypt(nonce, plain, self._bound + header)
+        sealed = self._ciphers[self._newest].encrypt(nonce, plain, self._associated_data + header)
         return base64.urlsafe_b64encode(header + nonce + sealed).rstrip(b"=").decode("ascii")
 
     def open(self, text: str) -> bytes:
-        """Return what `seal` was given.
+        """Return the bytes that were passed to `seal`.
 
         Raises:
-            SealError: the text is not one that this ring sealed for this purpose.
+            SealError: the text was not sealed with a key of this ring for this purpose.
         """
         header, kid, nonce, sealed = _split(_decode(text))
         cipher = self._ciphers.get(kid)
         if cipher is None:
             raise SealError("unknown key id")
-        return _decrypt(cipher, nonce, sealed, self._bound + header)
+        return _decrypt(cipher, nonce, sealed, self._associated_data + header)
 
 
 class RecordSealer:
-    """Seals session records under a key made of the visitor's secret and a server key.
+    """Seals session records under a key that is derived from the visitor's secret and a server key.
 
-    Neither half opens a record: the store's content is useless without a visitor's cookie, and so are the
-    server's keys. The record's name is bound in, so that a record moved to another name does not open.
+    Opening a record needs both: neither the content of the store nor the server's keys are of use without the
+    visitor's cookie. The name of the record is bound to it, so a record that is copied to another name does not open.
     """
 
-    __slots__ = ("_bound", "_newest", "_random_bytes", "_servers")
+    __slots__ = ("_associated_data", "_newest", "_random_bytes", "_server_keys")
 
-    def __init__(self, servers: dict[bytes, bytes], bound: bytes, random_bytes: RandomBytes) -> None:
-        self._servers = servers
-        self._newest = next(iter(servers))
-        self._bound = bound
+    def __init__(
+        self, server_keys: dict[bytes, bytes], associated_data: bytes, random_bytes: RandomBytes
+    ) -> None:
+        self._server_keys = server_keys
+        self._newest = next(iter(server_keys))
+        self._associated_data = associated_data
         self._random_bytes = random_bytes
 
     def seal(self, plain: bytes, *, secret: bytes, name: bytes) -> bytes:
@@ -145,22 +149,23 @@ class RecordSealer:
         header = _header(self._newest)
         nonce = self._random_bytes(NONCE_BYTES)
         cipher = self._cipher(self._newest, secret, name)
-        return header + nonce + cipher.encrypt(nonce, plain, self._bound + header + name)
+        return header + nonce + cipher.encrypt(nonce, plain, self._associated_data + header + name)
 
     def open(self, blob: bytes, *, secret: bytes, name: bytes) -> bytes:
-        """Return what `seal` was given.
+        """Return the bytes that were passed to `seal`.
 
         Raises:
-            SealError: another secret, another name, an unknown key, or a changed record.
+            SealError: the secret or the name is another one, the key is unknown, or the record was changed.
         """
         header, kid, nonce, sealed = _split(blob)
-        if kid not in self._servers:
+        if kid not in self._server_keys:
             raise SealError("unknown key id")
-        return _decrypt(self._cipher(kid, secret, name), nonce, sealed, self._bound + header + name)
+        cipher = self._cipher(kid, secret, name)
+        return _decrypt(cipher, nonce, sealed, self._associated_data + header + name)
 
     def _cipher(self, kid: bytes, secret: bytes, name: bytes) -> AESGCM:
-        # Both inputs are uniformly random and of fixed length, so one HMAC is the key derivation.
-        return AESGCM(hmac.digest(self._servers[kid], secret + name, hashlib.sha256))
+        # Both inputs are uniformly random and of fixed length, so a single HMAC is enough to derive the key.
+        return AESGCM(hmac.digest(self._server_keys[kid], secret + name, hashlib.sha256))
 
 
 def _header(kid: bytes) -> bytes:
@@ -168,7 +173,7 @@ def _header(kid: bytes) -> bytes:
 
 
 def _split(raw: bytes) -> tuple[bytes, bytes, bytes, bytes]:
-    """Return header, key id, nonce and ciphertext, by fixed lengths only."""
+    """Split a sealed value into header, key id, nonce and ciphertext."""
     if len(raw) < 2 or raw[0] != VERSION:
         raise MalformedError("not a sealed value of this version")
     end = 2 + raw[1]
@@ -178,7 +183,7 @@ def _split(raw: bytes) -> tuple[bytes, bytes, bytes, bytes]:
 
 
 def _decode(text: str) -> bytes:
-    """Decode canonical unpadded base64url: one value has one spelling."""
+    """Decode canonical unpadded base64url; any other encoding of the same bytes is refused."""
     try:
         encoded = text.encode("ascii")
         raw = base64.b64decode(encoded + b"=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
@@ -189,8 +194,8 @@ def _decode(text: str) -> bytes:
     return raw
 
 
-def _decrypt(cipher: AESGCM, nonce: bytes, sealed: bytes, bound: bytes) -> bytes:
+def _decrypt(cipher: AESGCM, nonce: bytes, sealed: bytes, associated_data: bytes) -> bytes:
     try:
-        return cipher.decrypt(nonce, sealed, bound)
+        return cipher.decrypt(nonce, sealed, associated_data)
     except InvalidTag:
-        raise SealError("the tag does not fit") from None
+        raise SealError("the authentication tag does not match") from None

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from bff.emporix.answers import Issued, Refused
 from bff.emporix.auth import EmporixAuth
+from bff.emporix.refusals import AnonymousLoginRefused
+from bff.emporix.token_answers import Issued
 from bff.errors import BadUpstreamAnswer
 from bff.session import Carrier, GuestContext, HeldSession, Lifetimes, Session, SessionKind, next_version
 from bff.sessions.ports import Policy, Ports
@@ -47,13 +48,11 @@ class AnonymousSessions:
 
 
 async def anonymous_login(emporix: EmporixAuth, context: GuestContext) -> Issued:
-    """Begin an anonymous session; a refusal can only mean a wrong tenant or client id, no visitor's fault."""
+    """Begin an anonymous session; a refusal is the operator's mistake and no visitor's."""
     try:
         return await emporix.anonymous_login(context)
-    except Refused as refused:
-        raise BadUpstreamAnswer(
-            log_detail=f"upstream refuses anonymous logins with {refused.status}: check BFF_TENANT, BFF_CLIENT_ID"
-        ) from None
+    except AnonymousLoginRefused as refused:
+        raise BadUpstreamAnswer(log_detail=f"{refused}: check BFF_TENANT, BFF_CLIENT_ID") from None
 
 
 def guest_session(

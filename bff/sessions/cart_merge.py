@@ -8,8 +8,8 @@ import asyncio
 import logging
 from typing import Final
 
-from bff.emporix.answers import Refused
 from bff.emporix.carts import EmporixCarts
+from bff.emporix.refusals import Refused
 from bff.errors import BffError
 from bff.session import Session
 from bff.telemetry.logs import event
@@ -47,10 +47,9 @@ class CartMerger:
 
     async def _merged(self, site_code: str, guest: Session, customer: Session) -> str:
         access, session_id = customer.tokens.access, customer.upstream_session_id
-        found = await self._carts.of_session(access, site_code, guest.upstream_session_id)
-        if found is None and guest.tokens.access != access:
-            # Some tenants let only the guest's own token see it.
-            found = await self._carts.of_session(guest.tokens.access, site_code, guest.upstream_session_id)
+        found = await self._carts.of_guest(
+            site_code, guest.upstream_session_id, customer=access, guest=guest.tokens.access
+        )
         if found is None:
             return "nothing"
         own = await self._carts.of_customer(access, site_code, session_id)

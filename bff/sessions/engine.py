@@ -29,7 +29,7 @@ class Engine:
         saver = TokenSaver(ports)
         self.refresher = TokenRefresher(policy, ports, self.anonymous, self.shared_token, saver)
         self.lifecycle = SessionLifecycle(ports, self.anonymous, self.refresher, saver)
-        self.legal_entity = LegalEntitySwitch(ports, self.lifecycle, self.refresher, saver)
+        self.legal_entity = LegalEntitySwitch(ports, self.lifecycle, self.shared_token, saver)
         self.own_sessions = OwnSessions(ports, self.lifecycle)
         self.signup = CustomerSignup(ports, self.lifecycle, self.shared_token)
         carts = CartMerger(ports.carts, site_code=policy.site_code)

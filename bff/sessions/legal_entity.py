@@ -1,15 +1,16 @@
 """Switching the legal entity: a refresh for another B2B company, serialised with all other refreshes."""
 
 from dataclasses import replace
+from typing import assert_never
 
-from bff.emporix.answers import Refused
+from bff.emporix.refusals import RefreshTokenEnded, SwitchRefusal, SwitchRefused
 from bff.errors import Forbidden, ReauthenticationRequired
 from bff.session import HeldSession, Session, next_version
 from bff.sessions.endings import ended_error
 from bff.sessions.lifecycle import SessionLifecycle
 from bff.sessions.ports import Ports
-from bff.sessions.refresh import TokenRefresher
 from bff.sessions.request_session import RequestSession
+from bff.sessions.shared_token import SharedToken
 from bff.sessions.token_saver import TokenSaver
 
 
@@ -19,16 +20,16 @@ class LegalEntitySwitch:
     Args:
         ports: the store and the locks.
         lifecycle: the customer's session.
-        refresher: asks for the company's tokens.
+        shared_token: a bearer for the switch.
         saver: stores them.
     """
 
     def __init__(
-        self, ports: Ports, lifecycle: SessionLifecycle, refresher: TokenRefresher, saver: TokenSaver
+        self, ports: Ports, lifecycle: SessionLifecycle, shared_token: SharedToken, saver: TokenSaver
     ) -> None:
         self._ports = ports
         self._lifecycle = lifecycle
-        self._refresher = refresher
+        self._shared_token = shared_token
         self._saver = saver
 
     async def switch(self, request_session: RequestSession, legal_entity_id: str | None) -> Session:
@@ -45,10 +46,16 @@ class LegalEntitySwitch:
             raise ReauthenticationRequired
         try:
             return await self._ports.tasks.finish(self._switched(request_session, legal_entity_id))
-        except Refused as refused:
-            if refused.status in {400, 401}:
-                # The company or the refresh token: nobody documents which answer means what, a plain refresh tells.
-                await self._lifecycle.refresh(request_session)
+        except RefreshTokenEnded:
+            raise ReauthenticationRequired from None
+        except SwitchRefused as refused:
+            match refused.kind:
+                case SwitchRefusal.LEGAL_ENTITY:
+                    pass
+                case SwitchRefusal.LEGAL_ENTITY_OR_REFRESH_TOKEN:
+                    await self._lifecycle.refresh(request_session)
+                case _:
+                    assert_never(refused.kind)
             raise Forbidden("this company is not one of the customer's") from None
 
     async def _switched(self, request_session: RequestSession, legal_entity_id: str | None) -> Session:
@@ -61,7 +68,9 @@ class LegalEntitySwitch:
             found = await self._saver.save_pending(HeldSession(ticket, found))
             switched = replace(
                 found,
-                tokens=await self._refresher.customer_tokens(found, legal_entity_id),
+                tokens=await self._ports.emporix.switch_legal_entity(
+                    found.tokens, legal_entity_id, self._shared_token
+                ),
                 legal_entity_id=legal_entity_id,
                 version=next_version(self._ports.clock(), found.version),
             )

@@ -10,9 +10,10 @@ Every arrow gives a new session id; the old one is dead for every write at once.
 view of all this: it collects what the answer must tell the visitor's carrier, whether it is a success or an error.
 """
 
-from typing import Final
+from typing import Final, assert_never
 
-from bff.emporix.answers import Refused, Validation
+from bff.emporix.refusals import ValidationRefusal, ValidationRefused
+from bff.emporix.token_answers import Validation
 from bff.errors import (
     BadUpstreamAnswer,
     LoginRequired,
@@ -185,15 +186,19 @@ class SessionLifecycle:
         return found
 
     async def _validation(self, session: Session) -> Validation | None:
-        """Ask upstream about a token; None where the gateway does not know it."""
+        """Ask upstream about a token; None where it does not know it."""
         try:
             return await self._ports.emporix.validate(session.tokens.access)
-        except Refused as refused:
-            if refused.status == 401:
-                return None
-            if session.kind is SessionKind.ANONYMOUS:
-                return self._guest_validation(session)
-            raise BadUpstreamAnswer(log_detail=f"a validation answered {refused.status}") from None
+        except ValidationRefused as refused:
+            match refused.kind:
+                case ValidationRefusal.ACCESS_TOKEN:
+                    return None
+                case ValidationRefusal.UNKNOWN:
+                    if (guest := self._guest_validation(session)) is not None:
+                        return guest
+                    raise BadUpstreamAnswer(log_detail=str(refused)) from None
+                case _:
+                    assert_never(refused.kind)
 
     def _guest_validation(self, session: Session) -> Validation | None:
         """Nobody says whether anonymous tokens validate upstream; one that the gateway knows or just made is valid."""

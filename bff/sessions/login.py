@@ -5,13 +5,13 @@ session and its cart along, and the customer gets a new session id.
 """
 
 import hashlib
-import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Final
-from urllib.parse import quote
+from typing import assert_never
 
-from bff.emporix.answers import Issued, Refused
+from bff.emporix.outside_tokens import is_mail_token, provider_token_fits
+from bff.emporix.refusals import LoginRefusal, LoginRefused, Refused
+from bff.emporix.token_answers import Issued
 from bff.errors import (
     BadUpstreamAnswer,
     BffError,
@@ -30,11 +30,6 @@ from bff.sessions.ports import Policy, Ports
 from bff.sessions.request_session import RequestSession
 from bff.sessions.token_saver import TRANSIENT, TokenSaver
 from bff.telemetry.metrics import SESSIONS
-
-LONGEST_PROVIDER_TOKEN: Final = 9_500
-"""Bytes, escaped: upstream's gateway takes addresses of 10 KB, and the rest of this one is some hundred bytes."""
-
-_MAIL_TOKEN: Final = re.compile(r"[A-Za-z0-9_~-]+(?:\.[A-Za-z0-9_~-]+)*")
 
 Obtain = Callable[[Session], Awaitable[Issued]]
 """Asks upstream for a customer's tokens, with a guest's."""
@@ -105,7 +100,7 @@ class CustomerLogin:
         Raises:
             InvalidRequest: the token does not fit into an address, which is where upstream takes it.
         """
-        if sum(len(quote(part, safe="")) for part in (token.reveal(), config or "")) > LONGEST_PROVIDER_TOKEN:
+        if not provider_token_fits(token, config):
             raise InvalidRequest(
                 "the token is too long: Emporix takes it in its address, which ends at 10 KB"
             )
@@ -121,7 +116,7 @@ class CustomerLogin:
         Raises:
             InvalidRequest: no mail has such a token, and it might leave its place in upstream's path.
         """
-        if not _MAIL_TOKEN.fullmatch(token.reveal()):
+        if not is_mail_token(token):
             raise InvalidRequest("'token' is not one of an activation mail")
 
         async def obtain(guest: Session) -> Issued:
@@ -144,7 +139,7 @@ class CustomerLogin:
         )
         try:
             return await self._ports.tasks.finish(promote(request_session, obtain, email))
-        except Refused as refused:
+        except LoginRefused as refused:
             raise _login_error(refused) from None
 
     async def _replace_customer(
@@ -190,8 +185,8 @@ class CustomerLogin:
                     raise ended_error(guest)
                 try:
                     issued = await obtain(guest)
-                except Refused as refused:
-                    if last or not refused.bearer:
+                except LoginRefused as refused:
+                    if last or not refused.bearer_refused:
                         raise
                 else:
                     session = self._customer_session(
@@ -227,6 +222,7 @@ class CustomerLogin:
             last_seen_at=now,
             version=next_version(now, max(older_version, guest.version)),
             email=email,
+            customer_id=issued.customer_number,
             initial_password=issued.initial_password,
             context=guest.context,
             user_agent=request_session.user_agent,
@@ -261,10 +257,13 @@ class CustomerLogin:
         return session
 
 
-def _login_error(refused: Refused) -> BffError:
-    """Nobody documents what wrong credentials get: a 400, a 401 and a 404 all say so, others do not."""
-    if refused.status == 403:
-        return Forbidden("this account may not log in")
-    if refused.misconfigured or refused.status not in {400, 401, 404}:
-        return BadUpstreamAnswer(log_detail=f"a login answered {refused.status}")
-    return InvalidCredentials()
+def _login_error(refused: LoginRefused) -> BffError:
+    match refused.kind:
+        case LoginRefusal.CREDENTIALS:
+            return InvalidCredentials()
+        case LoginRefusal.ACCOUNT:
+            return Forbidden("this account may not log in")
+        case LoginRefusal.MISCONFIGURED | LoginRefusal.UNKNOWN:
+            return BadUpstreamAnswer(log_detail=str(refused))
+        case _:
+            assert_never(refused.kind)

@@ -2,14 +2,14 @@
 
 First an in-process single flight, then a Redis lock that outlives the upstream deadline, then another look at the
 record; the work is a task of its own. Losers take the winner's result, or go on with a token that is still
-good, or get a 503. Only upstream's definite no ends a session.
+good, or get a 503. A session ends only where upstream refuses its refresh token, or where that has ended by its clock.
 """
 
 import asyncio
 from dataclasses import replace
-from typing import Final
+from typing import Final, assert_never
 
-from bff.emporix.answers import Refused
+from bff.emporix.refusals import RefreshRefusal, RefreshRefused, RefreshTokenEnded
 from bff.errors import (
     BadUpstreamAnswer,
     BffError,
@@ -26,9 +26,6 @@ from bff.sessions.shared_token import SharedToken
 from bff.sessions.token_saver import TRANSIENT, TokenSaver
 from bff.telemetry.metrics import RENEWALS, SESSIONS
 from bff.tokens import TokenSet
-
-# A 404 or a 405 is what a gateway says while upstream is being deployed, not what it says of a token.
-_DEFINITE: Final = frozenset({400, 401, 403})
 
 # How long a request with a token that is still good waits for a better one.
 _PATIENCE_SECONDS: Final = 2.0
@@ -66,7 +63,7 @@ class TokenRefresher:
         A guest whose refresh was refused comes back as another guest.
 
         Raises:
-            EndedHere, SessionExpired: upstream refused to refresh a customer.
+            EndedHere, SessionExpired: upstream refused to refresh a customer, or the refresh token has ended.
             NoSession, SessionRotated: the session ended meanwhile.
             UpstreamUnavailable: there is no good token and none can be had now.
             StoreUnavailable: the same, for want of the store.
@@ -94,7 +91,8 @@ class TokenRefresher:
         """Refresh under the session's lock, which the caller holds, and store before returning.
 
         Raises:
-            Refused: upstream's definite no.
+            RefreshRefused: upstream said no.
+            RefreshTokenEnded: upstream was not asked.
             NoSession, SessionRotated, SessionExpired: the session ended meanwhile; the new tokens were revoked.
         """
         session = held.session
@@ -102,31 +100,6 @@ class TokenRefresher:
         if saved is not session:
             return saved
         return await self._saver.save(held.ticket, replace(session, tokens=await self._ask(session)))
-
-    async def customer_tokens(self, session: Session, legal_entity_id: str | None) -> TokenSet:
-        """Ask for a customer's new tokens: with the shared anonymous bearer first, the customer's own on a 401.
-
-        Upstream contradicts itself on whose bearer is right; where it refuses both, and refused the first as a
-        bearer, the shared token may have been the one at fault and is had anew.
-        """
-        refresh = session.tokens.refresh
-        if refresh is None or not session.tokens.renewable(self._ports.clock()):
-            raise Refused(401)
-        bearer = await self._shared_token.token()
-        ask = self._ports.emporix.customer_refresh
-        try:
-            issued = await ask(bearer, refresh, legal_entity_id)
-        except Refused as first:
-            if first.status != 401:
-                raise
-            try:
-                issued = await ask(session.tokens.access, refresh, legal_entity_id)
-            except Refused as second:
-                if second.status != 401 or not first.bearer:
-                    raise
-                bearer = await self._shared_token.token(refused=bearer)
-                issued = await ask(bearer, refresh, legal_entity_id)
-        return issued.tokens.following(session.tokens)
 
     async def _joined(self, held: HeldSession, patience: float | None) -> HeldSession:
         """Wait for the one renewal of this session in this process, beginning it if there is none."""
@@ -172,16 +145,23 @@ class TokenRefresher:
         try:
             renewed = HeldSession(held.ticket, await self.refresh_locked(held))
             outcome = "renewed"
-        except Refused as refused:
-            if refused.misconfigured or refused.status not in _DEFINITE:
-                raise BadUpstreamAnswer(log_detail=f"a renewal answered {refused.status}") from None
-            outcome = "refused"
-            renewed = await self._refused(held)
+        except RefreshTokenEnded:
+            outcome = "expired"
+            renewed = await self._ended(held)
+        except RefreshRefused as refused:
+            match refused.kind:
+                case RefreshRefusal.REFRESH_TOKEN:
+                    outcome = "refused"
+                    renewed = await self._ended(held)
+                case RefreshRefusal.MISCONFIGURED | RefreshRefusal.UNKNOWN:
+                    raise BadUpstreamAnswer(log_detail=str(refused)) from None
+                case _:
+                    assert_never(refused.kind)
         finally:
             RENEWALS.labels(held.session.kind, outcome).inc()
         return renewed
 
-    async def _refused(self, held: HeldSession) -> HeldSession:
+    async def _ended(self, held: HeldSession) -> HeldSession:
         """End a customer; make another guest out of a guest."""
         session = held.session
         if session.kind is SessionKind.CUSTOMER:
@@ -198,12 +178,16 @@ class TokenRefresher:
         raise SessionRotated
 
     async def _ask(self, session: Session) -> TokenSet:
-        if session.kind is SessionKind.CUSTOMER:
-            return await self.customer_tokens(session, session.legal_entity_id)
-        refresh = session.tokens.refresh
-        if refresh is None or not session.tokens.renewable(self._ports.clock()):
-            raise Refused(401)
-        return (await self._ports.emporix.anonymous_refresh(refresh)).tokens.following(session.tokens)
+        emporix = self._ports.emporix
+        match session.kind:
+            case SessionKind.CUSTOMER:
+                return await emporix.customer_refresh(
+                    session.tokens, session.legal_entity_id, self._shared_token
+                )
+            case SessionKind.ANONYMOUS:
+                return await emporix.anonymous_refresh(session.tokens)
+            case _:
+                assert_never(session.kind)
 
     def _due(self, session: Session) -> bool:
         return session.tokens.due(self._ports.clock(), self._skew)

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import replace
 
-from bff.emporix.answers import Refused
+from bff.emporix.refusals import RefreshRefused, RefreshTokenEnded
 from bff.errors import BffError
 from bff.security.secret import Secret
 from bff.session import Carrier, GuestContext, Lifetimes, Session
@@ -90,13 +90,9 @@ class SharedToken:
         return await ports.store.create(self._ticket, session)
 
     async def _refreshed(self, session: Session) -> Session | None:
-        """Return the session with refreshed tokens, or None where upstream refuses to refresh it."""
-        refresh = session.tokens.refresh
-        if refresh is None or not session.tokens.renewable(self._ports.clock()):
-            return None
+        """Return the session with refreshed tokens, or None where they cannot be refreshed."""
         try:
-            issued = await self._ports.emporix.anonymous_refresh(refresh)
-        except Refused:
+            tokens = await self._ports.emporix.anonymous_refresh(session.tokens)
+        except (RefreshRefused, RefreshTokenEnded):
             return None
-        tokens = issued.tokens.following(session.tokens)
         return await self._ports.store.replace(self._ticket, replace(session, tokens=tokens))

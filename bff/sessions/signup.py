@@ -1,9 +1,9 @@
 """Sign-up: creating a customer account, with a guest's token or the shared one."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, assert_never
 
-from bff.emporix.answers import Refused
+from bff.emporix.refusals import SignupRefusal, SignupRefused
 from bff.errors import AccountExists, BffError, Forbidden, InvalidRequest, UpstreamUnavailable
 from bff.security.secret import Secret
 from bff.session import SessionKind
@@ -44,7 +44,7 @@ class CustomerSignup:
         created = self._with_shared_token(create) if logged_in else self._with_guest(request_session, create)
         try:
             return await self._ports.tasks.finish(created)
-        except Refused as refused:
+        except SignupRefused as refused:
             raise _signup_error(refused) from None
 
     async def _with_guest(self, request_session: RequestSession, create: Create) -> str:
@@ -52,8 +52,8 @@ class CustomerSignup:
         session = await self._lifecycle.ensure_session(request_session)
         try:
             return await create(session.tokens.access)
-        except Refused as refused:
-            if not refused.bearer:
+        except SignupRefused as refused:
+            if not refused.bearer_refused:
                 raise
         renewed = await self._lifecycle.refresh(request_session) or session
         return await create(renewed.tokens.access)
@@ -63,21 +63,25 @@ class CustomerSignup:
         token = await self._shared_token.token()
         try:
             return await create(token)
-        except Refused as refused:
-            if not refused.bearer:
+        except SignupRefused as refused:
+            if not refused.bearer_refused:
                 raise
         return await create(await self._shared_token.token(refused=token))
 
 
-def _signup_error(refused: Refused) -> BffError:
+def _signup_error(refused: SignupRefused) -> BffError:
     """Say what upstream had against a sign-up, in names of fields and never in values."""
-    if refused.status == 409:
-        return AccountExists()
-    if refused.status == 403:
-        return Forbidden()
-    if refused.status == 401:
-        return UpstreamUnavailable(log_detail="upstream refuses a guest's renewed token")
-    fields = ", ".join(refused.fields)
-    return InvalidRequest(
-        f"Emporix refused these fields: {fields}" if fields else "Emporix refused the sign-up"
-    )
+    match refused.kind:
+        case SignupRefusal.ACCOUNT_EXISTS:
+            return AccountExists()
+        case SignupRefusal.FORBIDDEN:
+            return Forbidden()
+        case SignupRefusal.BEARER:
+            return UpstreamUnavailable(log_detail="upstream refuses a guest's renewed token")
+        case SignupRefusal.FIELDS:
+            fields = ", ".join(refused.fields)
+            return InvalidRequest(
+                f"Emporix refused these fields: {fields}" if fields else "Emporix refused the sign-up"
+            )
+        case _:
+            assert_never(refused.kind)

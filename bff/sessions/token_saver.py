@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 from typing import Final
 
-from bff.emporix.answers import Refused
+from bff.emporix.refusals import Refused
 from bff.errors import (
     BadUpstreamAnswer,
     StoreUnavailable,

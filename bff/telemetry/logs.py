@@ -20,27 +20,27 @@ _FIELDS: Final = frozenset(
 
 
 def event(logger: logging.Logger, name: str, *, level: int = logging.INFO, **fields: Any) -> None:
-    """Log one event with allow-listed fields; others are dropped."""
+    """Log an event. Fields that are not on the allow list are dropped."""
     logger.log(level, name, extra={"fields": fields})
 
 
 class JsonFormatter(logging.Formatter):
-    """Renders a record as one JSON object a line: allow-listed fields, no exception texts."""
+    """Formats a log record as one line of JSON, with allow-listed fields and without exception messages."""
 
     def format(self, record: logging.LogRecord) -> str:
-        # Of other loggers it is not known that their sentences hold no secret: only the place is told.
-        spoken = record.name.partition(".")[0] == "bff" or record.name == "uvicorn.error"
+        # The messages of other libraries may contain secrets, so only the name of their logger is written.
+        trusted = record.name.partition(".")[0] == "bff" or record.name == "uvicorn.error"
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "event": record.getMessage() if spoken else "a library's message",
+            "event": record.getMessage() if trusted else "library_message",
             "requestId": request_id.get(),
         }
         fields: Mapping[str, Any] = getattr(record, "fields", {})
         line |= {name: value for name, value in fields.items() if name in _FIELDS}
         if record.exc_info and record.exc_info[0] is not None:
-            # An exception's own text may quote a request: its kind and its frames say where to look.
+            # The message of an exception may quote a request, so only its type and its frames are written.
             line["exception"] = record.exc_info[0].__name__
             line["frames"] = [
                 f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}"
@@ -50,7 +50,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logging(stream: TextIO | None = None, *, level: int = logging.INFO) -> None:
-    """Send everything that is logged in this process to `stream` (standard error) as JSON lines."""
+    """Write all logs of this process to `stream`, by default standard error, as JSON lines."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(handlers=[handler], level=level, force=True)
@@ -58,7 +58,7 @@ def configure_logging(stream: TextIO | None = None, *, level: int = logging.INFO
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
-    # The server's access log quotes whole request lines, and sign-ons have codes and tokens in theirs.
+    # The server's access log quotes request targets, and those of SSO logins contain codes and tokens.
     access = logging.getLogger("uvicorn.access")
     access.handlers.clear()
     access.propagate = False

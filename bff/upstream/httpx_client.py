@@ -1,21 +1,24 @@
-"""The seam between the proxy and whatever speaks HTTP to the upstream; httpx2 stands behind it now.
+"""The upstream client over httpx2, and the only module that imports it."""
 
-One pool of its own, so that no flood of proxied calls starves the renewals. Bytes go as they are: the target is
-not parsed again, no header is added but the framing, no body is decoded, no cookie kept, no redirect followed.
-"""
-
+import logging
 from collections.abc import AsyncIterator, Sequence
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
 
 import httpx2
 
-from bff.errors import BadUpstreamAnswer, UpstreamTimeout, UpstreamUnavailable
-from bff.upstream.protocol import Header
-from bff.upstream.token_calls import no_cookies
+from bff.errors import BadUpstreamAnswer, BffError, UpstreamTimeout, UpstreamUnavailable
+from bff.upstream.failures import ClosedUnanswered, MalformedBody, NoSuchStatus, NotConnected
+from bff.upstream.options import ClientOptions
+from bff.upstream.protocol import Header, RequestContent
 
-_SAFE: Final = frozenset({"GET", "HEAD"})
-_TIMEOUT: Final = httpx2.Timeout(connect=2.0, read=60.0, write=30.0, pool=2.0)
-_LIMITS: Final = httpx2.Limits(max_connections=500, max_keepalive_connections=200, keepalive_expiry=30.0)
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
+_IDLE_SECONDS: Final = 30.0
+_HIGHEST_STATUS: Final = 599
+
+# The library logs whole addresses, and Emporix takes tokens in query strings.
+for _name in ("httpx2", "httpcore2"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 
 class HttpxAnswer:
@@ -38,10 +41,11 @@ class HttpxAnswer:
         try:
             async for chunk in self._response.aiter_raw():
                 yield chunk
-        except httpx2.TimeoutException:
-            raise UpstreamTimeout(log_detail="the body stalled") from None
         except (httpx2.TransportError, httpx2.StreamError) as exc:
-            raise UpstreamUnavailable(log_detail=type(exc).__name__) from None
+            failure = _body_failure(exc)
+        else:
+            return
+        raise failure  # out here it does not refer to the library's error, which holds the request
 
     async def aclose(self) -> None:
         await self._response.aclose()
@@ -51,53 +55,108 @@ class HttpxClient:
     """The upstream over httpx2.
 
     Args:
-        upstream_url: the origin that every request goes to, whatever its path says.
-        transport: stands in for the network, in tests.
+        upstream_url: the origin that every request goes to, whatever its target says.
+        options: connections, deadlines and retries.
     """
 
-    def __init__(self, upstream_url: str, *, transport: httpx2.AsyncBaseTransport | None = None) -> None:
+    def __init__(self, upstream_url: str, options: ClientOptions) -> None:
         self._url = httpx2.URL(upstream_url)
-        host = self._url.netloc
-        self._host: Header = (b"host", host)
-        self._client = httpx2.AsyncClient(
-            timeout=_TIMEOUT,
-            limits=_LIMITS,
-            follow_redirects=False,
-            trust_env=False,
-            cookies=no_cookies(),
-            transport=transport,
+        self._host: Header = (b"host", self._url.netloc)
+        self._resend_safe = options.resend_safe
+        self._timeout = httpx2.Timeout(
+            connect=options.connect_seconds,
+            read=options.read_seconds,
+            write=options.write_seconds,
+            pool=options.pool_seconds,
         )
+        self._client = _cookie_free_client(options)
 
     async def open(
-        self, method: str, target: bytes, headers: list[Header], body: bytes | AsyncIterator[bytes] | None
+        self, method: str, target: bytes, headers: list[Header], body: RequestContent
     ) -> HttpxAnswer:
         request = httpx2.Request(
-            method, self._url, headers=[self._host, *headers], content=body, extensions={"target": target}
+            method,
+            self._url,
+            headers=[self._host, *headers],
+            content=body,
+            extensions={"target": target, "timeout": self._timeout.as_dict()},
         )
-        request.extensions["timeout"] = _TIMEOUT.as_dict()
         try:
-            try:
-                return await self._answer(request)
-            except (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError):
-                # An idle connection that upstream closed at the same moment; nothing safe is lost by asking again.
-                if method not in _SAFE or body is not None:
-                    raise
-                return await self._answer(request)
-        except (httpx2.ConnectTimeout, httpx2.PoolTimeout) as exc:
-            raise UpstreamUnavailable(log_detail=type(exc).__name__) from None
-        except httpx2.TimeoutException as exc:
-            raise UpstreamTimeout(log_detail=type(exc).__name__) from None
-        except httpx2.ProtocolError as exc:
-            raise BadUpstreamAnswer(log_detail=type(exc).__name__) from None
+            return await self._sent(
+                request, resend=self._resend_safe and method in _SAFE_METHODS and body is None
+            )
         except httpx2.TransportError as exc:
-            raise UpstreamUnavailable(log_detail=type(exc).__name__) from None
+            failure = _head_failure(exc)
+        raise failure  # out here it does not refer to the library's error, which holds the request
+
+    async def _sent(self, request: httpx2.Request, *, resend: bool) -> HttpxAnswer:
+        try:
+            return await self._answer(request)
+        except (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError):
+            # The upstream may have closed an idle connection at the same moment.
+            if not resend:
+                raise
+        return await self._answer(request)
 
     async def _answer(self, request: httpx2.Request) -> HttpxAnswer:
         response = await self._client.send(request, stream=True)
-        if response.status_code > 599:  # no status of HTTP (RFC 9110 §15)
+        if response.status_code > _HIGHEST_STATUS:
             await response.aclose()
-            raise BadUpstreamAnswer(log_detail=f"status {response.status_code}")
+            raise NoSuchStatus(log_detail=f"status {response.status_code}")
         return HttpxAnswer(response)
 
     async def aclose(self) -> None:
         await self._client.aclose()
+
+
+def no_cookies() -> CookieJar:
+    """Return a jar that keeps nothing: a shared client would hand one visitor's cookies to the next."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+
+
+def _cookie_free_client(options: ClientOptions) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(
+        limits=httpx2.Limits(
+            max_connections=options.connections,
+            max_keepalive_connections=options.idle_connections,
+            keepalive_expiry=_IDLE_SECONDS,
+        ),
+        follow_redirects=False,
+        trust_env=False,
+        cookies=no_cookies(),
+    )
+
+
+def _head_failure(exc: httpx2.TransportError) -> BffError:
+    """Map an error until the answer's head, see `bff.upstream.failures`."""
+    detail = type(exc).__name__
+    match exc:
+        case httpx2.ConnectError():
+            return NotConnected(log_detail=detail)
+        case httpx2.ConnectTimeout() | httpx2.PoolTimeout():
+            return UpstreamUnavailable(log_detail=detail)
+        case httpx2.TimeoutException():
+            return UpstreamTimeout(log_detail=detail)
+        case httpx2.ProtocolError() if _ended_early(exc):
+            return ClosedUnanswered(log_detail=detail)
+        case httpx2.ProtocolError():
+            return BadUpstreamAnswer(log_detail=detail)
+        case _:
+            return UpstreamUnavailable(log_detail=detail)
+
+
+def _body_failure(exc: httpx2.TransportError | httpx2.StreamError) -> BffError:
+    """Map an error in the answer's body, see `bff.upstream.failures`."""
+    detail = type(exc).__name__
+    match exc:
+        case httpx2.TimeoutException():
+            return UpstreamTimeout(log_detail="the body stalled")
+        case httpx2.ProtocolError() if not _ended_early(exc):
+            return MalformedBody(log_detail=detail)
+        case _:
+            return UpstreamUnavailable(log_detail=detail)
+
+
+def _ended_early(exc: httpx2.ProtocolError) -> bool:
+    """Tell a connection that ended too early from what is not HTTP: the library has one class for both."""
+    return "disconnected" in str(exc) or "closed connection" in str(exc)

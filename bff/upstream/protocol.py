@@ -1,10 +1,16 @@
-"""The seam between the proxy and whatever speaks HTTP to the upstream."""
+"""The seam between the proxy and whatever speaks HTTP to the upstream.
+
+Everything above works with `UpstreamClient` and knows no HTTP library. A new client is one file beside this one and one
+line in `tests/contract/test_upstream_client.py`, which says what every client must do. What watches over calls, such as
+a deadline or a circuit breaker, is an `UpstreamClient` that holds another one: it is put between them in `bff.wiring`.
+"""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 Header = tuple[bytes, bytes]
+RequestContent = bytes | AsyncIterator[bytes] | None
 
 
 class UpstreamAnswer(Protocol):
@@ -20,28 +26,38 @@ class UpstreamAnswer(Protocol):
         """Yield the body as it comes; raises `UpstreamUnavailable` or `UpstreamTimeout` where it breaks off."""
         ...
 
-    async def aclose(self) -> None: ...
+    async def aclose(self) -> None:
+        """Give the connection back, or close it where the body was not read to its end."""
+        ...
 
 
 class UpstreamClient(Protocol):
-    """Sends one request and returns when the answer's head is there.
+    """Sends requests to one origin, each byte as it is.
 
-    Raises:
-        UpstreamUnavailable: no connection.
-        UpstreamTimeout: no answer in time.
-        BadUpstreamAnswer: what came is no HTTP answer.
+    The target is not parsed again, no header is added but `Host` and the framing, no body is decoded, no cookie is
+    kept, no redirect followed and no proxy of the environment used.
     """
 
     async def open(
-        self, method: str, target: bytes, headers: list[Header], body: bytes | AsyncIterator[bytes] | None
-    ) -> UpstreamAnswer: ...
+        self, method: str, target: bytes, headers: list[Header], body: RequestContent
+    ) -> UpstreamAnswer:
+        """Send one request and return when the answer's head is there.
 
-    async def aclose(self) -> None: ...
+        Raises:
+            UpstreamUnavailable: no connection, or one that broke.
+            UpstreamTimeout: no answer in time.
+            BadUpstreamAnswer: what came is no HTTP answer. See `bff.upstream.failures`.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """An upstream answer, read whole."""
+class WholeAnswer:
+    """An upstream answer, read to its end; the names of its headers are in lower case."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)

@@ -1,77 +1,53 @@
-"""The HTTP client for token calls: its own pool, short deadlines, no cookies, no redirects, no proxies.
-
-Emporix carries tokens in query strings, and the client library logs whole addresses: its loggers are
-silenced here, and no exception of its that holds a request leaves this module.
-"""
+"""Token calls: one answer read whole within one deadline, counted by name, over any upstream client."""
 
 import asyncio
-import logging
-from collections.abc import Mapping
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+import json as json_format
+import zlib
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Final
-
-import httpx2
+from urllib.parse import urlencode
 
 from bff.errors import BadUpstreamAnswer, BffError, UpstreamTimeout, UpstreamUnavailable
 from bff.telemetry.metrics import UPSTREAM_CALLS
-from bff.upstream.protocol import Answer
+from bff.upstream.failures import NotConnected, token_call_failure
+from bff.upstream.protocol import Header, UpstreamAnswer, UpstreamClient, WholeAnswer
 
 DEADLINE_SECONDS: Final = 10.0
 """The longest that one token call may take, from the first try to the last byte."""
 
-_CONNECT_TIMEOUT_SECONDS: Final = 2.0
 _LARGEST_ANSWER_BYTES: Final = 1 << 20
+_ZLIB: Final = frozenset({"gzip", "x-gzip", "deflate"})
+_ZLIB_OR_GZIP_WINDOW: Final = 47
+_OWN_HEADERS: Final = {
+    "accept": "application/json",
+    "accept-encoding": "identity",
+    "user-agent": "emporix-bff",
+}
 
-for _name in ("httpx2", "httpcore2"):
-    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One token call as it is sent; its target and headers hold tokens."""
 
-def no_cookies() -> CookieJar:
-    """Return a jar that keeps nothing: a shared client would hand one visitor's cookies to the next."""
-    return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-
-
-def failure_of(exc: Exception) -> BffError:
-    """Return the one of three failures that an error of the library's means."""
-    detail = type(exc).__name__
-    if isinstance(exc, httpx2.ConnectTimeout | httpx2.PoolTimeout):
-        return UpstreamUnavailable(log_detail=detail)
-    if isinstance(exc, TimeoutError | httpx2.TimeoutException):
-        return UpstreamTimeout(log_detail=detail)
-    # The library has one class for what is not HTTP and for a connection that ended early.
-    early = "disconnected" in str(exc) or "closed connection" in str(exc)
-    if isinstance(exc, httpx2.DecodingError | httpx2.ProtocolError) and not early:
-        return BadUpstreamAnswer(log_detail=detail)
-    return UpstreamUnavailable(log_detail=detail)
+    method: str
+    target: bytes = field(repr=False)
+    headers: list[Header] = field(repr=False)
+    body: bytes | None = field(repr=False)
 
 
 class TokenCallClient:
     """Sends token calls and reads the answers whole.
 
     Args:
-        upstream_url: the origin of the Emporix API.
+        client: sends each request once, whatever its method: a token call that is a GET changes things too.
         deadline: seconds for one call, connecting and reading included.
-        transport: stands in for the network, in tests.
     """
 
-    def __init__(
-        self,
-        upstream_url: str,
-        *,
-        deadline: float = DEADLINE_SECONDS,
-        transport: httpx2.AsyncBaseTransport | None = None,
-    ) -> None:
+    def __init__(self, client: UpstreamClient, *, deadline: float = DEADLINE_SECONDS) -> None:
+        self._client = client
         self._deadline = deadline
-        self._client = httpx2.AsyncClient(
-            base_url=upstream_url,
-            timeout=httpx2.Timeout(deadline, connect=_CONNECT_TIMEOUT_SECONDS),
-            limits=httpx2.Limits(max_connections=50, max_keepalive_connections=20, keepalive_expiry=30),
-            follow_redirects=False,
-            trust_env=False,
-            cookies=no_cookies(),
-            transport=transport,
-            headers={"accept": "application/json", "user-agent": "emporix-bff"},
-        )
 
     async def call(
         self,
@@ -83,7 +59,7 @@ class TokenCallClient:
         headers: Mapping[str, str] | None = None,
         json: Mapping[str, object] | None = None,
         deadline: float | None = None,
-    ) -> Answer:
+    ) -> WholeAnswer:
         """Send one request, counted under `name`.
 
         Connecting is tried twice; anything that may have arrived is sent once.
@@ -93,7 +69,7 @@ class TokenCallClient:
             UpstreamUnavailable: no connection, or one that broke.
             BadUpstreamAnswer: not HTTP, or an answer too large to be one of these.
         """
-        request = self._client.build_request(method, path, params=query, headers=headers, json=json)
+        request = _request(method, path, query, headers, json)
         outcome = "no answer"
         try:
             answer = await self._within(deadline or self._deadline, request)
@@ -102,30 +78,81 @@ class TokenCallClient:
         finally:
             UPSTREAM_CALLS.labels(name, outcome).inc()
 
-    async def _within(self, deadline: float, request: httpx2.Request) -> Answer:
+    async def _within(self, deadline: float, request: _Request) -> WholeAnswer:
+        failure: BffError
         try:
             async with asyncio.timeout(deadline):
-                try:
-                    return await self._send(request)
-                except httpx2.ConnectError:
-                    return await self._send(request)
-        except (TimeoutError, httpx2.DecodingError, httpx2.TransportError) as exc:
-            failure = failure_of(exc)
-        # Raised out here, the error has nothing of the library's in its context, where the request would be.
+                return await _whole(await self._opened(request))
+        except TimeoutError:
+            failure = UpstreamTimeout(log_detail="the deadline of a token call")
+        except (UpstreamUnavailable, UpstreamTimeout, BadUpstreamAnswer) as exc:
+            failure = token_call_failure(exc)
         raise failure
 
-    async def _send(self, request: httpx2.Request) -> Answer:
-        response = await self._client.send(request, stream=True)
-        try:
-            body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > _LARGEST_ANSWER_BYTES:
-                    raise BadUpstreamAnswer(log_detail="an answer too large for a token call")
-        finally:
-            await response.aclose()
-        return Answer(response.status_code, response.headers, bytes(body))
+    async def _opened(self, request: _Request) -> UpstreamAnswer:
+        with suppress(NotConnected):
+            return await self._client.open(request.method, request.target, request.headers, request.body)
+        return await self._client.open(request.method, request.target, request.headers, request.body)
 
     async def aclose(self) -> None:
-        """Close the pool."""
+        """Close the client's connections."""
         await self._client.aclose()
+
+
+def _request(
+    method: str,
+    path: str,
+    query: Mapping[str, str] | None,
+    headers: Mapping[str, str] | None,
+    json: Mapping[str, object] | None,
+) -> _Request:
+    target = f"{path}?{urlencode(query)}" if query else path
+    own = dict(_OWN_HEADERS)
+    body = None
+    if json is not None:
+        own["content-type"] = "application/json"
+        body = json_format.dumps(json, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    encoded = [
+        (name.encode("ascii"), value.encode("ascii")) for name, value in (own | dict(headers or {})).items()
+    ]
+    return _Request(method, target.encode("ascii"), encoded, body)
+
+
+async def _whole(answer: UpstreamAnswer) -> WholeAnswer:
+    """Read an answer to its end and close it."""
+    try:
+        body = bytearray()
+        async for chunk in answer.chunks():
+            body += chunk
+            _check_size(body)
+    finally:
+        await answer.aclose()
+    headers = _by_name(answer.headers)
+    return WholeAnswer(answer.status, headers, _decoded(bytes(body), headers.get("content-encoding", "")))
+
+
+def _by_name(headers: Sequence[Header]) -> dict[str, str]:
+    """Return headers by name; several of one name are one list (RFC 9110 §5.3)."""
+    found: dict[str, str] = {}
+    for raw_name, raw_value in headers:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
+
+
+def _decoded(body: bytes, coding: str) -> bytes:
+    """Undo a coding that was not asked for: some gateways compress anyway. An unknown one is left as it is."""
+    if coding.strip().lower() not in _ZLIB:
+        return body
+    unpacking = zlib.decompressobj(_ZLIB_OR_GZIP_WINDOW)
+    try:
+        plain = unpacking.decompress(body, _LARGEST_ANSWER_BYTES + 1)
+    except zlib.error:
+        raise BadUpstreamAnswer(log_detail="a body that is not in the coding that it names") from None
+    _check_size(plain)
+    return plain
+
+
+def _check_size(body: bytes | bytearray) -> None:
+    if len(body) > _LARGEST_ANSWER_BYTES:
+        raise BadUpstreamAnswer(log_detail="an answer too large for a token call")

@@ -95,7 +95,7 @@ def expect_nothing_readable(page: Page, *, session: bool) -> None:
         )
     )
     assert said == {
-        "document.cookie": "none: the sealed one is HttpOnly" if session else "none",
+        "document.cookie": "none: the session cookie is HttpOnly" if session else "none",
         "localStorage": "0 entries",
         "sessionStorage": "0 entries",
         "Emporix tokens": "none, ever",

@@ -141,7 +141,7 @@ def _application(environ: dict[str, str]) -> Proxy:
     del environ["BFF_DRAIN_SECONDS"]  # the process's business
     settings = load_settings(environ)
 
-    async def peek() -> list[dict[str, Any]]:
+    async def list_records() -> list[dict[str, Any]]:
         return await proxy.store.inspect()
 
     page = create_storefront(
@@ -149,7 +149,7 @@ def _application(environ: dict[str, str]) -> Proxy:
         site="main",
         demo_email=ADA["email"],
         demo_password=ADA["password"],
-        peek=peek,
+        list_records=list_records,
         sso=tuple(settings.sso),
     )
     proxy = Proxy(settings, fallback=page)

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bff.auth.handling import Reply
 from starlette.requests import Request
 
 from bff.auth.endpoints import AuthEndpoints
-from bff.auth.handling import Reply
 from bff.config.settings import Settings
 from bff.middleware.carriers import SessionCarriers
 from bff.middleware.session_layer import Header, SessionLayer

@@ -39,7 +39,7 @@ def _lenient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _unjudged(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take what the parser takes."""
-    monkeypatch.setattr(Http1Connection, "_judge_head", lambda _: None)
+    monkeypatch.setattr(Http1Connection, "_check_head", lambda _: None)
 
 
 MUTATIONS = [

@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from bff.app import Proxy
 from bff.auth.views import own_session_view
-from bff.emporix.answers import Issued
+from bff.emporix.token_answers import Issued
 from bff.errors import InvalidCredentials, NoSession
 from bff.middleware.carriers import SessionCarriers
 from bff.security.secret import Secret

@@ -17,16 +17,16 @@ def _open(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _every_tenant(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(RouteTable, "_open", lambda _self, route: _Leaf(Match(route, None)))
+    monkeypatch.setattr(RouteTable, "_allowed_leaf", lambda _self, route: _Leaf(Match(route, None)))
 
 
 def _guests_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = RouteTable._open
+    real = RouteTable._allowed_leaf
 
-    def opened(self: RouteTable, route: Route) -> _Leaf:
+    def leaf(self: RouteTable, route: Route) -> _Leaf:
         return real(self, Route(route.method, route.template, TokenKind.SESSION))
 
-    monkeypatch.setattr(RouteTable, "_open", opened)
+    monkeypatch.setattr(RouteTable, "_allowed_leaf", leaf)
 
 
 def _cut(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ _REDIRECTS = {f"sso-redirect-{kind}" for kind in ("host", "full", "script", "spa
 
 
 def _anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ReturnTo, "_fits", lambda _self, _value: True)
+    monkeypatch.setattr(ReturnTo, "_is_allowed", lambda _self, _value: True)
 
 
 def _prefixed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,7 +26,7 @@ def _prefixed(monkeypatch: pytest.MonkeyPatch) -> None:
     def fits(self: ReturnTo, value: str) -> bool:
         return value.startswith(self._origins) or (value.startswith("/") and not value.startswith("//"))
 
-    monkeypatch.setattr(ReturnTo, "_fits", fits)
+    monkeypatch.setattr(ReturnTo, "_is_allowed", fits)
 
 
 def _unproven(monkeypatch: pytest.MonkeyPatch) -> None:

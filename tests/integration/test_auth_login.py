@@ -158,15 +158,15 @@ def test_login_on_a_customer_ends_that_one_here_and_upstream(proxy: LiveProxy, s
             assert not set_cookies(late_answer)
 
 
-def test_a_failed_login_on_a_customer_leaves_a_guest(proxy: LiveProxy, sandbox: Sandbox) -> None:
+def test_a_failed_login_on_a_customer_leaves_the_customer(proxy: LiveProxy, sandbox: Sandbox) -> None:
     with customer(proxy) as browser:
         session = emporix_session(browser, sandbox)
         answer = browser.post("/auth/login", json=_WRONG)
         problem(answer, 401, "invalid_credentials")
-        assert issued(answer)
-        assert browser.get("/auth/session").json()["kind"] == "anonymous"
-        assert emporix_session(browser, sandbox) != session
-    assert sandbox.control("GET", "/sessions")[session]["ended"] is True
+        assert not set_cookies(answer)
+        assert browser.get("/auth/session").json()["customer"] == {"email": ADA["email"]}
+        assert emporix_session(browser, sandbox) == session
+    assert sandbox.control("GET", "/sessions")[session]["ended"] is False
 
 
 def test_another_customer_in_the_same_browser_has_a_greater_version(proxy: LiveProxy) -> None:

@@ -227,7 +227,7 @@ def child(home: Path, then: str) -> subprocess.CompletedProcess[str]:
     program = f"""
 import os, signal, sys
 from pathlib import Path
-from bff.embedded import EmbeddedRedis
+from bff.config.embedded_redis import EmbeddedRedis
 server = EmbeddedRedis.start(Path(sys.argv[1]))
 {then}
 """

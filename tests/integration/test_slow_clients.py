@@ -1,4 +1,4 @@
-"""Clients that take their time or take too much, over plain sockets."""
+"""Slow clients, and clients with too many concurrent requests, over plain sockets."""
 
 import json
 import socket
@@ -24,12 +24,12 @@ def narrow_process(sandbox_process: Sandbox, redis_url: str) -> Iterator[LivePro
 
 @pytest.fixture
 def narrow(narrow_process: LiveProxy, sandbox: Sandbox) -> LiveProxy:
-    """A proxy that lets one client have two requests under way."""
+    """A proxy that allows two concurrent requests per client."""
     return narrow_process
 
 
 def begin(proxy: LiveProxy, *fields: str) -> socket.socket:
-    """Send all of a request but the end of its body."""
+    """Send a request except for the end of its body."""
     connection = dial(proxy)
     framing = ("Content-Type: application/json", "Content-Length: 2")
     connection.sendall(head(proxy, "POST /auth/login HTTP/1.1", [*fields, *framing]) + b"{")
@@ -41,7 +41,7 @@ def status_of(proxy: LiveProxy, *fields: str) -> int:
         return browser.get("/auth/session").status_code
 
 
-def test_one_client_gets_so_many_streams_and_another_one_its_own(narrow: LiveProxy) -> None:
+def test_concurrent_requests_are_limited_per_client(narrow: LiveProxy) -> None:
     with begin(narrow, FROM_A) as first, begin(narrow, FROM_A):
         eventually(lambda: status_of(narrow, FROM_A) == 429)
         with narrow.browser(**{"X-Forwarded-For": FROM_A.partition(": ")[2]}) as browser:
@@ -56,7 +56,7 @@ def test_one_client_gets_so_many_streams_and_another_one_its_own(narrow: LivePro
         eventually(lambda: status_of(narrow, FROM_A) == 200)
 
 
-def test_a_head_that_never_ends_is_answered_and_ended(proxy: LiveProxy) -> None:
+def test_incomplete_head_gets_a_response_and_the_connection_is_closed(proxy: LiveProxy) -> None:
     with dial(proxy) as connection:
         connection.sendall(b"GET /auth/session HTTP/1.1\r\nHost: x\r\n")
         answer = answer_on(connection)
@@ -68,7 +68,7 @@ def test_a_head_that_never_ends_is_answered_and_ended(proxy: LiveProxy) -> None:
     assert answer.json()["requestId"] in {line["requestId"] for line in refused}
 
 
-def test_what_is_no_request_is_told_so_with_the_fields_of_every_answer(
+def test_response_to_a_malformed_request_has_the_security_headers(
     sandbox_process: Sandbox, redis_url: str
 ) -> None:
     with LiveProxy(

@@ -1,4 +1,4 @@
-"""A sandbox in process, with a clock that tests turn."""
+"""An in-process sandbox with a clock that tests can set."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,36 +26,38 @@ class Clock:
 
 @dataclass
 class Shop:
-    """A client of one sandbox, with the calls that most tests begin with."""
+    """A client of a sandbox, with the requests that most tests start with."""
 
     client: httpx2.AsyncClient
     world: World
     clock: Clock
     logged: list[dict[str, Any]]
 
-    async def ask(self, method: str, path: str, token: str | None = None, **more: Any) -> httpx2.Response:
+    async def request(self, method: str, path: str, token: str | None = None, **more: Any) -> httpx2.Response:
         headers = dict(more.pop("headers", {}))
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         return await self.client.request(method, path, headers=headers, **more)
 
     async def guest(self, **seeds: str) -> dict[str, Any]:
-        answer = await self.ask("GET", "/customerlogin/auth/anonymous/login", params={**CLIENT, **seeds})
-        assert answer.status_code == 200
-        return dict(answer.json())
+        response = await self.request(
+            "GET", "/customerlogin/auth/anonymous/login", params={**CLIENT, **seeds}
+        )
+        assert response.status_code == 200
+        return dict(response.json())
 
     async def customer(self, email: str = DEMO_EMAIL, password: str = DEMO_PASSWORD) -> dict[str, Any]:
         guest = await self.guest()
         body = {"email": email, "password": password}
-        answer = await self.ask("POST", "/customer/acmeshop/login", guest["access_token"], json=body)
-        assert answer.status_code == 200, answer.text
-        return {**answer.json(), "guest": guest}
+        response = await self.request("POST", "/customer/acmeshop/login", guest["access_token"], json=body)
+        assert response.status_code == 200, response.text
+        return {**response.json(), "guest": guest}
 
     async def refresh(self, value: str, bearer: str, **more: str) -> httpx2.Response:
         params = {"refreshToken": value, **more}
-        return await self.ask("GET", "/customer/acmeshop/refreshauthtoken", bearer, params=params)
+        return await self.request("GET", "/customer/acmeshop/refreshauthtoken", bearer, params=params)
 
-    def turn(self, **knobs: Any) -> None:
+    def set_knobs(self, **knobs: Any) -> None:
         self.world.knobs = self.world.knobs.changed(knobs)
 
 

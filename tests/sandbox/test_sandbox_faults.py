@@ -1,4 +1,4 @@
-"""Every kind of fault spoils what it says, as often as it says, and nothing else."""
+"""Every kind of fault has its effect, on matching requests only and the given number of times."""
 
 import asyncio
 import socket
@@ -21,12 +21,12 @@ PARAMS = {"tenant": "acmeshop", "client_id": "storefront"}
 
 
 async def arm(shop: Any, kind: str, match: str = f"GET {LOGIN}", **more: Any) -> None:
-    answer = await shop.ask("POST", FAULTS, json={"match": match, "kind": kind, **more})
-    assert answer.status_code == 201, answer.text
+    response = await shop.request("POST", FAULTS, json={"match": match, "kind": kind, **more})
+    assert response.status_code == 201, response.text
 
 
 @pytest.mark.parametrize(
-    ("kind", "more", "status", "told"),
+    ("kind", "more", "status", "expected"),
     [
         ("unauthorized_invalid", {}, 401, "oauth.v2.InvalidAccessToken"),
         ("unauthorized_expired", {}, 401, "access_token_expired"),
@@ -43,47 +43,47 @@ async def arm(shop: Any, kind: str, match: str = f"GET {LOGIN}", **more: Any) ->
         ("garbage", {}, 200, '{"access_token": 5'),
     ],
 )
-async def test_canned_answers(shop: Any, kind: str, more: Any, status: int, told: str) -> None:
+async def test_error_responses(shop: Any, kind: str, more: Any, status: int, expected: str) -> None:
     await arm(shop, kind, **more)
-    answer = await shop.ask("GET", LOGIN, params=PARAMS)
-    assert answer.status_code == status
-    assert told in answer.text
+    response = await shop.request("GET", LOGIN, params=PARAMS)
+    assert response.status_code == status
+    assert expected in response.text
     assert not shop.world.sessions
     assert shop.world.log[-1]["note"] == f"fault: {kind}"
     assert shop.world.log[-1]["status"] == status
 
 
-async def test_throttling_says_retry_after_when_told_to(shop: Any) -> None:
+async def test_throttling_sends_retry_after_if_configured(shop: Any) -> None:
     await arm(shop, "throttled", times=1)
     await arm(shop, "throttled", retryAfter=7, headers={"X-Extra": "1"})
-    bare = await shop.ask("GET", LOGIN, params=PARAMS)
-    told = await shop.ask("GET", LOGIN, params=PARAMS)
+    bare = await shop.request("GET", LOGIN, params=PARAMS)
+    custom = await shop.request("GET", LOGIN, params=PARAMS)
     assert "retry-after" not in bare.headers
-    assert (told.headers["retry-after"], told.headers["x-extra"]) == ("7", "1")
+    assert (custom.headers["retry-after"], custom.headers["x-extra"]) == ("7", "1")
 
 
-async def test_answers_that_lack_something(shop: Any) -> None:
+async def test_responses_with_missing_or_changed_members(shop: Any) -> None:
     for kind in ("no_access_token", "no_refresh", "session_mismatch"):
         await arm(shop, kind, times=1)
-    bare = (await shop.ask("GET", LOGIN, params=PARAMS)).json()
+    bare = (await shop.request("GET", LOGIN, params=PARAMS)).json()
     assert "access_token" not in bare
-    short = (await shop.ask("GET", LOGIN, params=PARAMS)).json()
+    short = (await shop.request("GET", LOGIN, params=PARAMS)).json()
     assert "access_token" in short
     assert not {"refresh_token", "refresh_token_expires_in"} & set(short)
-    moved = (await shop.ask("GET", LOGIN, params=PARAMS)).json()
+    moved = (await shop.request("GET", LOGIN, params=PARAMS)).json()
     assert moved["sessionId"] not in shop.world.sessions
     assert moved["sessionId"] in shop.world.session_ids
     assert len(shop.world.sessions) == 3
 
 
-async def test_times_run_out_and_show(shop: Any) -> None:
+async def test_a_fault_is_used_the_given_number_of_times(shop: Any) -> None:
     await arm(shop, "error", times=2)
-    statuses = [(await shop.ask("GET", LOGIN, params=PARAMS)).status_code for _ in range(3)]
+    statuses = [(await shop.request("GET", LOGIN, params=PARAMS)).status_code for _ in range(3)]
     assert statuses == [500, 500, 200]
-    (shown,) = (await shop.ask("GET", FAULTS)).json()
+    (shown,) = (await shop.request("GET", FAULTS)).json()
     assert (shown["times"], shown["hits"]) == (0, 2)
-    assert (await shop.ask("DELETE", FAULTS)).status_code == 204
-    assert (await shop.ask("GET", FAULTS)).json() == []
+    assert (await shop.request("DELETE", FAULTS)).status_code == 204
+    assert (await shop.request("GET", FAULTS)).json() == []
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ async def test_times_run_out_and_show(shop: Any) -> None:
     ],
 )
 def test_matching(match: str, method: str, path: str, hit: bool) -> None:  # noqa: FBT001
-    assert Fault(match, "error").wants(method, path, "acmeshop") is hit
+    assert Fault(match, "error").matches(method, path, "acmeshop") is hit
 
 
 @pytest.mark.parametrize(
@@ -114,21 +114,21 @@ def test_matching(match: str, method: str, path: str, hit: bool) -> None:  # noq
         3,
     ],
 )
-async def test_faults_that_would_never_fire_are_refused(shop: Any, body: Any) -> None:
-    assert (await shop.ask("POST", FAULTS, json=body)).status_code == 400
+async def test_invalid_faults_are_refused(shop: Any, body: Any) -> None:
+    assert (await shop.request("POST", FAULTS, json=body)).status_code == 400
 
 
-async def test_in_process_a_lost_answer_is_a_broken_connection_after_the_work(shop: Any) -> None:
+async def test_in_process_a_lost_response_raises_after_the_request_was_handled(shop: Any) -> None:
     await arm(shop, "lost")
     with pytest.raises(ConnectionResetError):
-        await shop.ask("GET", LOGIN, params=PARAMS)
+        await shop.request("GET", LOGIN, params=PARAMS)
     assert len(shop.world.sessions) == 1
     assert shop.world.log[-1]["status"] is None
 
 
-async def test_a_delay_holds_the_answer_back(shop: Any) -> None:
+async def test_a_delay_postpones_the_response(shop: Any) -> None:
     await arm(shop, "delay", delay=0.2)
-    waiting = asyncio.create_task(shop.ask("GET", LOGIN, params=PARAMS))
+    waiting = asyncio.create_task(shop.request("GET", LOGIN, params=PARAMS))
     await asyncio.sleep(0.05)
     assert len(shop.world.sessions) == 1
     assert not waiting.done()
@@ -161,7 +161,9 @@ async def served(app: Any) -> AsyncIterator[httpx2.AsyncClient]:
         ("stall", {"delay": 0.1}, httpx2.RemoteProtocolError, 0),
     ],
 )
-async def test_on_the_wire(kind: str, more: Any, error: type[Exception], sessions: int) -> None:
+async def test_connection_faults_over_a_socket(
+    kind: str, more: Any, error: type[Exception], sessions: int
+) -> None:
     app = create_sandbox(control=True)
     async with served(app) as client:
         fault = {"match": f"GET {LOGIN}", "kind": kind, "times": 1, **more}

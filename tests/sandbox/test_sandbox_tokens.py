@@ -1,4 +1,4 @@
-"""The token endpoints answer as documented, spelling by spelling, and every knob turns what it says."""
+"""The token endpoints respond as documented, and every knob has its effect."""
 
 import base64
 import json
@@ -34,66 +34,68 @@ async def test_anonymous_login_has_the_documented_members(shop: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("params", "status", "told"),
+    ("params", "status", "expected"),
     [
         ({"tenant": "acmeshop", "client_id": "other"}, 401, "Invalid ApiKey"),
         ({"tenant": "elsewhere", "client_id": "storefront"}, 400, "bad_request"),
         ({"hybris-tenant": "acmeshop", "client_id": "storefront"}, 200, "sessionId"),
     ],
 )
-async def test_anonymous_login_judges_client_and_tenant(
-    shop: Any, params: Any, status: int, told: str
+async def test_anonymous_login_checks_client_and_tenant(
+    shop: Any, params: Any, status: int, expected: str
 ) -> None:
-    answer = await shop.ask("GET", f"{ANON}/login", params=params)
-    assert answer.status_code == status
-    assert told in answer.text
+    response = await shop.request("GET", f"{ANON}/login", params=params)
+    assert response.status_code == status
+    assert expected in response.text
 
 
-async def test_seeds_reach_the_session_context(shop: Any) -> None:
+async def test_login_parameters_are_set_in_the_session_context(shop: Any) -> None:
     guest = await shop.guest(currency="USD", siteCode="us", language="de", targetLocation="US")
-    answer = await shop.ask("GET", "/session-context/acmeshop/me/context", guest["access_token"])
-    shown = answer.json()
+    response = await shop.request("GET", "/session-context/acmeshop/me/context", guest["access_token"])
+    shown = response.json()
     assert (shown["currency"], shown["siteCode"], shown["language"], shown["targetLocation"]) == (
         "USD", "us", "de", "US",
     )  # fmt: skip
     assert shown["metadata"]["version"] == 1
 
 
-async def test_context_may_begin_with_the_cart(shop: Any) -> None:
-    shop.turn(context_created_at="cart")
+async def test_the_context_can_be_created_with_the_cart(shop: Any) -> None:
+    shop.set_knobs(context_created_at="cart")
     guest = await shop.guest(currency="USD")
     token = guest["access_token"]
-    answer = await shop.ask("GET", "/session-context/acmeshop/me/context", token)
-    assert answer.status_code == 404
-    assert answer.json() == {"sessionId": guest["sessionId"], "code": 404, "message": "Session not found"}
+    response = await shop.request("GET", "/session-context/acmeshop/me/context", token)
+    assert response.status_code == 404
+    assert response.json() == {"sessionId": guest["sessionId"], "code": 404, "message": "Session not found"}
     params = {"siteCode": "main", "create": "true"}
-    assert (await shop.ask("GET", "/cart/acmeshop/carts", token, params=params)).json()["currency"] == "USD"
-    assert (await shop.ask("GET", "/session-context/acmeshop/me/context", token)).status_code == 200
+    assert (await shop.request("GET", "/cart/acmeshop/carts", token, params=params)).json()[
+        "currency"
+    ] == "USD"
+    assert (await shop.request("GET", "/session-context/acmeshop/me/context", token)).status_code == 200
 
 
-async def test_anonymous_refresh_keeps_the_session_and_tolerates_reuse(shop: Any) -> None:
+async def test_anonymous_refresh_keeps_the_session_and_accepts_a_used_token(shop: Any) -> None:
     guest = await shop.guest()
     params = {**CLIENT, "refresh_token": guest["refresh_token"]}
-    first = (await shop.ask("GET", f"{ANON}/refresh", params=params)).json()
-    again = await shop.ask("GET", f"{ANON}/refresh", params=params)
+    first = (await shop.request("GET", f"{ANON}/refresh", params=params)).json()
+    again = await shop.request("GET", f"{ANON}/refresh", params=params)
     assert first["sessionId"] == guest["sessionId"]
     assert first["refresh_token"] != guest["refresh_token"]
     assert again.status_code == 200
-    shop.turn(anonymousRotation="strict")
-    assert (await shop.ask("GET", f"{ANON}/refresh", params=params)).status_code == 400
+    shop.set_knobs(anonymousRotation="strict")
+    assert (await shop.request("GET", f"{ANON}/refresh", params=params)).status_code == 400
 
 
-async def test_the_deprecated_anonymous_token_gives_no_refresh_fields(shop: Any) -> None:
+async def test_the_deprecated_anonymous_token_returns_no_refresh_members(shop: Any) -> None:
     guest = await shop.guest()
     params = {**CLIENT, "anonymous_token": guest["access_token"]}
-    answer = (await shop.ask("GET", f"{ANON}/refresh", params=params)).json()
-    assert "refresh_token" not in answer
-    assert "refresh_token_expires_in" not in answer
-    shop.turn(anonymous_token_variant=False)
-    assert (await shop.ask("GET", f"{ANON}/refresh", params=params)).status_code == 400
+    response = (await shop.request("GET", f"{ANON}/refresh", params=params)).json()
+    assert "refresh_token" not in response
+    assert "refresh_token_expires_in" not in response
+    shop.set_knobs(anonymous_token_variant=False)
+    assert (await shop.request("GET", f"{ANON}/refresh", params=params)).status_code == 400
 
 
-async def test_login_keeps_the_guests_session_and_spells_it_in_snake_case(shop: Any) -> None:
+async def test_login_keeps_the_guests_session_and_returns_its_id_in_snake_case(shop: Any) -> None:
     customer = await shop.customer()
     assert customer["session_id"] == customer["guest"]["sessionId"]
     assert "sessionId" not in customer
@@ -116,12 +118,12 @@ async def test_the_saas_token_is_a_jwt_of_the_customer(shop: Any) -> None:
 
 @pytest.mark.parametrize(("snake", "camel"), [(True, False), (False, True)])
 async def test_either_spelling_can_be_turned_off(shop: Any, snake: bool, camel: bool) -> None:  # noqa: FBT001
-    shop.turn(snake_names=snake, camel_names=camel)
+    shop.set_knobs(snake_names=snake, camel_names=camel)
     guest = await shop.guest()
-    answer = (await shop.ask("POST", LOGIN, guest["access_token"], json=ADA)).json()
-    assert ("access_token" in answer) is snake
-    assert ("accessToken" in answer) is camel
-    assert answer["session_id"] == guest["sessionId"]
+    response = (await shop.request("POST", LOGIN, guest["access_token"], json=ADA)).json()
+    assert ("access_token" in response) is snake
+    assert ("accessToken" in response) is camel
+    assert response["session_id"] == guest["sessionId"]
 
 
 @pytest.mark.parametrize(
@@ -134,38 +136,38 @@ async def test_either_spelling_can_be_turned_off(shop: Any, snake: bool, camel: 
         ({"email": "nobody@example.com", "password": "long-enough"}, 401, "unauthorized"),
     ],
 )
-async def test_login_refusals_are_e2(shop: Any, body: Any, status: int, kind: str) -> None:
+async def test_login_errors_have_the_format_e2(shop: Any, body: Any, status: int, kind: str) -> None:
     guest = await shop.guest()
-    answer = await shop.ask("POST", LOGIN, guest["access_token"], json=body)
-    assert answer.status_code == status
-    assert set(answer.json()) == {"status", "type", "message", "moreInfo", "details"}
-    assert answer.json()["type"] == kind
+    response = await shop.request("POST", LOGIN, guest["access_token"], json=body)
+    assert response.status_code == status
+    assert set(response.json()) == {"status", "type", "message", "moreInfo", "details"}
+    assert response.json()["type"] == kind
 
 
-async def test_login_wants_a_good_anonymous_bearer(shop: Any) -> None:
-    assert (await shop.ask("POST", LOGIN, json=ADA)).json() == INVALID
-    assert (await shop.ask("POST", LOGIN, "x" * 28, json=ADA)).json() == INVALID
+async def test_login_needs_a_valid_anonymous_bearer_token(shop: Any) -> None:
+    assert (await shop.request("POST", LOGIN, json=ADA)).json() == INVALID
+    assert (await shop.request("POST", LOGIN, "x" * 28, json=ADA)).json() == INVALID
     guest = await shop.guest()
     shop.clock.at += 3600
-    answer = await shop.ask("POST", LOGIN, guest["access_token"], json=ADA)
-    assert answer.status_code == 401
-    assert answer.json()["fault"]["detail"]["errorcode"] == "keymanagement.service.access_token_expired"
+    response = await shop.request("POST", LOGIN, guest["access_token"], json=ADA)
+    assert response.status_code == 401
+    assert response.json()["fault"]["detail"]["errorcode"] == "keymanagement.service.access_token_expired"
 
 
 async def test_anonymous_token_after_login_is_a_knob(shop: Any) -> None:
     kept = await shop.customer()
     sites = "/site/acmeshop/sites"
-    assert (await shop.ask("GET", sites, kept["guest"]["access_token"])).status_code == 200
-    shop.turn(anonymous_valid_after_login=False)
+    assert (await shop.request("GET", sites, kept["guest"]["access_token"])).status_code == 200
+    shop.set_knobs(anonymous_valid_after_login=False)
     lost = await shop.customer()
-    assert (await shop.ask("GET", sites, lost["guest"]["access_token"])).json() == INVALID
+    assert (await shop.request("GET", sites, lost["guest"]["access_token"])).json() == INVALID
 
 
-async def test_refresh_gives_no_saas_token_and_rotates_strictly(shop: Any) -> None:
+async def test_refresh_returns_no_saas_token_and_rotates_strictly(shop: Any) -> None:
     customer = await shop.customer()
     bearer = customer["guest"]["access_token"]
-    answer = await shop.refresh(customer["refresh_token"], bearer)
-    renewed = answer.json()
+    response = await shop.refresh(customer["refresh_token"], bearer)
+    renewed = response.json()
     assert renewed["session_id"] == customer["session_id"]
     assert (renewed["expires_in"], renewed["refresh_token_expires_in"]) == (2591999, 86390)
     for absent in ("saas_token", "saasToken", "scope", "initialPassword", "legalEntityId"):
@@ -178,13 +180,13 @@ async def test_refresh_gives_no_saas_token_and_rotates_strictly(shop: Any) -> No
     ("knob", "guest_ok", "customer_ok"),
     [("anonymous", True, False), ("customer", False, True), ("both", True, True)],
 )
-async def test_whose_bearer_refresh_takes(
+async def test_which_bearer_token_refresh_accepts(
     shop: Any,
     knob: str,
     guest_ok: bool,  # noqa: FBT001
     customer_ok: bool,  # noqa: FBT001
 ) -> None:
-    shop.turn(refreshBearer=knob, customerRotation="tolerant")
+    shop.set_knobs(refreshBearer=knob, customerRotation="tolerant")
     customer = await shop.customer()
     value = customer["refresh_token"]
     with_guest = await shop.refresh(value, customer["guest"]["access_token"])
@@ -195,7 +197,7 @@ async def test_whose_bearer_refresh_takes(
 
 @pytest.mark.parametrize(("window", "left"), [("fixed", 76399), ("sliding", 86390)])
 async def test_refresh_window(shop: Any, window: str, left: int) -> None:
-    shop.turn(refresh_window=window)
+    shop.set_knobs(refresh_window=window)
     customer = await shop.customer()
     shop.clock.at += 10_000
     bearer = (await shop.guest())["access_token"]
@@ -204,81 +206,81 @@ async def test_refresh_window(shop: Any, window: str, left: int) -> None:
 
 @pytest.mark.parametrize(("knob", "status"), [("bad_request", 400), ("unauthorized", 401), ("apigee", 401)])
 async def test_an_expired_refresh_token_is_refused(shop: Any, knob: str, status: int) -> None:
-    shop.turn(refresh_refusal=knob)
+    shop.set_knobs(refresh_refusal=knob)
     customer = await shop.customer()
     shop.clock.at += 86_399
     bearer = (await shop.guest())["access_token"]
-    answer = await shop.refresh(customer["refresh_token"], bearer)
-    assert answer.status_code == status
-    assert ("ErrorCode" in answer.json()) is (knob == "apigee")
+    response = await shop.refresh(customer["refresh_token"], bearer)
+    assert response.status_code == status
+    assert ("ErrorCode" in response.json()) is (knob == "apigee")
 
 
 async def test_old_access_after_refresh_is_a_knob(shop: Any) -> None:
     customer = await shop.customer()
     bearer = customer["guest"]["access_token"]
     renewed = (await shop.refresh(customer["refresh_token"], bearer)).json()
-    assert (await shop.ask("GET", "/customer/acmeshop/me", customer["access_token"])).status_code == 200
-    shop.turn(old_access_valid_after_refresh=False)
+    assert (await shop.request("GET", "/customer/acmeshop/me", customer["access_token"])).status_code == 200
+    shop.set_knobs(old_access_valid_after_refresh=False)
     await shop.refresh(renewed["refresh_token"], bearer)
-    assert (await shop.ask("GET", "/customer/acmeshop/me", renewed["access_token"])).json() == INVALID
+    assert (await shop.request("GET", "/customer/acmeshop/me", renewed["access_token"])).json() == INVALID
 
 
-async def test_the_legal_entity_is_switched_by_refresh_and_lost_by_a_refresh_without_it(shop: Any) -> None:
+async def test_refresh_sets_the_legal_entity_and_removes_it_if_absent(shop: Any) -> None:
     customer = await shop.customer()
     bearer = customer["guest"]["access_token"]
     validate = "/customer/acmeshop/validateauthtoken"
     scoped = (await shop.refresh(customer["refresh_token"], bearer, legalEntityId="LE-200")).json()
-    told = (await shop.ask("GET", validate, scoped["access_token"])).json()
-    assert told["legalEntityId"] == "LE-200"
+    body = (await shop.request("GET", validate, scoped["access_token"])).json()
+    assert body["legalEntityId"] == "LE-200"
     bare = (await shop.refresh(scoped["refresh_token"], bearer)).json()
-    assert "legalEntityId" not in (await shop.ask("GET", validate, bare["access_token"])).json()
+    assert "legalEntityId" not in (await shop.request("GET", validate, bare["access_token"])).json()
     foreign = await shop.refresh(bare["refresh_token"], bearer, legalEntityId="LE-999")
     assert (foreign.status_code, foreign.json()["type"]) == (403, "Forbidden")
     assert (await shop.refresh(bare["refresh_token"], bearer)).status_code == 200
 
 
-async def test_validation_tells_what_is_left_and_spells_session_id_in_camel_case(shop: Any) -> None:
+async def test_validation_returns_the_remaining_lifetime_and_session_id_in_camel_case(shop: Any) -> None:
     customer = await shop.customer()
     shop.clock.at += 25
     path = "/customer/acmeshop/validateauthtoken"
-    told = (await shop.ask("GET", path, customer["access_token"])).json()
-    assert told["expires_in"] == 2591974
-    assert told["sessionId"] == customer["session_id"]
-    assert told["email"] == "ada@example.com"
-    assert told["scope"].split()[-1] == "tenant=acmeshop"
-    assert (await shop.ask("GET", path, customer["guest"]["access_token"])).status_code == 401
+    body = (await shop.request("GET", path, customer["access_token"])).json()
+    assert body["expires_in"] == 2591974
+    assert body["sessionId"] == customer["session_id"]
+    assert body["email"] == "ada@example.com"
+    assert body["scope"].split()[-1] == "tenant=acmeshop"
+    assert (await shop.request("GET", path, customer["guest"]["access_token"])).status_code == 401
 
 
-async def test_logout_wants_the_token_twice_and_ends_what_the_knob_says(shop: Any) -> None:
+async def test_logout_needs_the_token_twice_and_revokes_what_the_knob_selects(shop: Any) -> None:
     customer = await shop.customer()
     token, path = customer["access_token"], "/customer/acmeshop/logout"
-    assert (await shop.ask("GET", path, token)).status_code == 400
-    assert (await shop.ask("GET", path, token, params={"accessToken": "other"})).status_code == 401
-    done = await shop.ask("GET", path, token, params={"accessToken": token})
+    assert (await shop.request("GET", path, token)).status_code == 400
+    assert (await shop.request("GET", path, token, params={"accessToken": "other"})).status_code == 401
+    done = await shop.request("GET", path, token, params={"accessToken": token})
     assert (done.status_code, done.content) == (204, b"")
-    assert (await shop.ask("GET", path, token, params={"accessToken": token})).json() == INVALID
+    assert (await shop.request("GET", path, token, params={"accessToken": token})).json() == INVALID
     bearer = (await shop.guest())["access_token"]
     assert (await shop.refresh(customer["refresh_token"], bearer)).status_code == 400
 
-    shop.turn(logout_kills_refresh=False)
+    shop.set_knobs(logout_kills_refresh=False)
     kept = await shop.customer()
-    await shop.ask("GET", path, kept["access_token"], params={"accessToken": kept["access_token"]})
+    await shop.request("GET", path, kept["access_token"], params={"accessToken": kept["access_token"]})
     assert (await shop.refresh(kept["refresh_token"], bearer)).status_code == 200
 
 
-async def test_a_tenant_in_the_path_must_be_the_one_served(shop: Any) -> None:
+async def test_another_tenant_in_the_path_is_refused(shop: Any) -> None:
     guest = await shop.guest()
-    answer = await shop.ask("GET", "/product/elsewhere/products", guest["access_token"])
-    assert (answer.status_code, answer.json()["type"]) == (400, "bad_request")
+    response = await shop.request("GET", "/product/elsewhere/products", guest["access_token"])
+    assert (response.status_code, response.json()["type"]) == (400, "bad_request")
 
 
-async def test_the_gateway_limits_the_url(shop: Any) -> None:
-    answer = await shop.ask("GET", "/product/acmeshop/products", params={"q": "x" * 11_000})
-    assert answer.status_code == 414
-    assert "fault" in answer.json()
+async def test_the_gateway_limits_the_length_of_the_url(shop: Any) -> None:
+    response = await shop.request("GET", "/product/acmeshop/products", params={"q": "x" * 11_000})
+    assert response.status_code == 414
+    assert "fault" in response.json()
 
 
-async def test_every_token_is_remembered(shop: Any) -> None:
+async def test_every_issued_token_is_recorded(shop: Any) -> None:
     customer = await shop.customer()
     given = {customer[name] for name in ("access_token", "refresh_token", "saas_token")}
     assert given <= shop.world.issued

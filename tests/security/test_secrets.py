@@ -24,7 +24,7 @@ from bff.auth.login_state import LoginState
 from bff.config.embedded_redis import EmbeddedRedis
 from bff.config.parsing import keys
 from bff.config.settings import load_settings
-from bff.emporix.answers import Issued
+from bff.emporix.token_answers import Issued
 from bff.errors import BffError
 from bff.middleware.carriers import SessionCarriers
 from bff.security.keyring import KeyRing
@@ -43,7 +43,9 @@ from bff.session import (
 from bff.sessions.request_session import RequestSession
 from bff.telemetry.logs import JsonFormatter
 from bff.tokens import TokenSet, UpstreamCredentials
-from bff.upstream.protocol import Answer
+from bff.upstream.httpx_client import HttpxClient
+from bff.upstream.options import TOKEN_CALLS
+from bff.upstream.protocol import WholeAnswer
 from bff.upstream.token_calls import TokenCallClient
 from tests.live import ADA, GRACE, TENANT, LiveProxy, Sandbox, environment, new_key
 from tests.security.journeys import STEPS, Visitor, found
@@ -226,7 +228,7 @@ def every_value(made: list[str]) -> dict[str, object]:
         "bare UpstreamCredentials": UpstreamCredentials(tokens.access), "HeldSession": held,
         "RequestSession": visit, "Tombstone": Tombstone(EndReason.SUPERSEDED, session),
         "CarriedTicket": CarriedTicket(Carrier.COOKIE, ticket),
-        "Issued": Issued(tokens, Secret(sid), initial_password=False),
+        "Issued": Issued(tokens, Secret(sid), customer_number=None, initial_password=False),
         "LoginState": LoginState("main", "state", "/", Secret(verifier), ticket), "Proxy": proxy,
         "Proxy's vars": vars(proxy), "Policy": proxy.engine.policy, "Ports": proxy.engine.ports,
         "SessionStore": vars(proxy.engine.ports.store), "CustomerIndex": vars(proxy.engine.ports.customers),
@@ -253,7 +255,7 @@ def test_printing_would_show_a_bare_secret() -> None:
 
 
 def an_answer(secret: str) -> object:
-    return Answer(200, {}, json.dumps({"access_token": secret}).encode())
+    return WholeAnswer(200, {}, json.dumps({"access_token": secret}).encode())
 
 
 def a_call(secret: str) -> object:
@@ -272,20 +274,19 @@ def test_no_value_of_one_request_prints_what_it_carries(make: Any) -> None:
     assert secret not in repr(make(secret))
 
 
-def _failing(error: type[httpx2.TransportError]) -> TokenCallClient:
-    def fail(request: httpx2.Request) -> httpx2.Response:
-        raise error("it failed", request=request)
-
-    return TokenCallClient("http://upstream.test", transport=httpx2.MockTransport(fail))
-
-
 ERRORS = pytest.mark.parametrize(
     "error", [httpx2.ConnectError, httpx2.ReadTimeout, httpx2.RemoteProtocolError, httpx2.ReadError]
 )
 
 
-async def _raised(error: type[httpx2.TransportError], secret: str) -> BffError:
-    client = _failing(error)
+async def _raised(
+    error: type[httpx2.TransportError], secret: str, monkeypatch: pytest.MonkeyPatch
+) -> BffError:
+    async def fail(_transport: object, request: httpx2.Request) -> httpx2.Response:
+        raise error("it failed", request=request)
+
+    monkeypatch.setattr(httpx2.AsyncHTTPTransport, "handle_async_request", fail)
+    client = TokenCallClient(HttpxClient("http://upstream.test", TOKEN_CALLS))
     try:
         with pytest.raises(BffError) as raised:
             await client.call(
@@ -298,9 +299,11 @@ async def _raised(error: type[httpx2.TransportError], secret: str) -> BffError:
 
 @pytest.mark.anyio
 @ERRORS
-async def test_no_error_of_a_token_call_prints_the_token(error: type[httpx2.TransportError]) -> None:
+async def test_no_error_of_a_token_call_prints_the_token(
+    error: type[httpx2.TransportError], monkeypatch: pytest.MonkeyPatch
+) -> None:
     secret = canary()
-    raised = await _raised(error, secret)
+    raised = await _raised(error, secret, monkeypatch)
     shown = [
         "".join(traceback.format_exception(raised)),
         printed(raised.problem("x")),
@@ -311,9 +314,11 @@ async def test_no_error_of_a_token_call_prints_the_token(error: type[httpx2.Tran
 
 @pytest.mark.anyio
 @ERRORS
-async def test_no_error_of_a_token_call_holds_its_request(error: type[httpx2.TransportError]) -> None:
+async def test_no_error_of_a_token_call_holds_its_request(
+    error: type[httpx2.TransportError], monkeypatch: pytest.MonkeyPatch
+) -> None:
     secret = canary()
-    link: BaseException | None = await _raised(error, secret)
+    link: BaseException | None = await _raised(error, secret, monkeypatch)
     while link is not None:
         assert secret not in repr(vars(link))
         link = link.__cause__ or link.__context__

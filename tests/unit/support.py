@@ -40,6 +40,7 @@ from bff.store.redis_store import AnyRedis
 from bff.tokens import TokenSet
 from bff.upstream.token_calls import TokenCallClient
 from bff.wiring import key_ring, open_connections
+from tests.asgi_upstream import AsgiUpstream
 from tests.live import ADA
 
 T = TypeVar("T")
@@ -272,7 +273,7 @@ async def new_replica(
     connections = replace(
         opened,
         backend=replace(opened.backend, limits=limits),
-        token_calls=TokenCallClient("http://upstream.test", transport=httpx2.ASGITransport(upstream)),
+        token_calls=TokenCallClient(AsgiUpstream(upstream)),
     )
     proxy = Proxy(loaded, clock=clock, connections=connections)
     redis = connect(loaded.redis_url)

@@ -1,20 +1,34 @@
 """Emporix' auth calls against the sandbox: each quirk on the wire, each outcome typed."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from urllib.parse import parse_qs
 
-import httpx2
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from bff.emporix.answers import Issued, Refused
 from bff.emporix.auth import EmporixAuth
+from bff.emporix.refusals import (
+    LoginRefusal,
+    LoginRefused,
+    RefreshTokenEnded,
+    Refused,
+    SignupRefusal,
+    SignupRefused,
+    SwitchRefusal,
+    SwitchRefused,
+    ValidationRefusal,
+    ValidationRefused,
+)
+from bff.emporix.token_answers import Issued
 from bff.errors import BadUpstreamAnswer, TooManyRequests, UpstreamUnavailable
 from bff.security.secret import Secret
 from bff.session import GuestContext
+from bff.tokens import TokenSet
 from bff.upstream.token_calls import TokenCallClient
+from tests.asgi_upstream import AsgiUpstream
 from tests.live import ADA, TENANT
-from tests.unit.support import Clock, Upstream
+from tests.unit.support import Clock, Upstream, tokens
 
 pytestmark = pytest.mark.anyio
 
@@ -35,6 +49,18 @@ class Watched:
         await self.upstream(scope, receive, send)
 
 
+class Shared:
+    """The proxy's own anonymous token, which is not replaced here."""
+
+    def __init__(self, access: Secret) -> None:
+        self._access = access
+        self.refused: list[Secret | None] = []
+
+    async def token(self, *, refused: Secret | None = None) -> Secret:
+        self.refused.append(refused)
+        return self._access
+
+
 class Calls(EmporixAuth):
     """The calls under test, with the upstream that they go to."""
 
@@ -50,12 +76,15 @@ class Calls(EmporixAuth):
     async def ada(self) -> Issued:
         return await self.login((await self.guest()).tokens.access, ADA["email"], PASSWORD)
 
+    async def shared(self) -> Shared:
+        return Shared((await self.guest()).tokens.access)
+
 
 @pytest.fixture
 async def calls() -> AsyncIterator[Calls]:
     clock = Clock()
     watched = Watched(Upstream(clock))
-    client = TokenCallClient("http://upstream.test", transport=httpx2.ASGITransport(watched))
+    client = TokenCallClient(AsgiUpstream(watched))
     yield Calls(client, clock, watched)
     await client.aclose()
 
@@ -80,20 +109,39 @@ async def test_the_context_of_an_anonymous_login_is_sent_and_nothing_else(calls:
 
 async def test_an_anonymous_refresh_keeps_the_emporix_session(calls: Calls) -> None:
     first = await calls.guest()
-    assert first.tokens.refresh is not None
-    second = await calls.anonymous_refresh(first.tokens.refresh)
-    assert second.session_id == first.session_id
-    assert second.tokens.access != first.tokens.access
+    second = await calls.anonymous_refresh(first.tokens)
+    access = calls.upstream.world.access
+    assert access[second.access.reveal()].session_id == access[first.tokens.access.reveal()].session_id
+    assert second.access != first.tokens.access
     assert set(calls.watched.queries[-1]) == {"tenant", "client_id", "refresh_token"}
 
 
 async def test_an_anonymous_refresh_without_a_refresh_token_in_its_answer_is_fine(calls: Calls) -> None:
-    first = await calls.guest()
-    assert first.tokens.refresh is not None
+    first = (await calls.guest()).tokens
     calls.upstream.fail("GET /customerlogin/auth/anonymous/refresh", "no_refresh")
-    second = await calls.anonymous_refresh(first.tokens.refresh)
-    assert second.tokens.refresh is None
-    assert second.tokens.following(first.tokens).refresh == first.tokens.refresh
+    second = await calls.anonymous_refresh(first)
+    assert second.access != first.access
+    assert (second.refresh, second.refresh_expires_at) == (first.refresh, first.refresh_expires_at)
+
+
+async def ended(calls: Calls, tokens: TokenSet) -> None:
+    """Refresh in every way, with a refresh token that has ended."""
+    shared, before = await calls.shared(), len(calls.watched.queries)
+    for ask in (
+        calls.anonymous_refresh(tokens),
+        calls.customer_refresh(tokens, None, shared),
+        calls.switch_legal_entity(tokens, "LE-100", shared),
+    ):
+        with pytest.raises(RefreshTokenEnded):
+            await ask
+    assert len(calls.watched.queries) == before
+
+
+async def test_a_refresh_token_that_has_ended_by_its_clock_is_not_sent(calls: Calls) -> None:
+    customer = (await calls.ada()).tokens
+    await ended(calls, replace(customer, refresh=None))
+    calls.clock.at += 86_399
+    await ended(calls, customer)
 
 
 async def test_a_login_carries_the_guests_session_along(calls: Calls) -> None:
@@ -108,37 +156,50 @@ async def test_a_login_carries_the_guests_session_along(calls: Calls) -> None:
 
 async def test_a_wrong_password_is_refused_and_no_fault_of_the_bearer(calls: Calls) -> None:
     guest = await calls.guest()
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(LoginRefused) as caught:
         await calls.login(guest.tokens.access, ADA["email"], Secret("wrong-password"))
-    assert (caught.value.status, caught.value.bearer) == (401, False)
+    assert (caught.value.kind, caught.value.bearer_refused) == (LoginRefusal.CREDENTIALS, False)
+    assert str(caught.value).endswith("with 401")
 
 
 async def test_a_dead_bearer_is_told_from_wrong_credentials(calls: Calls) -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(LoginRefused) as caught:
         await calls.login(Secret("dead"), ADA["email"], PASSWORD)
-    assert (caught.value.status, caught.value.bearer) == (401, True)
+    assert caught.value.bearer_refused
+    assert str(caught.value).endswith("with 401")
 
 
 async def test_a_customer_refresh_says_refresh_token_in_camel_case_and_the_company_each_time(
     calls: Calls,
 ) -> None:
-    customer, guest = await calls.ada(), await calls.guest()
-    assert customer.tokens.refresh is not None
-    plain = await calls.customer_refresh(guest.tokens.access, customer.tokens.refresh, None)
+    customer, shared = (await calls.ada()).tokens, await calls.shared()
+    plain = await calls.customer_refresh(customer, None, shared)
     assert set(calls.watched.queries[-1]) == {"refreshToken"}
-    assert plain.tokens.saas is None
-    assert plain.tokens.refresh is not None
-    scoped = await calls.customer_refresh(guest.tokens.access, plain.tokens.refresh, "LE-100")
+    assert plain.refresh != customer.refresh
+    scoped = await calls.switch_legal_entity(plain, "LE-100", shared)
     assert calls.watched.queries[-1]["legalEntityId"] == ["LE-100"]
-    assert (await calls.validate(scoped.tokens.access)).legal_entity_id == "LE-100"
+    assert (await calls.validate(scoped.access)).legal_entity_id == "LE-100"
+    again = await calls.customer_refresh(scoped, "LE-100", shared)
+    assert calls.watched.queries[-1]["legalEntityId"] == ["LE-100"]
+    assert (await calls.validate(again.access)).legal_entity_id == "LE-100"
+
+
+async def test_the_saas_token_is_carried_forward_for_no_refresh_answer_has_one(calls: Calls) -> None:
+    customer, shared = (await calls.ada()).tokens, await calls.shared()
+    assert customer.saas is not None
+    for refreshed in (
+        renewed := await calls.customer_refresh(customer, None, shared),
+        await calls.switch_legal_entity(renewed, "LE-100", shared),
+    ):
+        assert (refreshed.saas, refreshed.saas_expires_at) == (customer.saas, customer.saas_expires_at)
 
 
 async def test_a_foreign_company_is_refused(calls: Calls) -> None:
-    customer, guest = await calls.ada(), await calls.guest()
-    assert customer.tokens.refresh is not None
-    with pytest.raises(Refused) as caught:
-        await calls.customer_refresh(guest.tokens.access, customer.tokens.refresh, "LE-999")
-    assert caught.value.status == 403
+    customer, shared = await calls.ada(), await calls.shared()
+    with pytest.raises(SwitchRefused) as caught:
+        await calls.switch_legal_entity(customer.tokens, "LE-999", shared)
+    assert caught.value.kind is SwitchRefusal.LEGAL_ENTITY
+    assert str(caught.value).endswith("with 403")
 
 
 async def test_a_logout_sends_the_token_twice_and_revokes_it(calls: Calls) -> None:
@@ -146,8 +207,9 @@ async def test_a_logout_sends_the_token_twice_and_revokes_it(calls: Calls) -> No
     await calls.logout(access)
     assert calls.watched.queries[-1] == {"accessToken": [access.reveal()]}
     assert calls.watched.headers[-1][b"authorization"] == b"Bearer " + access.reveal().encode()
-    with pytest.raises(Refused):
+    with pytest.raises(ValidationRefused) as caught:
         await calls.validate(access)
+    assert caught.value.kind is ValidationRefusal.ACCESS_TOKEN
 
 
 async def test_a_logout_has_the_short_deadline() -> None:
@@ -159,7 +221,7 @@ async def test_a_logout_has_the_short_deadline() -> None:
             return await super().call(*args, deadline=deadline, **more)  # type: ignore[arg-type]
 
     upstream = Upstream(clock := Clock())
-    client = Noting("http://upstream.test", transport=httpx2.ASGITransport(upstream))
+    client = Noting(AsgiUpstream(upstream))
     emporix = EmporixAuth(client, tenant=TENANT, client_id="storefront", clock=clock)
     guest = await emporix.anonymous_login(GuestContext())
     customer = await emporix.login(guest.tokens.access, ADA["email"], PASSWORD)
@@ -179,9 +241,10 @@ async def test_a_sign_up_gives_the_customer_number(calls: Calls) -> None:
     guest = await calls.guest()
     body = {"email": "new@example.com", "password": "long-enough", "customerDetails": {"firstName": "N"}}
     assert await calls.signup(guest.tokens.access, body)
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(SignupRefused) as caught:
         await calls.signup(guest.tokens.access, body)
-    assert caught.value.status == 409
+    assert caught.value.kind is SignupRefusal.ACCOUNT_EXISTS
+    assert str(caught.value).endswith("with 409")
 
 
 @pytest.mark.parametrize(
@@ -204,16 +267,17 @@ async def test_a_sign_up_gives_the_customer_number(calls: Calls) -> None:
 async def test_every_way_of_failing_is_a_typed_outcome(
     calls: Calls, kind: str, outcome: type[Exception]
 ) -> None:
-    customer, guest = await calls.ada(), await calls.guest()
-    assert customer.tokens.refresh is not None
-    assert guest.tokens.refresh is not None
+    refreshing, switching, guest, shared = (
+        await calls.ada(), await calls.ada(), await calls.guest(), await calls.shared(),
+    )  # fmt: skip
     more = {"status": 200} if kind in {"html", "empty"} else {}
     calls.upstream.fail("* /customer*", kind, **more)
     for ask in (
         calls.anonymous_login(GuestContext()),
-        calls.anonymous_refresh(guest.tokens.refresh),
+        calls.anonymous_refresh(guest.tokens),
         calls.login(guest.tokens.access, ADA["email"], PASSWORD),
-        calls.customer_refresh(guest.tokens.access, customer.tokens.refresh, None),
+        calls.customer_refresh(refreshing.tokens, None, shared),
+        calls.switch_legal_entity(switching.tokens, "LE-100", shared),
     ):
         with pytest.raises(outcome):
             await ask
@@ -225,11 +289,11 @@ async def test_an_anonymous_session_without_an_id_is_a_bad_answer() -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": body})
 
-    client = TokenCallClient("http://upstream.test", transport=httpx2.ASGITransport(nameless))
+    client = TokenCallClient(AsgiUpstream(nameless))
     emporix = EmporixAuth(client, tenant=TENANT, client_id="storefront", clock=Clock())
     with pytest.raises(BadUpstreamAnswer):
         await emporix.anonymous_login(GuestContext())
-    assert (await emporix.anonymous_refresh(Secret("r"))).session_id is None
+    assert (await emporix.anonymous_refresh(tokens())).access == Secret("a")
     with pytest.raises(BadUpstreamAnswer):
         await emporix.signup(Secret("a"), {"email": "x"})
     await client.aclose()

@@ -1,4 +1,4 @@
-"""What a conformance run says."""
+"""The report of a conformance run."""
 
 import json
 
@@ -10,7 +10,7 @@ FAIL = Row("a-fail", "It does not", "RFC 1", Outcome.FAIL, "500")
 SKIP = Row("a-skip", "It cannot be seen", "RFC 1", Outcome.NOT_APPLICABLE, "no --tenant was given")
 
 
-def test_something_failed_is_1_and_nothing_is_0() -> None:
+def test_exit_code_is_1_if_a_check_failed_and_0_otherwise() -> None:
     assert exit_code([PASS, SKIP]) == 0
     assert exit_code([PASS, FAIL, SKIP]) == 1
 
@@ -27,7 +27,7 @@ def test_the_table_has_a_line_for_each_row_and_a_summary() -> None:
     assert summary([PASS, PASS]) == "2 pass, 0 fail, 0 n.a."
 
 
-def test_json_has_all_of_a_row() -> None:
+def test_json_has_every_member_of_a_row() -> None:
     report = json.loads(machine_readable("https://shop.example", [PASS, FAIL]))
     assert (report["target"], report["failed"]) == ("https://shop.example", True)
     assert report["rows"][0] == {
@@ -39,7 +39,7 @@ def test_json_has_all_of_a_row() -> None:
     }
 
 
-def test_what_a_server_said_moves_no_cursor() -> None:
+def test_control_characters_from_a_server_are_not_printed() -> None:
     row = Row("x", "x", "x", Outcome.FAIL, "\x1b[2J\r\n\u202e" + "a" * 1000)
     for text in (table("o", [row]), machine_readable("o", [row])):
         assert not {"\x1b", "\r", "\u202e", "\\u001b"} & set(text)

@@ -1,4 +1,4 @@
-"""What the conformance checks send and read on a bare socket."""
+"""How the conformance checks send requests and read responses over a plain socket."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from bff.conformance import wire
-from bff.conformance.wire import BadArgument, NoAnswer, Target, Wire, parsed
+from bff.conformance.wire import BadArgument, NoResponse, Target, Wire, parse_responses
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from bff.conformance.wire import BadArgument, NoAnswer, Target, Wire, parsed
         ("http://[::1]:8080", "http://[::1]:8080"),
     ],
 )
-def test_a_target_is_known_by_its_origin(url: str, origin: str) -> None:
+def test_a_target_has_a_canonical_origin(url: str, origin: str) -> None:
     assert Target.parse(url).origin == origin
 
 
@@ -51,35 +51,39 @@ def test_a_target_is_known_by_its_origin(url: str, origin: str) -> None:
         ),
     ],
 )
-def test_what_is_no_origin_is_refused(url: str) -> None:
+def test_a_url_that_is_not_an_origin_is_refused(url: str) -> None:
     with pytest.raises(BadArgument):
         Target.parse(url)
 
 
-def test_answers_are_told_apart_by_their_framing() -> None:
+def test_responses_are_split_by_their_framing() -> None:
     received = (
         b"HTTP/1.1 100 Continue\r\n\r\n"
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-A: 1\r\nx-a: 2\r\n\r\nok"
         b"HTTP/1.1 204 No Content\r\n\r\n"
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
     )
-    found = list(parsed(received, "GET"))
+    found = list(parse_responses(received, "GET"))
     assert [(one.status, one.body) for one in found] == [(200, b"ok"), (204, b""), (200, b"abcde")]
-    assert (found[0].all("x-a"), found[0].one("x-a"), found[0].one("x-b")) == (["1", "2"], "1, 2", "")
+    assert (found[0].header_values("x-a"), found[0].header("x-a"), found[0].header("x-b")) == (
+        ["1", "2"],
+        "1, 2",
+        "",
+    )
 
 
-def test_an_answer_to_head_has_no_body() -> None:
+def test_a_response_to_head_has_no_body() -> None:
     received = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n"
-    assert [one.status for one in parsed(received, "HEAD")] == [200, 400]
+    assert [one.status for one in parse_responses(received, "HEAD")] == [200, 400]
 
 
 @pytest.mark.parametrize("received", [b"", b"HTTP/1.1 200 OK\r\n", b"hello\r\n\r\n", b"HTTP/2 200\r\n\r\n"])
-def test_what_is_no_answer_is_none(received: bytes) -> None:
-    assert list(parsed(received, "GET")) == []
+def test_incomplete_or_malformed_responses_are_ignored(received: bytes) -> None:
+    assert list(parse_responses(received, "GET")) == []
 
 
 @asynccontextmanager
-async def _saying(text: bytes, *, end: bool) -> AsyncIterator[Wire]:
+async def _responding(text: bytes, *, end: bool) -> AsyncIterator[Wire]:
     writers: list[asyncio.StreamWriter] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -98,19 +102,21 @@ async def _saying(text: bytes, *, end: bool) -> AsyncIterator[Wire]:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("end", [True, False])
-async def test_an_exchange_knows_whether_the_connection_was_closed(
+async def test_an_exchange_records_whether_the_connection_was_closed(
     *, end: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wire, "LINGER", 0.1)
-    async with _saying(b"HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n", end=end) as connection:
+    async with _responding(b"HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n", end=end) as connection:
         exchange = await connection.exchange(b"x")
-    assert ([one.status for one in exchange.answers], exchange.closed) == ([400], end)
+    assert ([one.status for one in exchange.responses], exchange.closed) == ([400], end)
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(("text", "end"), [(b"", True), (b"HTTP/1.1 200", True), (b"", False)])
-async def test_silence_is_no_answer(text: bytes, *, end: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_missing_or_incomplete_response_raises_no_response(
+    text: bytes, *, end: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(wire, "DEADLINE", 0.2)
-    async with _saying(text, end=end) as connection:
-        with pytest.raises(NoAnswer):
+    async with _responding(text, end=end) as connection:
+        with pytest.raises(NoResponse):
             await connection.exchange(b"x")

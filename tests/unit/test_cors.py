@@ -1,4 +1,4 @@
-"""CORS: named origins get their answers and their errors, others get nothing."""
+"""CORS: configured origins may read responses and errors, other origins may read nothing."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ from tests.unit.support import http_scope, run_app
 pytestmark = pytest.mark.anyio
 
 PUBLIC, ALLOWED, OTHER = b"https://shop.example", b"https://app.example", b"https://evil.example"
-STRANGERS = [
+UNKNOWN_ORIGINS = [
     OTHER,
     b"null",
     b"",
@@ -28,7 +28,7 @@ STRANGERS = [
 
 
 class App:
-    """Answers, or refuses, and counts."""
+    """Responds with a text or, under `/refused`, with a problem; counts the requests."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -68,7 +68,9 @@ def approvals(fields: dict[bytes, Any]) -> set[bytes]:
     ("path", "status"),
     [("/auth/session", 200), ("/api/x", 200), ("/api/refused", 401), ("/auth/failed", 500)],
 )
-async def test_a_named_origin_may_read_answers_and_errors(path: str, status: int, origin: bytes) -> None:
+async def test_a_configured_origin_may_read_responses_and_errors(
+    path: str, status: int, origin: bytes
+) -> None:
     got, fields, _, _ = await ask("GET", path, (b"origin", origin))
     assert got == status
     assert fields[b"access-control-allow-origin"] == [origin]
@@ -77,28 +79,28 @@ async def test_a_named_origin_may_read_answers_and_errors(path: str, status: int
     assert b"Origin" in fields[b"vary"]
 
 
-@pytest.mark.parametrize("origin", STRANGERS)
+@pytest.mark.parametrize("origin", UNKNOWN_ORIGINS)
 @pytest.mark.parametrize("path", ["/auth/session", "/api/refused"])
-async def test_an_origin_that_is_not_named_may_read_nothing(path: str, origin: bytes) -> None:
+async def test_an_unknown_origin_may_read_nothing(path: str, origin: bytes) -> None:
     _, fields, _, _ = await ask("GET", path, (b"origin", origin))
     assert not approvals(fields)
     assert b"Origin" in fields[b"vary"]
 
 
-async def test_without_an_origin_nothing_is_approved_and_caches_still_learn_that_it_varies() -> None:
+async def test_response_without_an_origin_has_vary_but_no_cors_headers() -> None:
     _, fields, _, _ = await ask("GET", "/auth/session")
     assert not approvals(fields)
     assert fields[b"vary"] == [b"Accept", b"Origin"]
 
 
 @pytest.mark.parametrize("path", ["/livez", "/", "/authx", "/apix/", "/shop/auth/"])
-async def test_other_paths_are_left_alone(path: str) -> None:
+async def test_other_paths_are_not_changed(path: str) -> None:
     _, fields, _, _ = await ask("GET", path, (b"origin", PUBLIC))
     assert not approvals(fields)
     assert fields[b"vary"] == [b"Accept"]
 
 
-async def test_a_preflight_is_answered_here() -> None:
+async def test_a_preflight_does_not_reach_the_application() -> None:
     wanted = b"x-csrf, content-type"
     status, fields, body, calls = await ask(
         "OPTIONS",
@@ -115,8 +117,8 @@ async def test_a_preflight_is_answered_here() -> None:
     assert fields[b"vary"] == [b"Origin"]
 
 
-@pytest.mark.parametrize("origin", STRANGERS)
-async def test_a_strangers_preflight_is_refused(origin: bytes) -> None:
+@pytest.mark.parametrize("origin", UNKNOWN_ORIGINS)
+async def test_a_preflight_from_an_unknown_origin_is_refused(origin: bytes) -> None:
     status, fields, body, calls = await ask(
         "OPTIONS", "/auth/login", (b"origin", origin), (b"access-control-request-method", b"POST")
     )
@@ -136,14 +138,14 @@ async def test_every_preflight_is_counted_as_one(origin: bytes, status: int) -> 
     assert count() == before + 1
 
 
-async def test_an_options_request_that_is_no_preflight_goes_on() -> None:
+async def test_an_options_request_that_is_not_a_preflight_reaches_the_application() -> None:
     _, _, _, calls = await ask("OPTIONS", "/api/x", (b"origin", PUBLIC))
     assert calls == 1
     _, _, _, calls = await ask("OPTIONS", "/api/x", (b"access-control-request-method", b"PUT"))
     assert calls == 1
 
 
-async def test_what_is_not_http_is_left_alone() -> None:
+async def test_other_scope_types_are_not_changed() -> None:
     seen: list[str] = []
 
     async def app(scope: Scope, _receive: Receive, _send: Send) -> None:

@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from bff.auth.drop_in import PLACEHOLDER
-from bff.sandbox.federation import _mint
+from bff.sandbox.federation import _issue_token
 from tests.unit.support import ORIGIN, TENANT, Replica, new_replica
 
 pytestmark = pytest.mark.anyio
@@ -207,7 +207,7 @@ async def test_a_refresh_without_a_company_drops_it_and_with_one_switches(redis_
 
 async def test_social_login_has_texts_for_numbers_and_exchange_has_numbers(redis_url: str) -> None:
     async with new_replica(redis_url, drop_in="true") as one, stock(one) as client:
-        token = _mint(one.upstream.world, "ada@example.com", 60)
+        token = _issue_token(one.upstream.world, "ada@example.com", 60)
         params = {"subjectAccessToken": token, "config": "site_DE"}
         exchanged = (await client.post(f"{CUSTOMER}/exchangeauthtoken", params=params)).json()
         assert (exchanged["expires_in"], exchanged["refresh_token_expires_in"]) == (14_399, 15_551_999)

@@ -1,4 +1,4 @@
-"""Sealing: what opens, and everything that must not."""
+"""Which sealed values open, and which must not."""
 
 import base64
 import secrets
@@ -29,14 +29,14 @@ def text(blob: bytes) -> str:
 
 
 @given(st.binary(max_size=200))
-def test_what_was_sealed_opens(plain: bytes) -> None:
+def test_sealed_value_opens(plain: bytes) -> None:
     assert SEALER.open(SEALER.seal(plain)) == plain
     blob = RECORDS.seal(plain, secret=SECRET, name=NAME)
     assert RECORDS.open(blob, secret=SECRET, name=NAME) == plain
 
 
 @given(st.binary(min_size=8, max_size=64))
-def test_nothing_of_the_plain_bytes_is_readable(plain: bytes) -> None:
+def test_sealed_value_does_not_contain_the_plain_bytes(plain: bytes) -> None:
     assert plain not in raw(SEALER.seal(plain))
     assert plain not in RECORDS.seal(plain, secret=SECRET, name=NAME)
 
@@ -66,7 +66,7 @@ def test_every_flipped_byte_of_a_sealed_record_fails() -> None:
                 RECORDS.open(changed, secret=SECRET, name=NAME)
 
 
-def test_every_cut_fails() -> None:
+def test_every_truncated_value_fails() -> None:
     sealed = SEALER.seal(b"a ticket")
     record = RECORDS.seal(b"a record", secret=SECRET, name=NAME)
     for end in range(len(sealed)):
@@ -78,13 +78,13 @@ def test_every_cut_fails() -> None:
 
 
 @given(st.text(max_size=120))
-def test_any_other_text_fails_in_one_way(value: str) -> None:
+def test_any_other_text_raises_seal_error(value: str) -> None:
     with pytest.raises(SealError):
         SEALER.open(value)
 
 
 @given(st.binary(max_size=120))
-def test_any_other_bytes_fail_in_one_way(value: bytes) -> None:
+def test_any_other_bytes_raise_seal_error(value: bytes) -> None:
     with pytest.raises(SealError):
         SEALER.open(text(value))
     with pytest.raises(SealError):
@@ -92,21 +92,21 @@ def test_any_other_bytes_fail_in_one_way(value: bytes) -> None:
 
 
 @pytest.mark.parametrize("more", ["=", "==", "\n", " ", "A", "%3D"])
-def test_a_sealed_value_has_one_spelling(more: str) -> None:
+def test_padding_blanks_and_extra_characters_are_refused(more: str) -> None:
     sealed = SEALER.seal(b"a ticket")
-    for spelt in (sealed + more, more + sealed):
+    for changed in (sealed + more, more + sealed):
         with pytest.raises(SealError):
-            SEALER.open(spelt)
+            SEALER.open(changed)
 
 
-def test_standard_base64_is_another_spelling() -> None:
+def test_standard_base64_is_refused() -> None:
     sealed = next(s for s in iter(lambda: SEALER.seal(b"a ticket"), None) if "-" in s or "_" in s)
     with pytest.raises(SealError):
         SEALER.open(sealed.translate(str.maketrans("-_", "+/")))
 
 
 @pytest.mark.parametrize("length", range(4))
-def test_unused_bits_of_the_last_character_count(length: int) -> None:
+def test_unused_bits_of_the_last_character_must_be_zero(length: int) -> None:
     sealed = SEALER.seal(b"x" * length)
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     opened = 0
@@ -135,7 +135,7 @@ def test_another_tenant_does_not_open() -> None:
 
 
 def test_a_key_id_is_bound_to_its_key() -> None:
-    """One key under two names: what was sealed under one does not open when it is relabelled."""
+    """One key under two ids: a value sealed under one id does not open when its key id is replaced."""
     key = secrets.token_bytes(32)
     both = ring(("aaa", key), ("bbb", key))
     relabelled = raw(both.sealer("cookie").seal(b"a ticket")).replace(b"aaa", b"bbb", 1)
@@ -164,7 +164,7 @@ def test_the_newest_key_seals_records_and_every_key_opens_them() -> None:
         before.open(after.seal(b"a record", secret=SECRET, name=NAME), secret=SECRET, name=NAME)
 
 
-def test_a_key_that_left_the_ring_opens_nothing() -> None:
+def test_a_removed_key_opens_nothing() -> None:
     sealed = ring(OLD).sealer("cookie").seal(b"a ticket")
     with pytest.raises(SealError):
         ring(NEW).sealer("cookie").open(sealed)
@@ -184,7 +184,7 @@ def test_a_record_needs_the_servers_key() -> None:
         ring(NEW).record_sealer().open(blob, secret=SECRET, name=NAME)
 
 
-def test_a_record_is_no_sealed_text_and_the_other_way_round() -> None:
+def test_record_does_not_open_as_a_sealed_text_nor_a_sealed_text_as_a_record() -> None:
     keys = ring(NEW)
     blob = keys.record_sealer().seal(b"a record", secret=SECRET, name=NAME)
     openers: list[Sealer] = [
@@ -209,6 +209,6 @@ def test_digests_differ_by_purpose_tenant_and_key() -> None:
 
 
 @pytest.mark.parametrize("keys", [[], [("k", b"short")], [("k", bytes(32)), ("l", bytes(33))]])
-def test_a_ring_without_whole_keys_is_refused(keys: list[tuple[str, bytes]]) -> None:
+def test_key_ring_without_keys_of_32_bytes_is_refused(keys: list[tuple[str, bytes]]) -> None:
     with pytest.raises(ValueError, match="32 bytes"):
         KeyRing(keys, "acmeshop", secrets.token_bytes)

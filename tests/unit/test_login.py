@@ -265,6 +265,6 @@ async def test_a_customer_signs_somebody_up_without_their_own_token(redis_url: s
 
 def idp_token(one: Replica, email: str) -> Secret:
     """Return an identity provider's token that the sandbox believes."""
-    from bff.sandbox.federation import _mint  # noqa: PLC0415 - the one thing of it that is needed
+    from bff.sandbox.federation import _issue_token  # noqa: PLC0415 - the one thing of it that is needed
 
-    return Secret(_mint(one.upstream.world, email, 3600))
+    return Secret(_issue_token(one.upstream.world, email, 3600))

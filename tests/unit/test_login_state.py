@@ -1,4 +1,4 @@
-"""The state of a sign-on under way: bound to the browser that began it, sealed, and gone after ten minutes."""
+"""Login states are bound to the browser that started them, sealed, and expire after ten minutes."""
 
 import base64
 import hashlib
@@ -9,7 +9,7 @@ from http.cookies import SimpleCookie
 import pytest
 from itsdangerous import TimestampSigner
 
-from bff.auth.login_state import LIFETIME_SECONDS, MOST_ATTEMPTS, LoginState, LoginStates
+from bff.auth.login_state import LIFETIME_SECONDS, MAX_ATTEMPTS, LoginState, LoginStates
 from bff.security.keyring import KeyRing
 from bff.session import Ticket
 from tests.unit.support import NOW, TENANT, Clock, new_ring, new_ticket
@@ -20,10 +20,10 @@ KEYS = [("k1", secrets.token_bytes(32)), ("k2", secrets.token_bytes(32))]
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """A clock for the library that signs, which takes none."""
-    turned = Clock()
-    monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda _self: int(turned()))
-    return turned
+    """Return a clock that replaces the one of the signing library."""
+    fake = Clock()
+    monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda _self: int(fake()))
+    return fake
 
 
 def new_states(ring: KeyRing | None = None, *, secure: bool = False) -> LoginStates:
@@ -31,37 +31,37 @@ def new_states(ring: KeyRing | None = None, *, secure: bool = False) -> LoginSta
     return LoginStates(ring or new_ring(), cookie_name=name, secure=secure, random_bytes=secrets.token_bytes)
 
 
-def kept(states: LoginStates, attempt: LoginState) -> Header:
-    """Return the Cookie field of a browser that has taken this attempt's cookie."""
+def cookie_header(states: LoginStates, attempt: LoginState) -> Header:
+    """Return the Cookie header of a browser that has stored this attempt's cookie."""
     set_cookie = states.cookies(attempt, [])[0][1]
     return b"cookie", set_cookie.partition(b";")[0]
 
 
-def begun(states: LoginStates, ticket: Ticket | None = None) -> LoginState:
+def new_attempt(states: LoginStates, ticket: Ticket | None = None) -> LoginState:
     return states.begin("main", "site_DE", "/account", ticket)
 
 
 @pytest.mark.parametrize("ticket", [None, new_ticket()])
-def test_an_attempt_is_found_again_as_it_was_begun(ticket: Ticket | None) -> None:
+def test_attempt_is_read_back_from_its_cookie(ticket: Ticket | None) -> None:
     states = new_states()
-    attempt = begun(states, ticket)
-    found = states.find("main", attempt.state, [kept(states, attempt)])
+    attempt = new_attempt(states, ticket)
+    found = states.find("main", attempt.state, [cookie_header(states, attempt)])
     assert found == attempt
     assert found is not None
     assert found.verifier.reveal() == attempt.verifier.reveal()
 
 
-def test_the_state_names_the_config_where_there_is_one() -> None:
+def test_the_state_starts_with_the_config_if_there_is_one() -> None:
     states = new_states()
-    config, mark, random = begun(states).state.partition("--")
+    config, mark, random = new_attempt(states).state.partition("--")
     assert (config, mark) == ("site_DE", "--")
     assert len(random) >= 32
     assert "--" not in states.begin("main", None, "/", None).state[:2]
-    assert len({begun(states).state for _ in range(50)}) == 50
+    assert len({new_attempt(states).state for _ in range(50)}) == 50
 
 
 def test_the_challenge_is_the_verifiers_sha256() -> None:
-    attempt = begun(new_states())
+    attempt = new_attempt(new_states())
     verifier = attempt.verifier.reveal()
     assert 43 <= len(verifier) <= 128
     digest = hashlib.sha256(verifier.encode()).digest()
@@ -69,9 +69,9 @@ def test_the_challenge_is_the_verifiers_sha256() -> None:
 
 
 @pytest.mark.parametrize(("secure", "prefix"), [(False, "bff-sso-"), (True, "__Host-bff-sso-")])
-def test_the_cookie_is_lax_hidden_from_scripts_and_short_lived(secure: bool, prefix: str) -> None:  # noqa: FBT001
+def test_the_cookie_is_lax_http_only_and_short_lived(secure: bool, prefix: str) -> None:  # noqa: FBT001
     states = new_states(secure=secure)
-    ((name, value),) = states.cookies(begun(states), [])
+    ((name, value),) = states.cookies(new_attempt(states), [])
     assert name == b"set-cookie"
     ((key, morsel),) = SimpleCookie(value.decode()).items()
     assert key.startswith(prefix)
@@ -83,18 +83,18 @@ def test_the_cookie_is_lax_hidden_from_scripts_and_short_lived(secure: bool, pre
 
 def test_every_attempt_has_a_cookie_of_its_own() -> None:
     states = new_states()
-    names = {kept(states, begun(states))[1].partition(b"=")[0] for _ in range(20)}
+    names = {cookie_header(states, new_attempt(states))[1].partition(b"=")[0] for _ in range(20)}
     assert len(names) == 20
 
 
 def test_neither_verifier_nor_ticket_can_be_read_in_the_cookie() -> None:
     states, ticket = new_states(), new_ticket()
-    attempt = begun(states, ticket)
-    value = kept(states, attempt)[1].partition(b"=")[2]
-    squeezed = value.startswith(b".")
+    attempt = new_attempt(states, ticket)
+    value = cookie_header(states, attempt)[1].partition(b"=")[2]
+    compressed = value.startswith(b".")
     payload = value.lstrip(b".").partition(b".")[0]
     plain = base64.urlsafe_b64decode(payload + b"=" * (-len(payload) % 4))
-    plain = zlib.decompress(plain) if squeezed else plain
+    plain = zlib.decompress(plain) if compressed else plain
     assert b"/account" in plain
     for secret in (
         attempt.verifier.reveal().encode(),
@@ -108,105 +108,109 @@ def test_neither_verifier_nor_ticket_can_be_read_in_the_cookie() -> None:
 
 def test_another_browsers_state_is_not_found() -> None:
     states = new_states()
-    mine, theirs = begun(states), begun(states)
-    assert states.find("main", theirs.state, [kept(states, mine)]) is None
+    mine, theirs = new_attempt(states), new_attempt(states)
+    assert states.find("main", theirs.state, [cookie_header(states, mine)]) is None
     assert states.find("main", theirs.state, []) is None
-    renamed = kept(states, theirs)[1].partition(b"=")[0] + b"=" + kept(states, mine)[1].partition(b"=")[2]
+    renamed = (
+        cookie_header(states, theirs)[1].partition(b"=")[0]
+        + b"="
+        + cookie_header(states, mine)[1].partition(b"=")[2]
+    )
     assert states.find("main", theirs.state, [(b"cookie", renamed)]) is None
 
 
 def test_another_providers_state_is_not_found() -> None:
     states = new_states()
-    attempt = begun(states)
-    assert states.find("other", attempt.state, [kept(states, attempt)]) is None
+    attempt = new_attempt(states)
+    assert states.find("other", attempt.state, [cookie_header(states, attempt)]) is None
 
 
-def test_another_servers_cookie_is_not_believed() -> None:
+def test_a_cookie_signed_with_another_key_is_not_accepted() -> None:
     theirs = new_states()
-    attempt = begun(theirs)
-    assert new_states().find("main", attempt.state, [kept(theirs, attempt)]) is None
+    attempt = new_attempt(theirs)
+    assert new_states().find("main", attempt.state, [cookie_header(theirs, attempt)]) is None
 
 
 @pytest.mark.parametrize("state", ["", "x", "site_DE--", "é" * 10, "\x00", "a" * 257])
-def test_strange_states_are_not_found(state: str) -> None:
+def test_malformed_states_are_not_found(state: str) -> None:
     states = new_states()
-    assert states.find("main", state, [kept(states, begun(states))]) is None
+    assert states.find("main", state, [cookie_header(states, new_attempt(states))]) is None
 
 
-def test_every_changed_byte_spoils_the_cookie() -> None:
+def test_every_changed_byte_makes_the_cookie_invalid() -> None:
     states = new_states()
-    attempt = begun(states)
-    name, _, value = kept(states, attempt)[1].partition(b"=")
-    for place in range(len(value) - 1):  # the last character of base64 may have idle bits
-        other = b"A" if value[place : place + 1] != b"A" else b"B"
-        spoiled = value[:place] + other + value[place + 1 :]
-        assert states.find("main", attempt.state, [(b"cookie", name + b"=" + spoiled)]) is None
+    attempt = new_attempt(states)
+    name, _, value = cookie_header(states, attempt)[1].partition(b"=")
+    for at in range(len(value) - 1):  # the last character of base64 may have unused bits
+        other = b"A" if value[at : at + 1] != b"A" else b"B"
+        changed = value[:at] + other + value[at + 1 :]
+        assert states.find("main", attempt.state, [(b"cookie", name + b"=" + changed)]) is None
 
 
-def test_a_cookie_carried_twice_is_not_believed() -> None:
+def test_a_duplicated_cookie_is_not_accepted() -> None:
     states = new_states()
-    attempt = begun(states)
-    field = kept(states, attempt)
-    assert states.find("main", attempt.state, [field, field]) is None
+    attempt = new_attempt(states)
+    header = cookie_header(states, attempt)
+    assert states.find("main", attempt.state, [header, header]) is None
 
 
-def test_an_attempt_ends_after_ten_minutes(clock: Clock) -> None:
+def test_an_attempt_expires_after_ten_minutes(clock: Clock) -> None:
     states = new_states()
-    attempt = begun(states)
-    field = kept(states, attempt)
+    attempt = new_attempt(states)
+    header = cookie_header(states, attempt)
     clock.at = NOW + LIFETIME_SECONDS
-    assert states.find("main", attempt.state, [field]) == attempt
+    assert states.find("main", attempt.state, [header]) == attempt
     clock.at = NOW + LIFETIME_SECONDS + 1
-    assert states.find("main", attempt.state, [field]) is None
+    assert states.find("main", attempt.state, [header]) is None
 
 
-def test_the_oldest_of_too_many_attempts_is_dropped(clock: Clock) -> None:
+def test_the_oldest_attempt_is_deleted_if_there_are_too_many(clock: Clock) -> None:
     states = new_states()
-    fields: list[Header] = []
-    for _ in range(MOST_ATTEMPTS):
+    headers: list[Header] = []
+    for _ in range(MAX_ATTEMPTS):
         clock.at += 1
-        attempt = begun(states)
-        assert len(states.cookies(attempt, fields)) == 1
-        fields.append(kept(states, attempt))
+        attempt = new_attempt(states)
+        assert len(states.cookies(attempt, headers)) == 1
+        headers.append(cookie_header(states, attempt))
     clock.at += 1
-    answer = states.cookies(begun(states), fields[::-1])
-    assert len(answer) == 2
-    dropped = SimpleCookie(answer[1][1].decode())
-    ((name, morsel),) = dropped.items()
-    assert name.encode() == fields[0][1].partition(b"=")[0]
+    set_cookies = states.cookies(new_attempt(states), headers[::-1])
+    assert len(set_cookies) == 2
+    deletion = SimpleCookie(set_cookies[1][1].decode())
+    ((name, morsel),) = deletion.items()
+    assert name.encode() == headers[0][1].partition(b"=")[0]
     assert (morsel.value, morsel["max-age"], morsel["path"]) == ("", "0", "/")
 
 
-def test_cookies_of_its_name_that_are_not_its_own_go_first(clock: Clock) -> None:
+def test_invalid_cookies_with_the_same_prefix_are_deleted_first(clock: Clock) -> None:
     states = new_states()
-    fields = [kept(states, begun(states)) for _ in range(MOST_ATTEMPTS - 1)]
+    headers = [cookie_header(states, new_attempt(states)) for _ in range(MAX_ATTEMPTS - 1)]
     planted = [(b"cookie", b"bff-sso-planted%d=x" % number) for number in range(3)]
-    answer = states.cookies(begun(states), [*planted, *fields])
-    assert {field[1].partition(b"=")[0] for field in answer[1:]} == {
+    set_cookies = states.cookies(new_attempt(states), [*planted, *headers])
+    assert {header[1].partition(b"=")[0] for header in set_cookies[1:]} == {
         b"bff-sso-planted0",
         b"bff-sso-planted1",
         b"bff-sso-planted2",
     }
 
 
-def test_a_finished_attempt_is_forgotten() -> None:
+def test_the_cookie_of_a_finished_attempt_is_deleted() -> None:
     states = new_states()
-    attempt = begun(states)
+    attempt = new_attempt(states)
     name, value = states.forget(attempt.state)
     assert name == b"set-cookie"
-    assert value.startswith(kept(states, attempt)[1].partition(b"=")[0] + b"=; Max-Age=0;")
+    assert value.startswith(cookie_header(states, attempt)[1].partition(b"=")[0] + b"=; Max-Age=0;")
     assert b"SameSite=Lax" in value
 
 
-def test_attempts_outlive_a_new_key_and_not_a_lost_one() -> None:
+def test_attempts_survive_a_new_key_but_not_the_removal_of_their_key() -> None:
     def states(*keys: tuple[str, bytes]) -> LoginStates:
         return new_states(KeyRing(keys, TENANT, secrets.token_bytes))
 
     old = states(KEYS[0])
-    attempt = begun(old)
-    field = kept(old, attempt)
-    assert states(KEYS[1], KEYS[0]).find("main", attempt.state, [field]) == attempt
-    assert states(KEYS[1]).find("main", attempt.state, [field]) is None
-    fresh = states(KEYS[1], KEYS[0])
-    newer = begun(fresh)
-    assert states(KEYS[1]).find("main", newer.state, [kept(fresh, newer)]) == newer
+    attempt = new_attempt(old)
+    header = cookie_header(old, attempt)
+    assert states(KEYS[1], KEYS[0]).find("main", attempt.state, [header]) == attempt
+    assert states(KEYS[1]).find("main", attempt.state, [header]) is None
+    both = states(KEYS[1], KEYS[0])
+    newer = new_attempt(both)
+    assert states(KEYS[1]).find("main", newer.state, [cookie_header(both, newer)]) == newer

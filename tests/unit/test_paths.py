@@ -1,4 +1,4 @@
-"""Paths and queries: what is matched is what is sent, and nothing that could be read in two ways passes."""
+"""Paths and queries: they are sent as matched, and ambiguous ones are refused."""
 
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
@@ -29,7 +29,7 @@ from bff.errors import InvalidRequest
         (b"/api/a/" + b"x" * 8100, ("a", "x" * 8100)),
     ],
 )
-def test_a_path_in_normal_form_passes_as_it_is(raw: bytes, segments: tuple[str, ...]) -> None:
+def test_path_in_normal_form_is_not_changed(raw: bytes, segments: tuple[str, ...]) -> None:
     path = parse_path(raw)
     assert path.target == raw.removeprefix(b"/api")
     assert path.segments == segments
@@ -57,12 +57,12 @@ def test_a_path_in_normal_form_passes_as_it_is(raw: bytes, segments: tuple[str, 
         b"/api/" + b"x" * MAX_PATH,
     ],
 )
-def test_a_path_that_could_change_is_refused(raw: bytes) -> None:
+def test_path_that_is_not_in_normal_form_is_refused(raw: bytes) -> None:
     with pytest.raises(InvalidRequest):
         parse_path(raw)
 
 
-def test_the_prefix_can_be_another() -> None:
+def test_other_prefixes() -> None:
     assert parse_path(b"/shop/api/a/b", b"/shop/api").target == b"/a/b"
     assert parse_path(b"/a/b", b"").segments == ("a", "b")
 
@@ -92,7 +92,7 @@ PIECES = st.sampled_from(
 @given(st.one_of(st.binary(max_size=40), st.lists(PIECES, max_size=12).map(b"".join)))
 @example(b"%2525252e")
 @example(b"a/%25%32%65")
-def test_what_passes_is_unchanged_and_stays_clean_when_decoded_again(tail: bytes) -> None:
+def test_accepted_path_is_unchanged_and_stays_in_normal_form_when_decoded_again(tail: bytes) -> None:
     raw = b"/api/" + tail
     try:
         path = parse_path(raw)
@@ -111,11 +111,11 @@ def test_what_passes_is_unchanged_and_stays_clean_when_decoded_again(tail: bytes
 @given(
     st.lists(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1), min_size=1)
 )
-def test_what_encode_uri_component_makes_passes(names: list[str]) -> None:
+def test_segments_encoded_by_encode_uri_component_pass(names: list[str]) -> None:
     tail = "/".join(quote(name, safe="!'()*") for name in names)
-    unclear = any(set(n) & set("/\\#") or n.partition(";")[0].strip() in {"", ".", ".."} for n in names)
+    ambiguous = any(set(n) & set("/\\#") or n.partition(";")[0].strip() in {"", ".", ".."} for n in names)
     double = any(quote(n, safe="").find("%25") >= 0 for n in names)
-    if unclear or double or len(tail) > 8000:
+    if ambiguous or double or len(tail) > 8000:
         return
     assert parse_path(b"/api/" + tail.encode()).target.decode() == f"/{tail}"
 
@@ -123,14 +123,14 @@ def test_what_encode_uri_component_makes_passes(names: list[str]) -> None:
 @pytest.mark.parametrize(
     "query", [b"", b"a=1&b=%20+", b"q=(x:%22y%22)&sort=a:desc", b"&&=;", b'a={b}|^`\\"<>']
 )
-def test_a_plain_query_passes(query: bytes) -> None:
+def test_valid_query_passes(query: bytes) -> None:
     check_query(query)
 
 
 @pytest.mark.parametrize(
     "query", [b"a b", b"a#b", b"a\x00", b"a\r\nb", b"a\x7f", b"a\n", b"\xc3\xbc", b"x" * (MAX_QUERY + 1)]
 )
-def test_a_broken_query_is_refused(query: bytes) -> None:
+def test_invalid_query_is_refused(query: bytes) -> None:
     with pytest.raises(InvalidRequest):
         check_query(query)
 
@@ -156,7 +156,7 @@ def test_a_broken_query_is_refused(query: bytes) -> None:
         (b"q=sessionId=evil", b"q=sessionId=evil"),
     ],
 )
-def test_the_owner_is_the_session_s_own(query: bytes, expected: bytes) -> None:
+def test_owner_parameters_are_replaced_by_the_sessions_own(query: bytes, expected: bytes) -> None:
     assert replace_owner(query, session_id="own", customer_id="c 1") == expected
 
 
@@ -169,7 +169,7 @@ def test_the_owner_is_the_session_s_own(query: bytes, expected: bytes) -> None:
         (b"customerId=x&customerid=y&a=1&CustomerId=z", b"a=1"),
     ],
 )
-def test_without_an_own_value_the_field_goes(query: bytes, expected: bytes) -> None:
+def test_owner_parameter_without_an_own_value_is_removed(query: bytes, expected: bytes) -> None:
     assert replace_owner(query, session_id="own", customer_id=None) == expected
 
 
@@ -179,7 +179,7 @@ FIELDS = st.sampled_from(
 
 
 @given(st.lists(st.tuples(FIELDS, st.sampled_from("&;"))), st.sampled_from([None, "own&x=1"]))
-def test_no_foreign_owner_survives(fields: list[tuple[str, str]], own: str | None) -> None:
+def test_no_foreign_owner_remains(fields: list[tuple[str, str]], own: str | None) -> None:
     query = "".join(field + separator for field, separator in fields).encode()
     replaced = replace_owner(query, session_id=own, customer_id=own)
     assert b"evil" not in replaced

@@ -1,4 +1,4 @@
-"""A request's body on its way upstream: framing, limits, and when it can be sent again."""
+"""The body of a forwarded request: framing, limits, and when it can be sent again."""
 
 from collections.abc import AsyncIterator
 
@@ -21,19 +21,19 @@ def length(value: int | bytes) -> Headers:
 CHUNKED: Headers = [(b"transfer-encoding", b"chunked")]
 
 
-def coming(*messages: bytes | None) -> Receive:
-    """Return an ASGI receive that gives these chunks; None says that the client left."""
-    left = list(messages)
+def receiving(*chunks: bytes | None) -> Receive:
+    """Return an ASGI receive that delivers these chunks; None is a disconnect."""
+    pending = list(chunks)
 
     async def receive() -> Message:
-        if not left or (chunk := left.pop(0)) is None:
+        if not pending or (chunk := pending.pop(0)) is None:
             return {"type": "http.disconnect"}
-        return {"type": "http.request", "body": chunk, "more_body": bool(left)}
+        return {"type": "http.request", "body": chunk, "more_body": bool(pending)}
 
     return receive
 
 
-async def whole(content: bytes | AsyncIterator[bytes] | None) -> bytes:
+async def read_all(content: bytes | AsyncIterator[bytes] | None) -> bytes:
     assert content is not None
     if isinstance(content, bytes):
         return content
@@ -41,14 +41,14 @@ async def whole(content: bytes | AsyncIterator[bytes] | None) -> bytes:
 
 
 @pytest.mark.parametrize("headers", [[], length(0)])
-async def test_no_body_is_sent_as_none_and_any_number_of_times(headers: Headers) -> None:
-    body = RequestBody(headers, coming(), LIMIT)
+async def test_missing_body_is_none_and_replayable(headers: Headers) -> None:
+    body = RequestBody(headers, receiving(), LIMIT)
     assert body.replayable
     assert [await body.content(), await body.content()] == [None, None]
 
 
-async def test_a_small_body_is_kept_and_sent_again() -> None:
-    body = RequestBody(length(6), coming(b"abc", b"", b"def"), LIMIT)
+async def test_small_body_is_buffered_and_replayable() -> None:
+    body = RequestBody(length(6), receiving(b"abc", b"", b"def"), LIMIT)
     assert body.replayable
     assert [await body.content(), await body.content()] == [b"abcdef", b"abcdef"]
 
@@ -57,55 +57,57 @@ async def test_a_small_body_is_kept_and_sent_again() -> None:
     ("headers", "replayable"),
     [(length(REPLAYABLE_BYTES), True), (length(REPLAYABLE_BYTES + 1), False), (CHUNKED, False)],
 )
-async def test_large_and_chunked_bodies_stream_once(headers: Headers, replayable: bool) -> None:  # noqa: FBT001
-    body = RequestBody(headers, coming(b"abc", b"def"), LIMIT)
+async def test_large_and_chunked_bodies_are_streamed_once(headers: Headers, replayable: bool) -> None:  # noqa: FBT001
+    body = RequestBody(headers, receiving(b"abc", b"def"), LIMIT)
     assert body.replayable is replayable
     content = await body.content()
     assert isinstance(content, bytes) is replayable
-    assert await whole(content) == b"abcdef"
+    assert await read_all(content) == b"abcdef"
 
 
-async def test_an_announced_length_over_the_limit_is_refused_before_reading() -> None:
-    assert RequestBody(length(LIMIT), coming(), LIMIT).replayable is False
+async def test_content_length_over_the_limit_is_refused_before_reading() -> None:
+    assert RequestBody(length(LIMIT), receiving(), LIMIT).replayable is False
     with pytest.raises(BodyTooLarge):
-        RequestBody(length(LIMIT + 1), coming(), LIMIT)
+        RequestBody(length(LIMIT + 1), receiving(), LIMIT)
 
 
-async def test_an_unannounced_length_over_the_limit_is_refused_while_reading() -> None:
-    body = RequestBody(CHUNKED, coming(b"x" * 6, b"x" * 4, b"x"), 10)
+async def test_chunked_body_over_the_limit_is_refused_while_reading() -> None:
+    body = RequestBody(CHUNKED, receiving(b"x" * 6, b"x" * 4, b"x"), 10)
     with pytest.raises(BodyTooLarge):
-        await whole(await body.content())
-    assert await whole(await RequestBody(CHUNKED, coming(b"x" * 6, b"x" * 4), 10).content()) == b"x" * 10
+        await read_all(await body.content())
+    assert (
+        await read_all(await RequestBody(CHUNKED, receiving(b"x" * 6, b"x" * 4), 10).content()) == b"x" * 10
+    )
 
 
 @pytest.mark.parametrize(
     "value", [b"", b"-1", b"+1", b"1.0", b"0x10", b"1 ", b"1, 1", b"9" * 19, "\u0663".encode()]
 )
-async def test_a_length_that_is_none_is_refused(value: bytes) -> None:
+async def test_invalid_content_length_is_refused(value: bytes) -> None:
     with pytest.raises(InvalidRequest):
-        RequestBody(length(value), coming(), LIMIT)
+        RequestBody(length(value), receiving(), LIMIT)
 
 
-async def test_two_lengths_are_refused_unless_they_are_one() -> None:
+async def test_two_content_lengths_are_refused_unless_they_are_equal() -> None:
     with pytest.raises(InvalidRequest):
-        RequestBody([*length(5), *length(6)], coming(), LIMIT)
-    body = RequestBody([*length(3), *length(3)], coming(b"abc"), LIMIT)
+        RequestBody([*length(5), *length(6)], receiving(), LIMIT)
+    body = RequestBody([*length(3), *length(3)], receiving(b"abc"), LIMIT)
     assert await body.content() == b"abc"
 
 
 @pytest.mark.parametrize("headers", [length(6), length(REPLAYABLE_BYTES + 1), CHUNKED])
-async def test_a_client_that_leaves_in_the_middle_is_no_end_of_the_body(headers: Headers) -> None:
+async def test_disconnect_in_the_middle_of_a_body_raises_client_left(headers: Headers) -> None:
     with pytest.raises(ClientLeft):
-        await whole(await RequestBody(headers, coming(b"abc", None), LIMIT).content())
+        await read_all(await RequestBody(headers, receiving(b"abc", None), LIMIT).content())
 
 
-async def test_left_returns_when_the_client_has_left() -> None:
-    receive, received = coming(b"", b""), list[str]()
+async def test_left_returns_after_the_client_disconnects() -> None:
+    receive, received = receiving(b"", b""), list[str]()
 
-    async def noting() -> Message:
+    async def recording_receive() -> Message:
         message = await receive()
         received.append(message["type"])
         return message
 
-    await RequestBody([], noting, LIMIT).left()
+    await RequestBody([], recording_receive, LIMIT).left()
     assert received == ["http.request", "http.request", "http.disconnect"]

@@ -1,4 +1,4 @@
-"""Where a browser may be sent after a sign-on: the families of open-redirect payloads, and a property over all text."""
+"""Where a browser may be redirected after an SSO login: open-redirect payloads, and a property over all text."""
 
 from urllib.parse import urljoin, urlsplit
 
@@ -91,25 +91,25 @@ ACCEPTED = [
 
 
 @pytest.mark.parametrize("value", REFUSED)
-def test_what_could_lead_elsewhere_is_refused(value: str) -> None:
+def test_open_redirect_is_refused(value: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         RETURN_TO.accepted(value)
     assert "evil" not in caught.value.detail
 
 
 @pytest.mark.parametrize("value", ACCEPTED)
-def test_paths_here_and_addresses_on_allowed_origins_are_kept_as_they_are(value: str) -> None:
+def test_path_or_url_on_an_allowed_origin_is_accepted_unchanged(value: str) -> None:
     assert RETURN_TO.accepted(value) == value
     assert origin_in_a_browser(PUBLIC, value) in ORIGINS
 
 
-def test_the_table_of_payloads_is_a_table() -> None:
+def test_payloads_are_many_and_different() -> None:
     assert len(set(REFUSED)) == len(REFUSED)
     assert len(REFUSED) > 120
 
 
 @pytest.mark.parametrize("path", ["/", "/account?a=b#c", "/a/../b"])
-def test_without_allowed_origins_only_the_own_one_counts(path: str) -> None:
+def test_without_allowed_origins_only_the_public_origin_is_accepted(path: str) -> None:
     alone = ReturnTo(PUBLIC, ())
     assert alone.accepted(path) == path
     assert alone.accepted(PUBLIC + path) == PUBLIC + path
@@ -123,7 +123,7 @@ _PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-def _assert_leads_nowhere_else(value: str) -> None:
+def _assert_stays_on_allowed_origins(value: str) -> None:
     try:
         accepted = RETURN_TO.accepted(value)
     except InvalidRequest:
@@ -137,19 +137,19 @@ def _assert_leads_nowhere_else(value: str) -> None:
 
 
 @given(st.lists(_PIECES, max_size=8).map("".join))
-def test_nothing_accepted_leads_elsewhere_however_it_is_put_together(value: str) -> None:
-    _assert_leads_nowhere_else(value)
+def test_accepted_combination_of_pieces_stays_on_allowed_origins(value: str) -> None:
+    _assert_stays_on_allowed_origins(value)
 
 
 @given(
     st.one_of(st.text(max_size=40), st.text(max_size=40).map("/".__add__), st.text().map(ALLOWED[0].__add__))
 )
-def test_nothing_accepted_leads_elsewhere_whatever_the_text(value: str) -> None:
-    _assert_leads_nowhere_else(value)
+def test_accepted_text_stays_on_allowed_origins(value: str) -> None:
+    _assert_stays_on_allowed_origins(value)
 
 
 @pytest.mark.parametrize(
-    ("address", "told"),
+    ("url", "expected"),
     [
         ("/", "/?sso_error=access_denied"),
         ("/a?b=c", "/a?b=c&sso_error=access_denied"),
@@ -159,9 +159,9 @@ def test_nothing_accepted_leads_elsewhere_whatever_the_text(value: str) -> None:
         ("https://good.example/x?y=1#z", "https://good.example/x?y=1&sso_error=access_denied#z"),
     ],
 )
-def test_the_error_stands_in_the_query_before_the_fragment(address: str, told: str) -> None:
-    assert with_error(address, "access_denied") == told
+def test_the_error_is_added_to_the_query_before_the_fragment(url: str, expected: str) -> None:
+    assert with_error(url, "access_denied") == expected
 
 
-def test_a_code_cannot_break_out_of_its_parameter() -> None:
+def test_the_error_code_is_escaped() -> None:
     assert with_error("/", "a&b=c#d/e") == "/?sso_error=a%26b%3Dc%23d%2Fe"

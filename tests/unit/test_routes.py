@@ -1,4 +1,4 @@
-"""The route table: what is open, which token goes along, and what an operator's file may change."""
+"""The route table: which routes are allowed, which token they get, and what an operator's file may change."""
 
 import tomllib
 from collections import Counter
@@ -51,7 +51,7 @@ def example(template: str) -> str:
     )
 
 
-def test_the_built_in_table_holds_every_operation_of_the_reference_once() -> None:
+def test_the_built_in_table_lists_every_operation_of_the_reference_once() -> None:
     counts = {section: len(operations(section)) for section in DOCUMENT}
     assert counts == {"allow": 159, "opt-in": 38, "never": 453}
     assert Counter(rule for _, _, rule in operations("never")) == {"block": 444, "intercept": 9}
@@ -73,7 +73,7 @@ def test_built_in_tokens() -> None:
     assert {r.method for r in BUILT_IN.routes() if r.browser_cache} == {"GET"}
 
 
-def test_what_is_allowed_is_found() -> None:
+def test_every_allowed_operation_matches() -> None:
     for method, template, rule in operations("allow"):
         found = match(method, example(template))
         assert found.route.name == f"{method} {template}"
@@ -82,13 +82,13 @@ def test_what_is_allowed_is_found() -> None:
 
 
 @pytest.mark.parametrize("section", ["opt-in", "never"])
-def test_what_is_off_is_refused(section: str) -> None:
+def test_every_operation_that_is_off_is_refused(section: str) -> None:
     for method, template, _ in operations(section):
         with pytest.raises(RouteNotAllowed):
             match(method, example(template))
 
 
-def test_what_is_opt_in_can_be_switched_on() -> None:
+def test_opt_in_operations_can_be_switched_on() -> None:
     lines = [f'"{key}" = "on"' for key in DOCUMENT["opt-in"]]
     table = extended(*lines)
     assert len(table.routes()) == 159 + 38
@@ -99,10 +99,10 @@ def test_what_is_opt_in_can_be_switched_on() -> None:
 
 
 @pytest.mark.parametrize("rule", ["on", "off", "public", "customer"])
-def test_what_is_never_can_not_be_touched(rule: str) -> None:
+def test_never_operations_cannot_be_changed(rule: str) -> None:
     lines = [f'"{method} {template}" = "{rule}"' for method, template, _ in operations("never")]
     found = mistakes(*lines)
-    assert all("by anybody" in mistake for mistake in found)
+    assert all("never be allowed" in mistake for mistake in found)
     assert len(found) == 453
 
 
@@ -164,7 +164,7 @@ def test_what_is_never_can_not_be_touched(rule: str) -> None:
         ),
     ],
 )
-def test_the_route_says_how_to_send(method: str, path: str, expected: Route) -> None:
+def test_matched_route_has_its_token_and_flags(method: str, path: str, expected: Route) -> None:
     assert match(method, path).route == expected
 
 
@@ -185,10 +185,10 @@ def test_the_route_says_how_to_send(method: str, path: str, expected: Route) -> 
         ("OPTIONS", "/product/acmeshop/products"),
         ("TRACE", "/product/acmeshop/products"),
         ("GET", "/" + "/".join(["x"] * 4000)),
-        # What the open {site} and the closed delivery-times share is closed.
+        # A path that matches both the allowed {site} and the refused delivery-times is refused.
         ("GET", "/shipping/acmeshop/delivery-times/zones"),
         ("GET", "/shipping/acmeshop/actualDeliveryWindows/cgrelations"),
-        # A server that ends a segment at `;` would read a closed path.
+        # A server that cuts segments at `;` would read a refused path.
         ("GET", "/shipping/acmeshop/delivery-times;v=1/zones"),
     ],
 )
@@ -208,7 +208,7 @@ def test_routes_are_sorted() -> None:
     assert keys == sorted(keys)
 
 
-def test_an_operator_adds_overrides_and_switches_off() -> None:
+def test_an_operator_can_add_replace_and_switch_off_routes() -> None:
     table = extended(
         '"GET /caas-indexing/{tenant}/project/configuration" = "public"',
         '"GET,HEAD /order-v2/{tenant}/subscriptions" = "customer saas-token"',
@@ -230,7 +230,7 @@ def test_an_operator_adds_overrides_and_switches_off() -> None:
         match("GET", "/caas-indexing/othershop/project/configuration", table)
 
 
-def test_a_wide_addition_does_not_open_what_is_closed() -> None:
+def test_an_added_route_with_a_parameter_does_not_allow_refused_paths() -> None:
     table = extended('"GET,POST,HEAD /customer/{tenant}/{what}" = "session"')
     assert match("GET", "/customer/acmeshop/news", table).tenant == TENANT
     for method, path in (
@@ -274,36 +274,36 @@ def test_an_empty_file_changes_nothing(text: str) -> None:
         ('"GET /x/{shop}/y" = "public"', "second segment"),
         ('"GET /product/{t}/products" = "public"', "second segment"),
         ('"GET /product/othershop/products" = "public"', "second segment"),
-        ('"GET /oauth/anything" = "public"', "hands out tokens"),
-        ('"POST /customerlogin/{tenant}/x" = "public"', "hands out tokens"),
+        ('"GET /oauth/anything" = "public"', "returns tokens"),
+        ('"POST /customerlogin/{tenant}/x" = "public"', "returns tokens"),
         ('"GET /x/{tenant}/y" = "admin"', "unknown token 'admin'"),
         ('"GET /x/{tenant}/y" = ""', "unknown token ''"),
         ('"GET /x/{tenant}/y" = "On"', "unknown token"),
         ('"GET /x/{tenant}/y" = "public fast"', "unknown flag 'fast'"),
         ('"GET /x/{tenant}/y" = "public saas-token"', "no session"),
         ('"GET /x/{tenant}/y" = "anonymous session-id"', "no session"),
-        ('"GET /x/{tenant}/y" = "customer browser-cache"', "only a public answer"),
+        ('"GET /x/{tenant}/y" = "customer browser-cache"', "only a public response"),
         ('"GET /x/{tenant}/y" = "customer saas-token saas-token-optional"', "contradict"),
         ('"GET /x/{tenant}/y" = "session once once"', "repeated"),
         ('"GET /x/{tenant}/y" = true', "must be a string"),
-        ('"GET /x/{tenant}/y" = "on"', "not opt-in"),
-        ('"GET /product/{tenant}/products" = "on"', "not opt-in"),
+        ('"GET /x/{tenant}/y" = "on"', "not an opt-in"),
+        ('"GET /product/{tenant}/products" = "on"', "not an opt-in"),
         ('"GET /x/{tenant}/y" = "off"', "not in the table"),
         ('"GET,GET /x/{tenant}/y" = "public"', "given twice"),
-        ('"POST /oauth/token" = "on"', "hands out tokens"),
-        ('"GET /customer/{tenant}/logout" = "session"', "by anybody"),
-        ('"HEAD /customer/{tenant}/logout" = "session"', "by anybody"),
-        ('"GET /customer/{tenant}/signup/optin/{t}" = "public"', "by anybody"),
-        ('"GET /customer/{tenant}/signup/optin/fixed" = "public"', "by anybody"),
-        ('"GET /session-context/{tenant}/context/{other}" = "session"', "by anybody"),
+        ('"POST /oauth/token" = "on"', "returns tokens"),
+        ('"GET /customer/{tenant}/logout" = "session"', "never be allowed"),
+        ('"HEAD /customer/{tenant}/logout" = "session"', "never be allowed"),
+        ('"GET /customer/{tenant}/signup/optin/{t}" = "public"', "never be allowed"),
+        ('"GET /customer/{tenant}/signup/optin/fixed" = "public"', "never be allowed"),
+        ('"GET /session-context/{tenant}/context/{other}" = "session"', "never be allowed"),
     ],
 )
-def test_a_mistake_is_named(line: str, part: str) -> None:
+def test_a_mistake_is_reported(line: str, part: str) -> None:
     found = mistakes(line)
     assert any(part in mistake for mistake in found), found
 
 
-def test_all_mistakes_are_named_at_once() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     found = mistakes(
         '"FETCH /x" = "nobody"',
         '"GET /x/{tenant}/{a}" = "public"',
@@ -324,7 +324,7 @@ def test_bad_toml_is_one_mistake(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "part"), [("routes = 1", "must be a table"), ("[route]", "only \\[routes\\]")]
 )
-def test_other_tables_are_mistakes(text: str, part: str) -> None:
+def test_other_tables_are_refused(text: str, part: str) -> None:
     with pytest.raises(RouteTableError, match=part):
         load_route_table(TENANT, text)
 
@@ -349,7 +349,7 @@ def dominates(one: str, other: str) -> bool:
     refused=st.sets(TEMPLATES, max_size=6),
     path=st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=4).map(lambda s: "/" + "/".join(s)),
 )
-def test_an_open_route_wins_only_where_it_is_as_literal_as_every_closed_one(
+def test_an_allowed_route_matches_only_if_it_is_as_literal_as_every_refused_one(
     allowed: set[str], refused: set[str], path: str
 ) -> None:
     refused -= allowed
@@ -359,12 +359,12 @@ def test_an_open_route_wins_only_where_it_is_as_literal_as_every_closed_one(
         [("GET", template) for template in refused],
     )
     try:
-        winner = match("GET", path, table).route.template
+        matched = match("GET", path, table).route.template
     except RouteNotAllowed:
-        fitting = [t for t in allowed if matches(t, path)]
-        assert not fitting or any(matches(t, path) for t in refused)
+        matching = [t for t in allowed if matches(t, path)]
+        assert not matching or any(matches(t, path) for t in refused)
         return
-    assert winner in allowed
-    assert matches(winner, path)
-    assert all(dominates(winner, other) for other in refused if matches(other, path))
-    assert not any(matches(t, path) and t != winner and dominates(t, winner) for t in allowed)
+    assert matched in allowed
+    assert matches(matched, path)
+    assert all(dominates(matched, other) for other in refused if matches(other, path))
+    assert not any(matches(t, path) and t != matched and dominates(t, matched) for t in allowed)

@@ -1,4 +1,4 @@
-"""Connections whose clients dawdle, and what is no request: each over a real socket."""
+"""Slow clients and malformed requests, over real sockets."""
 
 import asyncio
 import json
@@ -19,21 +19,21 @@ from tests.unit.support import listens
 pytestmark = pytest.mark.anyio
 
 OK = b"HTTP/1.1 200 OK"
-SOON = 0.3
+SHORT = 0.3
 LONG = 3600.0
 POST = b"POST / HTTP/1.1\r\nhost: x\r\n"
 
 
 @pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nothing end a connection but what a test names."""
+def long_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every timeout long, except those that a test shortens."""
     for name in ("quiet", "head", "body", "reader", "linger"):
         monkeypatch.setattr(Http1Connection, f"{name}_seconds", LONG)
 
 
-def soon(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+def shorten(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     for name in names:
-        monkeypatch.setattr(Http1Connection, f"{name}_seconds", SOON)
+        monkeypatch.setattr(Http1Connection, f"{name}_seconds", SHORT)
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Client:
 
     @asynccontextmanager
     async def trickling(self, part: bytes) -> AsyncIterator[None]:
-        """Send a part again and again until the block ends."""
+        """Send `part` again and again until the block ends."""
 
         async def trickle() -> None:
             while True:
@@ -60,16 +60,16 @@ class Client:
             task.cancel()
 
     async def rest(self) -> bytes:
-        """Return everything until the server ends the connection."""
+        """Return everything until the server closes the connection."""
         async with asyncio.timeout(30):
             return await self.reader.read()
 
-    async def answer(self) -> bytes:
-        """Return one answer with a Content-Length."""
+    async def response(self) -> bytes:
+        """Return one response that has a Content-Length."""
         async with asyncio.timeout(30):
             head = await self.reader.readuntil(b"\r\n\r\n")
-            fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:-2])
-            return head + await self.reader.readexactly(int(fields[b"content-length"]))
+            headers = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:-2])
+            return head + await self.reader.readexactly(int(headers[b"content-length"]))
 
 
 @asynccontextmanager
@@ -85,18 +85,18 @@ async def serving(app: Any) -> AsyncIterator[Client]:
 
 @dataclass
 class Application:
-    """Reads a body to its end, or not, then answers with its length and the names of the header fields."""
+    """Reads the body if `reads` is set, then responds with its length and the names of the request headers."""
 
     reads: bool = True
     delay: float = 0.0
-    got: list[Message] = field(default_factory=list)
+    received: list[Message] = field(default_factory=list)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await asyncio.sleep(self.delay)
         length = 0
         while self.reads:
             message = await receive()
-            self.got.append(message)
+            self.received.append(message)
             if message["type"] == "http.disconnect":
                 return
             length += len(message["body"])
@@ -111,9 +111,9 @@ async def _parts() -> AsyncIterator[bytes]:
         yield part
 
 
-def problem(answer: bytes) -> dict[str, Any]:
-    """Return the members of the only answer, which is a problem, complete, and the connection's last."""
-    head, _, body = answer.partition(b"\r\n\r\n")
+def problem(received: bytes) -> dict[str, Any]:
+    """Check that `received` is one complete problem response that closes the connection; return its members."""
+    head, _, body = received.partition(b"\r\n\r\n")
     lines = head.lower().split(b"\r\n")
     members: dict[str, Any] = json.loads(body)
     assert b"content-type: application/problem+json" in lines
@@ -126,128 +126,136 @@ def problem(answer: bytes) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("start", [b"G", b"GET / HTTP/1.1\r\n", POST + b"x: y\r\n"])
-async def test_a_head_that_does_not_end_is_a_timeout(monkeypatch: pytest.MonkeyPatch, start: bytes) -> None:
-    soon(monkeypatch, "head")
+async def test_incomplete_head_times_out(monkeypatch: pytest.MonkeyPatch, start: bytes) -> None:
+    shorten(monkeypatch, "head")
     async with serving(Application()) as client:
         client.send(start)
         assert problem(await client.rest())["code"] == "request_timeout"
 
 
-async def test_a_head_that_trickles_gets_no_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    soon(monkeypatch, "head")
+async def test_slowly_sent_head_gets_no_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten(monkeypatch, "head")
     async with serving(Application()) as client:
         client.send(POST)
         async with client.trickling(b"x: y\r\n"):
-            answer = await client.answer()
-    assert problem(answer)["status"] == 408
+            response = await client.response()
+    assert problem(response)["status"] == 408
 
 
 @pytest.mark.parametrize("sent", [b"", b"\r\n\r\n"])
-async def test_a_connection_without_a_request_ends_without_a_word(
+async def test_idle_connection_is_closed_without_a_response(
     monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
-    soon(monkeypatch, "quiet")
+    shorten(monkeypatch, "quiet")
     async with serving(Application()) as client:
         client.send(sent)
         assert await client.rest() == b""
 
 
-async def test_a_used_connection_ends_without_a_word_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    soon(monkeypatch, "quiet")
+async def test_idle_connection_is_closed_without_a_response_after_a_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shorten(monkeypatch, "quiet")
     async with serving(Application()) as client:
         client.send(POST, b"content-length: 0\r\n\r\n")
-        assert (await client.answer()).startswith(OK)
+        assert (await client.response()).startswith(OK)
         assert await client.rest() == b""
 
 
-async def test_an_empty_line_between_requests_buys_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    soon(monkeypatch, "quiet")
+async def test_empty_line_between_requests_does_not_extend_the_idle_timeout(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shorten(monkeypatch, "quiet")
     async with serving(Application()) as client:
         client.send(POST, b"content-length: 0\r\n\r\n")
-        assert (await client.answer()).startswith(OK)
-        client.send(b"\r\n")  # which ends uvicorn's own wait for the next request
+        assert (await client.response()).startswith(OK)
+        client.send(b"\r\n")  # stops uvicorn's own keep-alive timer
         assert await client.rest() == b""
 
 
 @pytest.mark.parametrize("framing", [b"content-length: 9", b"transfer-encoding: chunked"])
-async def test_a_body_that_does_not_come_is_a_timeout(
-    monkeypatch: pytest.MonkeyPatch, framing: bytes
-) -> None:
-    soon(monkeypatch, "body")
+async def test_missing_body_times_out(monkeypatch: pytest.MonkeyPatch, framing: bytes) -> None:
+    shorten(monkeypatch, "body")
     app = Application()
     async with serving(app) as client:
         client.send(POST, framing, b"\r\n\r\n")
         assert problem(await client.rest())["code"] == "request_timeout"
-    assert app.got[-1]["type"] == "http.disconnect"
+    assert app.received[-1]["type"] == "http.disconnect"
 
 
-async def test_a_body_that_trickles_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    soon(monkeypatch, "body")
+async def test_slowly_sent_body_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten(monkeypatch, "body")
     async with serving(Application()) as client:
         client.send(POST, b"content-length: 1000\r\n\r\n")
         async with client.trickling(b"."):
-            answer = await client.answer()
-    assert problem(answer)["status"] == 408
+            response = await client.response()
+    assert problem(response)["status"] == 408
 
 
-async def test_a_body_that_keeps_the_pace_may_take_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    soon(monkeypatch, "body")
+async def test_body_at_the_minimum_rate_may_take_longer_than_the_timeout(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shorten(monkeypatch, "body")
     monkeypatch.setattr(Http1Connection, "body_rate", 10.0)
     async with serving(Application()) as client:
         client.send(POST, b"content-length: 250\r\n\r\n")
         for _ in range(25):
             client.send(b"." * 10)
             await asyncio.sleep(0.1)
-        assert b'"length":250' in await client.answer()
+        assert b'"length":250' in await client.response()
 
 
-async def test_time_in_which_nobody_reads_is_not_the_clients(monkeypatch: pytest.MonkeyPatch) -> None:
-    soon(monkeypatch, "body")
+async def test_body_timeout_stops_while_the_application_does_not_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shorten(monkeypatch, "body")
     async with serving(Application(delay=2.5)) as client:
         client.send(POST, b"content-length: 1000000\r\n\r\n", b"." * 1_000_000)
-        assert b'"length":1000000' in await client.answer()
+        assert b'"length":1000000' in await client.response()
 
 
-async def test_a_client_that_was_not_told_to_continue_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    soon(monkeypatch, "body")
+async def test_body_timeout_does_not_run_before_100_continue(monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten(monkeypatch, "body")
     async with serving(Application(delay=2.5)) as client:
         client.send(POST, b"content-length: 2\r\nexpect: 100-continue\r\n\r\n")
         assert await client.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         client.send(b"ok")
-        assert b'"length":2' in await client.answer()
+        assert b'"length":2' in await client.response()
 
 
-async def test_an_answer_that_nobody_reads_ends_and_its_application_learns_it(
+async def test_client_that_does_not_read_is_disconnected_and_the_application_is_notified(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    soon(monkeypatch, "reader")
-    left = asyncio.Event()
+    shorten(monkeypatch, "reader")
+    disconnected = asyncio.Event()
 
     async def endless(_scope: Scope, receive: Receive, send: Send) -> None:
         async def listen() -> None:
             while (await receive())["type"] != "http.disconnect":
                 pass
-            left.set()
+            disconnected.set()
 
         listener = asyncio.ensure_future(listen())
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        while not left.is_set():
+        while not disconnected.is_set():
             await send({"type": "http.response.body", "body": b"." * 65_536, "more_body": True})
             await asyncio.sleep(0)
         await listener
 
     async with serving(endless) as client:
         client.send(POST, b"content-length: 0\r\n\r\n")
-        assert await asyncio.wait_for(left.wait(), 30)
+        assert await asyncio.wait_for(disconnected.wait(), 30)
 
 
-async def test_the_last_of_an_answer_is_not_kept_for_ever_either(monkeypatch: pytest.MonkeyPatch) -> None:
-    soon(monkeypatch, "reader")
+async def test_client_that_does_not_read_the_end_of_a_response_is_disconnected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shorten(monkeypatch, "reader")
     lost = asyncio.Event()
-    ending = Http1Connection.connection_lost
+    original = Http1Connection.connection_lost
 
     def connection_lost(self: Http1Connection, exc: Exception | None) -> None:
-        ending(self, exc)
+        original(self, exc)
         lost.set()
 
     async def large(_scope: Scope, _receive: Receive, send: Send) -> None:
@@ -260,21 +268,21 @@ async def test_the_last_of_an_answer_is_not_kept_for_ever_either(monkeypatch: py
         assert await asyncio.wait_for(lost.wait(), 30)
 
 
-async def test_the_rest_of_a_body_that_was_answered_early_is_not_waited_for(
+async def test_rest_of_a_body_after_an_early_response_has_a_timeout(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    soon(monkeypatch, "linger")
+    shorten(monkeypatch, "linger")
     async with serving(Application(reads=False)) as client:
         client.send(POST, b"content-length: 9\r\n\r\n.")
         assert (await client.rest()).count(b"HTTP/1.1 ") == 1
 
 
-async def test_a_connection_goes_on_after_the_rest_of_a_body_that_was_answered_early() -> None:
+async def test_connection_is_reused_after_an_early_response_and_the_rest_of_the_body() -> None:
     async with serving(Application(reads=False)) as client:
         client.send(POST, b"content-length: 3\r\n\r\n.")
-        assert (await client.answer()).startswith(OK)
+        assert (await client.response()).startswith(OK)
         client.send(b"..", POST, b"content-length: 0\r\n\r\n")
-        assert (await client.answer()).startswith(OK)
+        assert (await client.response()).startswith(OK)
 
 
 @pytest.mark.parametrize(
@@ -300,21 +308,21 @@ async def test_a_connection_goes_on_after_the_rest_of_a_body_that_was_answered_e
         b"GET /%s HTTP/1.1\r\n" % (b"y" * 140_000),
     ],
 )
-async def test_what_is_no_request_gets_a_problem(sent: bytes) -> None:
+async def test_malformed_request_gets_a_problem_response(sent: bytes) -> None:
     async with serving(Application()) as client:
         client.send(sent)
         client.writer.write_eof()
         assert problem(await client.rest())["code"] == "invalid_request"
 
 
-async def test_a_refused_client_that_goes_on_sending_is_not_listened_to_for_long(
+async def test_refused_client_that_keeps_sending_is_disconnected_after_the_linger_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    soon(monkeypatch, "linger")
+    shorten(monkeypatch, "linger")
     async with serving(Application()) as client:
         client.send(b"hello\r\n\r\n")
-        assert problem(await client.answer())["status"] == 400
-        with pytest.raises(ConnectionError):  # noqa: PT012 - it ends at some write
+        assert problem(await client.response())["status"] == 400
+        with pytest.raises(ConnectionError):  # noqa: PT012 - any of the writes may fail
             async with asyncio.timeout(30):
                 while True:
                     client.send(POST, b"content-length: 0\r\n\r\n")
@@ -322,39 +330,39 @@ async def test_a_refused_client_that_goes_on_sending_is_not_listened_to_for_long
                     await asyncio.sleep(0.05)
 
 
-async def test_an_answer_under_way_is_ended_before_what_follows_it_ends_the_connection() -> None:
+async def test_response_is_completed_before_a_malformed_pipelined_request_closes_the_connection() -> None:
     async with serving(Application(delay=0.5)) as client:
         client.send(POST, b"content-length: 0\r\n\r\n", b"hello\r\n\r\n")
-        answer = await client.rest()
-    assert answer.startswith(OK)
-    assert answer.count(b"HTTP/1.1 ") == 1
-    assert answer.endswith(b"}")
+        response = await client.rest()
+    assert response.startswith(OK)
+    assert response.count(b"HTTP/1.1 ") == 1
+    assert response.endswith(b"}")
 
 
-async def test_a_body_that_breaks_behind_an_answer_under_way_is_not_answered_within_it(
+async def test_malformed_body_of_a_pipelined_request_adds_nothing_to_the_response_before_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    soon(monkeypatch, "reader")
+    shorten(monkeypatch, "reader")
     app = Application(delay=0.2)
     async with serving(app) as client:
         client.send(POST, b"content-length: 0\r\n\r\n", POST, b"transfer-encoding: chunked\r\n\r\nz\r\n")
-        answer = await client.rest()
-    assert answer.startswith(OK)
-    assert answer.count(b"HTTP/1.1 ") == 1
-    assert answer.endswith(b"}")
+        response = await client.rest()
+    assert response.startswith(OK)
+    assert response.count(b"HTTP/1.1 ") == 1
+    assert response.endswith(b"}")
 
 
-async def test_an_answer_under_way_ends_with_the_body_that_it_answers(
+async def test_malformed_body_ends_the_response_that_was_already_started(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    soon(monkeypatch, "reader")
-    told: list[Message] = []
+    shorten(monkeypatch, "reader")
+    received: list[Message] = []
 
     async def both(_scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"begun", "more_body": True})
-        while not told or told[-1]["type"] != "http.disconnect":
-            told.append(await receive())
+        while not received or received[-1]["type"] != "http.disconnect":
+            received.append(await receive())
 
     async with serving(both) as client:
         client.send(POST, b"transfer-encoding: chunked\r\n\r\n2\r\nok\r\n")
@@ -364,34 +372,32 @@ async def test_an_answer_under_way_ends_with_the_body_that_it_answers(
         assert await client.rest() == b""
 
 
-async def test_no_more_requests_are_taken_ahead_of_their_answers_than_anybody_sends() -> None:
+async def test_number_of_pipelined_requests_is_limited() -> None:
     async with serving(Application(delay=0.05)) as client:
         client.send((POST + b"content-length: 0\r\n\r\n") * 5_000)
-        answer = await client.rest()
-    assert 1 <= answer.count(OK) <= 40
-    assert answer.count(b"HTTP/1.1 ") == answer.count(OK)
-    assert answer.endswith(b"}")
+        response = await client.rest()
+    assert 1 <= response.count(OK) <= 40
+    assert response.count(b"HTTP/1.1 ") == response.count(OK)
+    assert response.endswith(b"}")
 
 
-async def test_an_upgrade_that_is_not_made_ends_the_connection() -> None:
+async def test_upgrade_request_gets_a_normal_response_and_closes_the_connection() -> None:
     async with serving(Application()) as client:
         client.send(POST, b"connection: upgrade\r\nupgrade: h2c\r\n\r\n", POST, b"\r\n")
-        answer = await client.rest()
-    assert answer.startswith(OK)
-    assert b"connection: close" in answer
-    assert answer.count(b"HTTP/1.1 ") == 1
+        response = await client.rest()
+    assert response.startswith(OK)
+    assert b"connection: close" in response
+    assert response.count(b"HTTP/1.1 ") == 1
 
 
-async def test_an_http_1_0_client_is_not_told_to_continue() -> None:
+async def test_http_1_0_client_gets_no_100_continue() -> None:
     async with serving(Application()) as client:
         client.send(b"POST / HTTP/1.0\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\nok")
         assert (await client.rest()).startswith(OK)
 
 
 @pytest.mark.parametrize("line", [b"GET / HTTP/1.0\r\n", b"GET / HTTP/1.0\r\nconnection: keep-alive\r\n"])
-async def test_an_http_1_0_client_gets_an_answer_without_a_length_up_to_the_connections_end(
-    line: bytes,
-) -> None:
+async def test_http_1_0_response_without_a_length_ends_with_the_connection(line: bytes) -> None:
     async def streaming(scope: Scope, receive: Receive, send: Send) -> None:
         await StreamingResponse(_parts())(scope, receive, send)
 
@@ -404,40 +410,44 @@ async def test_an_http_1_0_client_gets_an_answer_without_a_length_up_to_the_conn
 
 
 @pytest.mark.parametrize("ahead", [0, 1, 5])
-async def test_an_application_that_answers_learns_that_its_client_left_whatever_was_asked_ahead(
+async def test_application_is_notified_of_a_disconnect_with_any_number_of_pipelined_requests(
     ahead: int,
 ) -> None:
-    left = asyncio.Event()
+    disconnected = asyncio.Event()
 
     async def waiting(_scope: Scope, receive: Receive, send: Send) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        left.set()
+        disconnected.set()
 
     async with serving(waiting) as client:
         client.send((POST + b"content-length: 0\r\n\r\n") * (1 + ahead))
         await asyncio.sleep(0.1)
         client.writer.transport.abort()
-        assert await asyncio.wait_for(left.wait(), 30)
+        assert await asyncio.wait_for(disconnected.wait(), 30)
 
 
-async def test_what_follows_an_answer_under_way_does_not_shorten_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    soon(monkeypatch, "reader", "linger")
+async def test_malformed_pipelined_request_does_not_cut_a_slow_response_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shorten(monkeypatch, "reader", "linger")
     async with serving(Application(delay=2.5)) as client:
         client.send(POST, b"content-length: 0\r\n\r\n", b"hello\r\n\r\n")
         assert (await client.rest()).startswith(OK)
 
 
-async def test_a_trailer_behind_an_early_answer_is_bounded_and_gets_no_second_one() -> None:
+async def test_long_trailer_after_an_early_response_gets_no_second_response() -> None:
     async with serving(Application(reads=False)) as client:
         client.send(POST, b"transfer-encoding: chunked\r\n\r\n2\r\nok\r\n")
-        assert (await client.answer()).startswith(OK)
+        assert (await client.response()).startswith(OK)
         client.send(b"0\r\nx: ", b"y" * 600_000)
-        with suppress(ConnectionError):  # it may be cut while it is sent
+        with suppress(ConnectionError):  # the server may close the connection while the client sends
             assert await client.rest() == b""
 
 
-async def test_a_client_that_reads_slowly_and_steadily_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_client_that_reads_slowly_and_steadily_gets_the_whole_response(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(Http1Connection, "reader_seconds", 1.0)
     size = 1_000_000
 
@@ -448,7 +458,7 @@ async def test_a_client_that_reads_slowly_and_steadily_is_waited_for(monkeypatch
 
     with listening("127.0.0.1", 0) as listener, in_background(large, listener), socket.socket() as client:
         for one, buffer in ((listener, socket.SO_SNDBUF), (client, socket.SO_RCVBUF)):
-            one.setsockopt(socket.SOL_SOCKET, buffer, 8192)  # or the system would take it all in at once
+            one.setsockopt(socket.SOL_SOCKET, buffer, 8192)  # otherwise the system would buffer all of it
         await listens(listener.getsockname()[1])
         client.connect(listener.getsockname())
         client.settimeout(0)
@@ -461,26 +471,26 @@ async def test_a_client_that_reads_slowly_and_steadily_is_waited_for(monkeypatch
 
 
 @pytest.mark.parametrize("blanks", [b"", b" ", b"\t", b" \t  "])
-async def test_blanks_around_a_value_are_no_part_of_it(blanks: bytes) -> None:
-    async def telling(scope: Scope, receive: Receive, send: Send) -> None:
+async def test_blanks_around_a_header_value_are_stripped(blanks: bytes) -> None:
+    async def header_values(scope: Scope, receive: Receive, send: Send) -> None:
         await JSONResponse([value.decode() for _, value in scope["headers"]])(scope, receive, send)
 
-    async with serving(telling) as client:
+    async with serving(header_values) as client:
         client.send(
             b"GET / HTTP/1.1\r\nhost: x\r\na:", blanks, b"b \tc", blanks, b"\r\nd:", blanks, b"\r\n\r\n"
         )
-        assert (await client.answer()).endswith(b'["x","b \\tc",""]')
+        assert (await client.response()).endswith(b'["x","b \\tc",""]')
 
 
-async def test_a_trailer_is_no_header_field() -> None:
+async def test_trailer_field_is_not_passed_as_a_header() -> None:
     async with serving(Application()) as client:
         client.send(POST, b"transfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx-csrf: 1\r\n\r\n")
-        answer = await client.answer()
-    assert b'{"length":2,"names":["host","transfer-encoding"]}' in answer
+        response = await client.response()
+    assert b'{"length":2,"names":["host","transfer-encoding"]}' in response
 
 
 @pytest.mark.parametrize("trailers", [[b"x: %s\r\n" % (b"y" * 60_000)] * 4, [b"x: ", b"y" * 600_000]])
-async def test_trailers_are_bounded_like_a_head(trailers: list[bytes]) -> None:
+async def test_size_of_trailers_is_limited_like_that_of_a_head(trailers: list[bytes]) -> None:
     async with serving(Application()) as client:
         client.send(POST, b"transfer-encoding: chunked\r\n\r\n0\r\n", *trailers)
         assert problem(await client.rest())["status"] == 400

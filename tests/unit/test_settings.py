@@ -1,4 +1,4 @@
-"""The environment becomes settings, or every mistake in it is named at once and no secret is."""
+"""Settings are read from the environment; all mistakes are reported at once, and no message holds a secret."""
 
 import base64
 import json
@@ -109,7 +109,7 @@ GOOD: list[tuple[str, str, Any]] = [
     ("BFF_DRAIN_SECONDS", "2.5", 2.5),
 ]
 
-NO_ORIGINS = [
+INVALID_ORIGINS = [
     "shop.example",
     "http://shop.example",
     "http://127.0.0.1.example",
@@ -135,13 +135,13 @@ NO_ORIGINS = [
     "https://shop.example\n",
     " https://shop.example",
 ]
-NO_NUMBERS = ["-1", "1.5", "1e3", "1_000", " 1", "\u0661", "nan", "0x10", "9" * 400, "x"]
+INVALID_NUMBERS = ["-1", "1.5", "1e3", "1_000", " 1", "\u0661", "nan", "0x10", "9" * 400, "x"]
 WRONG: dict[str, list[str]] = {
     "BFF_TENANT": ["ab", "a" * 17, "Acme", "1abc", "ac-me", "acme\n"],
     "BFF_CLIENT_ID": ["a b", "a" * 129, "caf\u00e9", "a\n"],
-    "BFF_UPSTREAM_URL": NO_ORIGINS,
-    "BFF_PUBLIC_ORIGIN": NO_ORIGINS,
-    "BFF_ALLOWED_ORIGINS": ["*", "null", "https://a.example,*", "https://*.example", *NO_ORIGINS[:-2]],
+    "BFF_UPSTREAM_URL": INVALID_ORIGINS,
+    "BFF_PUBLIC_ORIGIN": INVALID_ORIGINS,
+    "BFF_ALLOWED_ORIGINS": ["*", "null", "https://a.example,*", "https://*.example", *INVALID_ORIGINS[:-2]],
     "BFF_KEYS": [
         ",",
         KEY,
@@ -181,12 +181,12 @@ WRONG: dict[str, list[str]] = {
         "embedded:/a\nb",
     ],
     "BFF_TRUSTED_PROXIES": ["10.0.0.1/8", "10.0.0.0/33", "proxy", "*", "10.0.0.0/8;10.1.0.0/16"],
-    "BFF_ADMIN_PORT": ["0", "65536", *NO_NUMBERS],
-    "BFF_GUEST_IDLE_SECONDS": ["0", "316224001", *NO_NUMBERS],
-    "BFF_CUSTOMER_IDLE_SECONDS": ["0", "316224001", *NO_NUMBERS],
-    "BFF_GUEST_MAX_SECONDS": ["0", "316224001", *NO_NUMBERS],
-    "BFF_CUSTOMER_MAX_SECONDS": ["0", "316224001", *NO_NUMBERS],
-    "BFF_REFRESH_SKEW_SECONDS": ["3601", *NO_NUMBERS],
+    "BFF_ADMIN_PORT": ["0", "65536", *INVALID_NUMBERS],
+    "BFF_GUEST_IDLE_SECONDS": ["0", "316224001", *INVALID_NUMBERS],
+    "BFF_CUSTOMER_IDLE_SECONDS": ["0", "316224001", *INVALID_NUMBERS],
+    "BFF_GUEST_MAX_SECONDS": ["0", "316224001", *INVALID_NUMBERS],
+    "BFF_CUSTOMER_MAX_SECONDS": ["0", "316224001", *INVALID_NUMBERS],
+    "BFF_REFRESH_SKEW_SECONDS": ["3601", *INVALID_NUMBERS],
     "BFF_COOKIE_SAMESITE": ["Strict;", "off"],
     "BFF_SITE_CODE": ["my site", "a\tb"],
     "BFF_SSO": [
@@ -218,8 +218,8 @@ WRONG: dict[str, list[str]] = {
     "BFF_ROUTES_FILE": ["/does/not/exist", "/", "a\0b"],
     "BFF_LOGIN_RATE": ["10", "0/60", "10/0", "10/86401", "10/60/1", "-1/60", "1.5/60", "10 / 60"],
     "BFF_GUEST_RATE": ["60", "0/60", "60/0", "x/y"],
-    "BFF_CLIENT_STREAMS": ["0", "1048577", *NO_NUMBERS],
-    "BFF_MAX_BODY_BYTES": ["1023", "1099511627777", *NO_NUMBERS],
+    "BFF_CLIENT_STREAMS": ["0", "1048577", *INVALID_NUMBERS],
+    "BFF_MAX_BODY_BYTES": ["1023", "1099511627777", *INVALID_NUMBERS],
     "BFF_DRAIN_SECONDS": ["300.1", "-1", "inf", "nan", "1e1", "1_0", ".5", "x"],
 }
 DEFAULTS: dict[str, Any] = {
@@ -261,7 +261,7 @@ def test_value_takes_effect(name: str, text: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name in WRONG for text in WRONG[name]])
-def test_wrong_value_is_one_mistake_of_its_variable(name: str, text: str) -> None:
+def test_wrong_value_is_one_mistake_that_names_its_variable(name: str, text: str) -> None:
     (mistake,) = mistakes(REQUIRED | {name: text})
     assert mistake.startswith(f"{name}: ")
     assert "expected" in mistake
@@ -284,7 +284,7 @@ def test_defaults() -> None:
     assert {name: getattr(settings, name) for name in DEFAULTS} == DEFAULTS
 
 
-def test_optional_variables_that_are_empty_count_as_unset() -> None:
+def test_empty_optional_variable_counts_as_unset() -> None:
     optional = {variable.name: "" for variable in VARIABLES if not variable.required}
     state = {"XDG_STATE_HOME": "/state"}
     bare = {name: text for name, text in REQUIRED.items() if name not in optional}
@@ -292,7 +292,7 @@ def test_optional_variables_that_are_empty_count_as_unset() -> None:
 
 
 @pytest.mark.parametrize("text", [None, ""])
-def test_all_that_is_required_is_reported_at_once(text: str | None) -> None:
+def test_every_missing_required_variable_is_reported_at_once(text: str | None) -> None:
     required = [variable.name for variable in VARIABLES if variable.required]
     found = mistakes({} if text is None else dict.fromkeys(required, text))
     assert [mistake.split()[0] for mistake in found] == required
@@ -326,12 +326,12 @@ def test_every_wrong_entry_of_a_list_is_reported() -> None:
 )
 def test_unknown_variable_is_a_mistake_with_a_suggestion(name: str, suggestion: str) -> None:
     assert mistakes(REQUIRED | {name: "hidden"}) == (
-        f"{name} is not a variable of the proxy: did you mean {suggestion}?",
+        f"{name} is not a known variable: did you mean {suggestion}?",
     )
 
 
-def test_unknown_variable_like_no_other_has_no_suggestion() -> None:
-    assert mistakes(REQUIRED | {"BFF_ZZZ": ""}) == ("BFF_ZZZ is not a variable of the proxy",)
+def test_unknown_variable_without_a_similar_one_has_no_suggestion() -> None:
+    assert mistakes(REQUIRED | {"BFF_ZZZ": ""}) == ("BFF_ZZZ is not a known variable",)
     load_settings(REQUIRED | {"ZZZ": "", "BFFX": "", "bff_zzz": ""})
 
 
@@ -345,14 +345,14 @@ def test_value_from_a_file(name: str, end: str, tmp_path: Path) -> None:
     assert getattr(settings, name.removeprefix("BFF_").lower()) == value
 
 
-def test_only_one_newline_of_a_file_is_dropped(tmp_path: Path) -> None:
+def test_only_one_newline_at_the_end_of_a_file_is_dropped(tmp_path: Path) -> None:
     (tmp_path / "value").write_text("main\n\n")
     (mistake,) = mistakes(REQUIRED | {"BFF_SITE_CODE_FILE": str(tmp_path / "value")})
     assert mistake.startswith("BFF_SITE_CODE_FILE: expected")
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe", None])
-def test_file_that_gives_no_value_is_a_mistake(content: bytes | None, tmp_path: Path) -> None:
+def test_missing_empty_or_binary_file_is_a_mistake(content: bytes | None, tmp_path: Path) -> None:
     path = tmp_path / "value"
     if content is not None:
         path.write_bytes(content)
@@ -364,7 +364,7 @@ def test_file_that_gives_no_value_is_a_mistake(content: bytes | None, tmp_path: 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_no_message_quotes_a_file(name: str, tmp_path: Path) -> None:
-    """A mount that is mixed up puts the file with the keys where another one should be."""
+    """With a wrong mount, any of these paths may be the file with the keys."""
     file = tmp_path / "mounted"
     file.write_text("k1:0123456789 not-to-be-seen")
     found = mistakes(
@@ -374,14 +374,14 @@ def test_no_message_quotes_a_file(name: str, tmp_path: Path) -> None:
     assert "not-to-be-seen" not in found[0]
 
 
-def test_value_and_file_together_are_a_mistake(tmp_path: Path) -> None:
+def test_setting_both_the_value_and_the_file_is_a_mistake(tmp_path: Path) -> None:
     for variable in VARIABLES:
         environ = REQUIRED | {variable.name: "x", variable.file: str(tmp_path)}
-        assert f"{variable.name} and {variable.file} are both set: set one" in mistakes(environ)
+        assert f"{variable.name} and {variable.file} are both set: set only one" in mistakes(environ)
 
 
 @pytest.mark.parametrize("kind", ["guest", "customer"])
-def test_absolute_lifetime_may_be_set_alone_below_the_idle_default(kind: str) -> None:
+def test_absolute_lifetime_may_be_shorter_than_the_default_idle_lifetime(kind: str) -> None:
     settings = load_settings(REQUIRED | {f"BFF_{kind.upper()}_MAX_SECONDS": "60"})
     assert getattr(settings, f"{kind}_max_seconds") == 60
     assert getattr(settings, f"{kind}_idle_seconds") == DEFAULTS[f"{kind}_idle_seconds"]
@@ -397,7 +397,7 @@ def test_samesite_none_needs_https() -> None:
     ("origin", "secure", "cookie"),
     [("https://shop.example", True, "__Host-bff"), ("http://localhost:8080", False, "bff")],
 )
-def test_cookie_name_follows_the_public_origin(origin: str, secure: bool, cookie: str) -> None:  # noqa: FBT001
+def test_cookie_name_depends_on_the_public_origin(origin: str, secure: bool, cookie: str) -> None:  # noqa: FBT001
     settings = load_settings(REQUIRED | {"BFF_PUBLIC_ORIGIN": origin})
     assert (settings.secure, settings.cookie_name) == (secure, cookie)
 
@@ -433,7 +433,7 @@ def test_state_directory(environ: dict[str, str], platform: str, directory: str)
     assert state_directory(environ, platform) == Path(directory)
 
 
-def test_user_without_a_home_must_name_the_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_user_without_a_home_directory_must_set_the_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_home() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
@@ -484,7 +484,7 @@ def test_no_secret_in_any_message_or_repr(name: str, before: str, after: str, tw
     ),
     padding=st.text("/@:?#%[],= ", max_size=3),
 )
-def test_no_secret_in_what_is_said_of_near_misses(name: str, template: str, padding: str) -> None:
+def test_no_secret_in_messages_about_nearly_valid_values(name: str, template: str, padding: str) -> None:
     environ = REQUIRED | {name: template.replace("{}", MARK + padding).replace("{{", "{").replace("}}", "}")}
     try:
         shown = repr(load_settings(environ))

@@ -1,4 +1,4 @@
-"""The demo page as it is handed out: what it may load, what it must not contain, what it says of Redis."""
+"""The demo page: what it may load, what it must not contain, and its data about Redis."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -24,9 +24,13 @@ async def _rows() -> list[dict[str, Any]]:
     return ROWS
 
 
-def _client(peek: Callable[[], Awaitable[list[dict[str, Any]]]] = _rows) -> TestClient:
+def _client(list_records: Callable[[], Awaitable[list[dict[str, Any]]]] = _rows) -> TestClient:
     app = create_storefront(
-        tenant="acmeshop", site="main", demo_email="ada@example.com", demo_password="correct-horse", peek=peek
+        tenant="acmeshop",
+        site="main",
+        demo_email="ada@example.com",
+        demo_password="correct-horse",
+        list_records=list_records,
     )
     return TestClient(app)
 
@@ -51,7 +55,7 @@ PAGE: Final = _Tags(WEB["index.html"])
     "path",
     ["/", "/assets/shop.js", "/pictures/cloudbank.svg", "/demo/config.json", "/nowhere", "/assets/none.js"],
 )
-def test_every_answer_carries_the_page_headers(path: str) -> None:
+def test_every_response_has_the_page_headers(path: str) -> None:
     answer = _client().get(path)
     assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
 
@@ -66,7 +70,7 @@ def test_the_policy_allows_nothing_inline_and_nothing_foreign() -> None:
     assert "http" not in policy
 
 
-def test_the_page_and_each_asset_have_their_media_type() -> None:
+def test_the_page_and_every_asset_have_the_right_media_type() -> None:
     client = _client()
     assert client.get("/").headers["content-type"] == "text/html; charset=utf-8"
     for name in WEB.keys() - {"index.html"}:
@@ -97,14 +101,14 @@ def test_an_unchanged_asset_is_not_sent_again() -> None:
         "/pictures/%3Cscript%3E.svg",
     ],
 )
-def test_what_is_not_there_is_a_plain_404(path: str) -> None:
+def test_an_unknown_path_gets_a_plain_404(path: str) -> None:
     answer = _client().get(path)
     assert answer.status_code == 404
     assert answer.headers["content-type"].startswith("text/plain")
     assert answer.text == "There is no such page.\n"
 
 
-def test_a_wrong_method_is_refused_and_says_which_are_right() -> None:
+def test_a_wrong_method_gets_a_405_with_allow() -> None:
     answer = _client().post("/")
     assert answer.status_code == 405
     assert "GET" in answer.headers["allow"]
@@ -119,7 +123,7 @@ def test_each_product_has_a_picture() -> None:
         assert not re.search(r"<script|\son\w+=|<foreignObject", answer.text)
 
 
-def test_the_configuration_names_tenant_site_and_demo_customer() -> None:
+def test_the_configuration_contains_tenant_site_and_demo_customer() -> None:
     assert _client().get("/demo/config.json").json() == {
         "tenant": "acmeshop",
         "site": "main",
@@ -128,31 +132,31 @@ def test_the_configuration_names_tenant_site_and_demo_customer() -> None:
     }
 
 
-def test_the_configuration_lists_the_identity_providers_that_are_offered() -> None:
+def test_the_configuration_lists_the_identity_providers() -> None:
     app = create_storefront(
         tenant="acmeshop",
         site="main",
         demo_email="a@b.c",
         demo_password="x",
-        peek=_rows,
+        list_records=_rows,
         sso=("corp", "club"),
     )
     assert TestClient(app).get("/demo/config.json").json()["sso"] == ["corp", "club"]
 
 
-def test_what_redis_holds_is_shown_as_peeked_and_never_kept() -> None:
+def test_redis_records_are_returned_and_not_cached() -> None:
     answer = _client().get("/demo/redis")
     assert answer.json() == ROWS
     assert answer.headers["cache-control"] == "no-store"
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable(log_detail="redis://:secret@host"), TimeoutError("slow")])
-def test_a_silent_redis_is_a_503_without_details(error: Exception) -> None:
+def test_an_unreachable_redis_gives_a_503_without_details(error: Exception) -> None:
     async def fail() -> list[dict[str, Any]]:
         raise error
 
     answer = _client(fail).get("/demo/redis")
-    assert (answer.status_code, answer.text) == (503, "Redis does not answer.\n")
+    assert (answer.status_code, answer.text) == (503, "Redis does not respond.\n")
 
 
 def test_the_page_has_no_inline_script_style_or_handler() -> None:
@@ -182,7 +186,7 @@ def test_scripts_import_only_scripts_that_exist(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_scripts_make_no_markup_of_values_and_store_nothing(name: str) -> None:
+def test_scripts_create_no_html_from_strings_and_store_nothing(name: str) -> None:
     for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"):
         assert word not in WEB[name]
     for word in ("setItem", "indexedDB", "document.cookie = ", "caches.open"):
@@ -190,16 +194,16 @@ def test_scripts_make_no_markup_of_values_and_store_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_every_request_goes_through_the_one_call(name: str) -> None:
+def test_only_api_js_sends_requests(name: str) -> None:
     used = [word for word in ("fetch(", "XMLHttpRequest", "sendBeacon") if word in WEB[name]]
     assert used == (["fetch("] if name == "api.js" else [])
 
 
-def test_the_one_call_carries_the_csrf_header() -> None:
+def test_every_request_has_the_csrf_header() -> None:
     assert '"X-CSRF": "1"' in WEB["api.js"]
 
 
-def test_ids_are_unique_and_every_reference_to_one_is_met() -> None:
+def test_ids_are_unique_and_every_referenced_id_exists() -> None:
     ids = PAGE.values("id")
     assert len(ids) == len(set(ids))
     wanted = {one for text in PAGE.values("aria-labelledby", "aria-controls", "for") for one in text.split()}

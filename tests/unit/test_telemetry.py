@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line, allow-listed fields, and nothing that a library might spill."""
+"""Logs are one JSON object a line, with allow-listed fields and without messages of other libraries."""
 
 import io
 import json
@@ -41,12 +41,12 @@ def test_a_line_is_one_json_object_with_the_request_id(stream: io.StringIO) -> N
     assert (line["level"], line["logger"]) == ("info", "bff.test")
 
 
-def test_outside_a_request_the_line_says_so(stream: io.StringIO) -> None:
+def test_line_outside_a_request_has_a_dash_as_request_id(stream: io.StringIO) -> None:
     logging.getLogger("bff.test").warning("outside")
     assert lines(stream)[0]["requestId"] == "-"
 
 
-def test_fields_that_are_not_on_the_list_are_dropped(stream: io.StringIO) -> None:
+def test_fields_that_are_not_on_the_allow_list_are_dropped(stream: io.StringIO) -> None:
     event(logging.getLogger("bff.test"), "happened", token="t0ken", url="/?t=t0ken", status=200)
     assert "t0ken" not in stream.getvalue()
     assert lines(stream)[0]["status"] == 200
@@ -59,8 +59,8 @@ def test_a_secret_in_a_field_is_masked(stream: io.StringIO) -> None:
 
 
 @pytest.mark.parametrize("name", ["httpx2", "httpcore2", "redis", "asyncio", "bffling", "a.bff"])
-def test_a_librarys_words_are_not_repeated(stream: io.StringIO, name: str) -> None:
-    logger = logging.Logger(name)  # noqa: LOG001 - one that leaves no trace
+def test_message_of_a_library_is_not_logged(stream: io.StringIO, name: str) -> None:
+    logger = logging.Logger(name)  # noqa: LOG001 - not registered, so that no other test sees it
     logger.parent = logging.getLogger()
     logger.error("GET https://api.test/?refreshToken=%s", "t0ken")
     assert "t0ken" not in stream.getvalue()
@@ -68,12 +68,12 @@ def test_a_librarys_words_are_not_repeated(stream: io.StringIO, name: str) -> No
 
 
 @pytest.mark.parametrize("name", ["bff", "bff.access", "uvicorn.error"])
-def test_our_own_words_are(stream: io.StringIO, name: str) -> None:
+def test_message_of_the_proxy_or_server_is_logged(stream: io.StringIO, name: str) -> None:
     logging.getLogger(name).warning("started on %d", 80)
     assert lines(stream)[0]["event"] == "started on 80"
 
 
-def test_an_exceptions_text_is_left_out_and_its_place_is_told(stream: io.StringIO) -> None:
+def test_exception_is_logged_with_its_type_and_frames_but_without_its_message(stream: io.StringIO) -> None:
     try:
         raise ValueError("the token is t0ken")  # noqa: TRY301
     except ValueError:
@@ -84,13 +84,13 @@ def test_an_exceptions_text_is_left_out_and_its_place_is_told(stream: io.StringI
     assert any("test_telemetry.py" in frame for frame in line["frames"])
 
 
-def test_a_line_stays_one_line_whatever_is_said(stream: io.StringIO) -> None:
+def test_line_breaks_in_a_message_are_escaped(stream: io.StringIO) -> None:
     logging.getLogger("bff.test").warning('two\nlines "and" quotes\r\n{"event": "forged"}')
     (line,) = lines(stream)
     assert line["event"].startswith("two\nlines")
 
 
-def test_uvicorns_own_handlers_are_gone(stream: io.StringIO) -> None:
+def test_uvicorns_own_handlers_are_removed(stream: io.StringIO) -> None:
     logger = logging.getLogger("uvicorn.error")
     logger.addHandler(logging.NullHandler())
     configure_logging(stream)
@@ -98,7 +98,7 @@ def test_uvicorns_own_handlers_are_gone(stream: io.StringIO) -> None:
     assert logger.propagate
 
 
-def test_the_servers_access_log_is_silent(stream: io.StringIO) -> None:
+def test_access_log_of_the_server_is_disabled(stream: io.StringIO) -> None:
     logging.getLogger("uvicorn.access").info("GET /auth/sso/main/callback?code=t0ken")
     assert not stream.getvalue()
     assert logging.getLogger("uvicorn.access").disabled

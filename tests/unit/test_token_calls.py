@@ -1,22 +1,27 @@
 """The client for token calls: one answer read whole, within one deadline, and nothing kept or told."""
 
 import asyncio
+import gzip
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, nullcontext
 
 import httpx2
 import pytest
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from bff.errors import BadUpstreamAnswer, UpstreamTimeout, UpstreamUnavailable
+from bff.errors import BadUpstreamAnswer, BffError, UpstreamTimeout, UpstreamUnavailable
 from bff.server.process import in_background, listening
 from bff.telemetry.metrics import REGISTRY
-from bff.upstream.protocol import Answer
-from bff.upstream.token_calls import TokenCallClient, no_cookies
+from bff.upstream.failures import MalformedBody
+from bff.upstream.httpx_client import HttpxClient, no_cookies
+from bff.upstream.options import TOKEN_CALLS
+from bff.upstream.protocol import Header, WholeAnswer
+from bff.upstream.token_calls import DEADLINE_SECONDS, TokenCallClient
 from tests.live import free_port
 from tests.unit.support import listens
 
@@ -38,7 +43,7 @@ class Stub:
         await (await self._handle(request))(scope, receive, send)
 
 
-class Failing(httpx2.AsyncBaseTransport):
+class Failing:
     """A network that fails so many times before it works."""
 
     def __init__(self, error: Exception, times: int) -> None:
@@ -46,11 +51,25 @@ class Failing(httpx2.AsyncBaseTransport):
         self._times = times
         self.tries = 0
 
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+    async def handle(self, request: httpx2.Request) -> httpx2.Response:
         self.tries += 1
         if self.tries <= self._times:
             raise self._error
-        return httpx2.Response(200, json={}, request=request)
+        return httpx2.Response(200, stream=httpx2.ByteStream(b"{}"), request=request)
+
+    async def answer(self) -> WholeAnswer:
+        """Make one call over this network."""
+        client = over("http://upstream.test")
+        with pytest.MonkeyPatch.context() as patching:
+            patching.setattr(httpx2.AsyncHTTPTransport, "handle_async_request", self.handle)
+            try:
+                return await client.call("test", "GET", "/x")
+            finally:
+                await client.aclose()
+
+
+def over(url: str, *, deadline: float = DEADLINE_SECONDS) -> TokenCallClient:
+    return TokenCallClient(HttpxClient(url, TOKEN_CALLS), deadline=deadline)
 
 
 async def ok(_request: Request) -> Response:
@@ -65,22 +84,14 @@ async def calling(
     stub = Stub(handle)
     with listening("127.0.0.1", 0) as listener, in_background(stub, listener):
         await listens(listener.getsockname()[1])
-        client = TokenCallClient(f"http://127.0.0.1:{listener.getsockname()[1]}", deadline=deadline)
+        client = over(f"http://127.0.0.1:{listener.getsockname()[1]}", deadline=deadline)
         try:
             yield client, stub
         finally:
             await client.aclose()
 
 
-async def over(transport: httpx2.AsyncBaseTransport) -> Answer:
-    client = TokenCallClient("http://upstream.test", transport=transport)
-    try:
-        return await client.call("test", "GET", "/x")
-    finally:
-        await client.aclose()
-
-
-async def raw_answer(reply: bytes) -> Answer:
+async def raw_answer(reply: bytes) -> WholeAnswer:
     """Return what the client makes of these bytes from a socket."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -90,7 +101,7 @@ async def raw_answer(reply: bytes) -> Answer:
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    client = TokenCallClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    client = over(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     try:
         return await client.call("test", "GET", "/x")
     finally:
@@ -129,46 +140,13 @@ async def test_the_jar_that_keeps_nothing_is_no_default_jar() -> None:
         assert ("cookie" in stub.seen[-1].headers) is carried
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_no_redirect_is_followed(status: int) -> None:
-    async def elsewhere(_request: Request) -> Response:
-        return RedirectResponse("/elsewhere", status)
-
-    async with calling(elsewhere) as (client, stub):
-        assert (await client.call("test", "GET", "/x")).status == status
-    assert [request.url.path for request in stub.seen] == ["/x"]
-
-
-async def test_proxies_of_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
-    nobody = f"http://127.0.0.1:{free_port()}"
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.setenv(name, nobody)
-        monkeypatch.setenv(name.lower(), nobody)
-    monkeypatch.delenv("NO_PROXY", raising=False)
-    monkeypatch.delenv("no_proxy", raising=False)
-    async with calling() as (client, stub):
-        assert (await client.call("test", "GET", "/x")).status == 200
-    assert len(stub.seen) == 1
-
-
-async def test_credentials_of_a_netrc_file_are_ignored(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    netrc = tmp_path_factory.mktemp("netrc") / "netrc"
-    netrc.write_text("machine 127.0.0.1 login somebody password somepassword\n")
-    monkeypatch.setenv("NETRC", str(netrc))
-    async with calling() as (client, stub):
-        await client.call("test", "GET", "/x")
-    assert "authorization" not in stub.seen[0].headers
-
-
 async def test_connecting_is_tried_twice() -> None:
     network = Failing(httpx2.ConnectError("refused"), 1)
-    assert (await over(network)).status == 200
+    assert (await network.answer()).status == 200
     assert network.tries == 2
     network = Failing(httpx2.ConnectError("refused"), 5)
     with pytest.raises(UpstreamUnavailable):
-        await over(network)
+        await network.answer()
     assert network.tries == 2
 
 
@@ -186,18 +164,18 @@ async def test_connecting_is_tried_twice() -> None:
 async def test_what_may_have_arrived_is_sent_once(error: Exception) -> None:
     network = Failing(error, 1)
     with pytest.raises((UpstreamUnavailable, UpstreamTimeout, BadUpstreamAnswer)):
-        await over(network)
+        await network.answer()
     assert network.tries == 1
 
 
 @pytest.mark.parametrize("error", [httpx2.ConnectTimeout("x"), httpx2.PoolTimeout("x")])
 async def test_no_connection_in_time_is_unavailable(error: Exception) -> None:
     with pytest.raises(UpstreamUnavailable):
-        await over(Failing(error, 9))
+        await Failing(error, 9).answer()
 
 
 async def test_a_port_where_nobody_listens_is_unavailable() -> None:
-    client = TokenCallClient(f"http://127.0.0.1:{free_port()}")
+    client = over(f"http://127.0.0.1:{free_port()}")
     with pytest.raises(UpstreamUnavailable) as caught:
         await client.call("test", "GET", "/x", query={"accessToken": "t0ken"})
     await client.aclose()
@@ -210,7 +188,7 @@ async def test_the_deadline_covers_a_server_that_never_answers() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        client = TokenCallClient(f"http://127.0.0.1:{silent.getsockname()[1]}", deadline=0.2)
+        client = over(f"http://127.0.0.1:{silent.getsockname()[1]}", deadline=0.2)
         with pytest.raises(UpstreamTimeout):
             await client.call("test", "GET", "/x")
         await client.aclose()
@@ -262,9 +240,87 @@ async def test_a_body_in_an_encoding_that_it_is_not_in_is_bad() -> None:
         await raw_answer(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\nabcd")
 
 
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "x-gzip", "deflate"])
+async def test_an_answer_that_is_compressed_without_being_asked_is_read(coding: str) -> None:
+    packed = zlib.compress(b"plain") if coding == "deflate" else gzip.compress(b"plain")
+
+    async def compressed(_request: Request) -> Response:
+        return Response(packed, headers={"content-encoding": coding})
+
+    async with calling(compressed) as (client, stub):
+        assert (await client.call("test", "GET", "/x")).body == b"plain"
+    assert stub.seen[0].headers["accept-encoding"] == "identity"
+
+
+async def test_an_answer_is_no_larger_unpacked_than_it_may_be() -> None:
+    async def packed(request: Request) -> Response:
+        body = gzip.compress(b"x" * int(request.query_params["n"]))
+        return Response(body, headers={"content-encoding": "gzip"})
+
+    async with calling(packed) as (client, _):
+        assert len((await client.call("test", "GET", "/x", query={"n": str(1 << 20)})).body) == 1 << 20
+        with pytest.raises(BadUpstreamAnswer):
+            await client.call("test", "GET", "/x", query={"n": str((1 << 20) + 1)})
+
+
+async def test_headers_of_one_name_are_one_list_and_names_are_in_lower_case() -> None:
+    answer = await raw_answer(b"HTTP/1.1 200 OK\r\nX-One: 1\r\ncontent-length: 0\r\nx-ONE: 2\r\n\r\n")
+    assert answer.headers == {"x-one": "1, 2", "content-length": "0"}
+
+
+async def test_a_status_that_http_does_not_have_is_unavailable() -> None:
+    with pytest.raises(UpstreamUnavailable):
+        await raw_answer(b"HTTP/1.1 700 Odd\r\ncontent-length: 0\r\n\r\n")
+
+
 async def test_what_is_not_http_is_a_bad_answer() -> None:
     with pytest.raises(BadUpstreamAnswer):
         await raw_answer(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
+
+
+class Tracked:
+    """An answer that comes in these chunks, and knows whether it was closed."""
+
+    status = 200
+    headers: Sequence[Header] = ()
+
+    def __init__(self, *chunks: bytes | Exception | None) -> None:
+        self._chunks = chunks
+        self.closed = False
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        for chunk in self._chunks:
+            if isinstance(chunk, Exception):
+                raise chunk
+            yield chunk if chunk is not None else await asyncio.get_running_loop().create_future()
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+    async def open(self, *_request: object) -> "Tracked":
+        """Be the client too."""
+        return self
+
+
+@pytest.mark.parametrize(
+    ("chunks", "outcome"),
+    [
+        ((b"a", b"b"), None),
+        ((b"x" * (1 << 20), b"x"), BadUpstreamAnswer),
+        ((b"a", UpstreamUnavailable()), UpstreamUnavailable),
+        ((b"a", MalformedBody()), BadUpstreamAnswer),
+        ((b"a", None), UpstreamTimeout),
+    ],
+    ids=["whole", "too large", "broken off", "malformed", "late"],
+)
+async def test_every_answer_is_closed_however_it_ends(
+    chunks: tuple[bytes | Exception | None, ...], outcome: type[BffError] | None
+) -> None:
+    answer = Tracked(*chunks)
+    client = TokenCallClient(answer, deadline=0.2 if outcome is UpstreamTimeout else 30)
+    with pytest.raises(outcome) if outcome else nullcontext():
+        assert (await client.call("test", "GET", "/x")).body == b"ab"
+    assert answer.closed
 
 
 async def test_no_address_or_token_is_logged_even_at_debug(caplog: pytest.LogCaptureFixture) -> None:
@@ -272,7 +328,7 @@ async def test_no_address_or_token_is_logged_even_at_debug(caplog: pytest.LogCap
     async with calling() as (client, _):
         await client.call("test", "GET", "/secret-path", query={"refreshToken": "t0ken-q"},
                           headers={"authorization": "Bearer t0ken-h"})  # fmt: skip
-    client = TokenCallClient(f"http://127.0.0.1:{free_port()}")
+    client = over(f"http://127.0.0.1:{free_port()}")
     with pytest.raises(UpstreamUnavailable):
         await client.call("test", "GET", "/secret-path", query={"refreshToken": "t0ken-q"})
     await client.aclose()
@@ -292,7 +348,7 @@ async def test_calls_are_counted_by_name_and_outcome(status: int, outcome: str) 
     before, lost = count(outcome), count("no answer")
     async with calling(say) as (client, _):
         await client.call("counted", "GET", "/x")
-    client = TokenCallClient(f"http://127.0.0.1:{free_port()}")
+    client = over(f"http://127.0.0.1:{free_port()}")
     with pytest.raises(UpstreamUnavailable):
         await client.call("counted", "GET", "/x")
     await client.aclose()

@@ -1,4 +1,4 @@
-"""Tokens in upstream's answers: what is found, what is not taken for one, and what is not searched at all."""
+"""The token scan: what it finds, what it ignores, and which responses it does not search."""
 
 import gzip
 import json
@@ -41,15 +41,15 @@ def named_like_a_token(name: str) -> bool:
     }
 
 
-def parsed(text: str) -> bool:
-    """Say what a parser finds: a member named like a token that holds a text, whatever it was overridden by."""
+def parser_finds_a_token(text: str) -> bool:
+    """Return whether a parser finds a member that is named like a token and has a string value; duplicates count."""
     seen: list[tuple[str, Any]] = []
     json.loads(text, object_pairs_hook=seen.extend)
     return any(named_like_a_token(name) and isinstance(value, str) and value for name, value in seen)
 
 
 def written(value: Any, pick: Pick) -> str:
-    """Return JSON with each character escaped or not, as it is picked."""
+    """Return `value` as JSON, where `pick` decides how each character is escaped."""
     space = pick(["", "", " ", "\t\r\n"])
     match value:
         case str():
@@ -70,7 +70,7 @@ def character(one: str, pick: Pick) -> str:
 
 @st.composite
 def documents(draw: st.DrawFn) -> str:
-    """JSON that talks of tokens everywhere, in every way that it can be written down."""
+    """Return JSON that mentions tokens in many places, with every possible escape."""
     pieces = st.sampled_from(
         [*NAMES, "token", '"', "\\", ": ", ":", ",", "{", "}", "u005f", "/", "é", "\n", "x"]
     )
@@ -94,19 +94,19 @@ def test_a_member_named_like_a_token_is_found_at_any_depth(name: str, shape: str
 
 
 @pytest.mark.parametrize("name", INNOCENT)
-def test_a_member_named_otherwise_passes(name: str) -> None:
+def test_a_member_with_another_name_passes(name: str) -> None:
     assert finding(json.dumps({name: "x", "list": [{name: "y"}]})) is None
 
 
 @pytest.mark.parametrize("value", ["", None, 3599, True, [], {}, {"type": "string"}])
-def test_a_member_that_holds_no_text_passes(value: object) -> None:
+def test_a_member_without_a_string_value_passes(value: object) -> None:
     assert finding(json.dumps({"access_token": value})) is None
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_talking_of_a_token_is_not_having_one(name: str) -> None:
-    talk = [name, f'"{name}":"x"', json.dumps({name: "x"}), f'\\"{name}": "x"', f"{name}=x"]
-    assert finding(json.dumps({"description": talk, f'a "{name}': "x", f"{name}\\": "x"})) is None
+def test_mentioning_a_token_in_a_string_passes(name: str) -> None:
+    texts = [name, f'"{name}":"x"', json.dumps({name: "x"}), f'\\"{name}": "x"', f"{name}=x"]
+    assert finding(json.dumps({"description": texts, f'a "{name}': "x", f"{name}\\": "x"})) is None
     assert finding(json.dumps(json.dumps(json.dumps({name: "x"})))) is None
 
 
@@ -119,12 +119,12 @@ def test_no_escape_hides_a_name(name: str) -> None:
         assert finding(f'{{"\\{escaped}": "x", "a": "{escaped}"}}') is None
 
 
-def test_the_one_of_two_members_that_a_parser_forgets_is_found() -> None:
+def test_both_of_two_members_with_the_same_name_are_searched() -> None:
     assert finding('{"access_token": "x", "access_token": null}') is Finding.MEMBER
 
 
 @pytest.mark.parametrize("text", ['{"access_token": "x', ')]}\',\n{"idToken":"x"}', 'load({"id_token":"x"})'])
-def test_what_is_no_json_is_judged_like_the_rest(text: str) -> None:
+def test_malformed_json_is_searched_too(text: str) -> None:
     assert finding(text) is Finding.MEMBER
 
 
@@ -140,13 +140,13 @@ def test_no_encoding_hides_a_name_or_a_token(encoding: str) -> None:
 @example('{"\\\\u0061ccess_token": "x"}')
 @example('{"access_token\\u0022": "x", "b\\u005c": ["\\u0022access_token\\u0022:\\u0022x"]}')
 def test_the_search_agrees_with_a_parser(text: str) -> None:
-    assert (finding(text) is Finding.MEMBER) is parsed(text)
+    assert (finding(text) is Finding.MEMBER) is parser_finds_a_token(text)
 
 
 @given(documents(), st.binary(max_size=20))
 @example('{"first half": "long enough", "id_token": "x"}', b"")
 @example('{"first half": "long enough", "id_token": "x"}', b"rest")
-def test_whatever_is_packed_is_found_as_if_it_were_not(text: str, rest: bytes) -> None:
+def test_compressed_body_gives_the_same_finding_as_the_plain_one(text: str, rest: bytes) -> None:
     whole = gzip.compress(text.encode())
     assert finding(whole, (b"content-encoding", b"gzip")) is finding(text)
     half = len(text) // 2
@@ -155,11 +155,11 @@ def test_whatever_is_packed_is_found_as_if_it_were_not(text: str, rest: bytes) -
 
 
 @given(st.binary(), st.sampled_from([b"gzip", b"br", b"gzip, gzip", b"utf-8", b""]))
-def test_any_bytes_are_judged(body: bytes, coding: bytes) -> None:
+def test_any_bytes_can_be_searched(body: bytes, coding: bytes) -> None:
     assert found([JSON, (b"content-encoding", coding)], body, [OWN]) is not Finding.OWN_TOKEN
 
 
-def test_what_the_session_asked_with_is_found_wherever_it_stands() -> None:
+def test_a_token_of_the_session_is_found_anywhere_in_a_body() -> None:
     for body in (OWN, b"Bearer " + OWN, b'{"echo":["' + OWN + b'"]}', b'{"' + OWN + b'":1}'):
         assert finding(body) is Finding.OWN_TOKEN
         assert finding(gzip.compress(body), (b"content-encoding", b"gzip")) is Finding.OWN_TOKEN
@@ -168,17 +168,17 @@ def test_what_the_session_asked_with_is_found_wherever_it_stands() -> None:
     assert finding('{"echo":"ab\\/cdefghijklmnop"}', own=b"ab/cdefghijklmnop") is Finding.OWN_TOKEN
 
 
-def test_of_another_token_only_its_name_tells() -> None:
+def test_a_token_of_another_session_is_only_found_by_the_name_of_its_member() -> None:
     assert finding(b'{"echo":"' + OWN[:-1] + b'x"}') is None
 
 
-def test_a_token_too_short_to_be_one_is_not_looked_for() -> None:
+def test_a_very_short_token_is_not_searched_for() -> None:
     assert finding('{"id": "short"}', own=b"short") is None
     assert finding('{"id": "short"}', own=b"") is None
 
 
 @pytest.mark.parametrize(
-    "field",
+    "header",
     [
         (b"location", b"https://shop.example/#access_token=x&state=y"),
         (b"location", b"https://shop.example/?state=y&id_token=x"),
@@ -193,12 +193,12 @@ def test_a_token_too_short_to_be_one_is_not_looked_for() -> None:
         (OWN, b"x"),
     ],
 )
-def test_a_token_in_the_head_is_found(field: tuple[bytes, bytes]) -> None:
-    assert found([JSON, field], b"", [OWN]) is Finding.HEAD
+def test_a_token_in_a_header_is_found(header: tuple[bytes, bytes]) -> None:
+    assert found([JSON, header], b"", [OWN]) is Finding.HEAD
 
 
 @pytest.mark.parametrize(
-    "field",
+    "header",
     [
         (b"location", b"https://www.paypal.example/checkoutnow?token=0SC35196GX656501J"),
         (b"location", b"/api/customer/acmeshop/signup/optin/refresh_token"),
@@ -208,33 +208,33 @@ def test_a_token_in_the_head_is_found(field: tuple[bytes, bytes]) -> None:
         (b"x-access-token", b""),
     ],
 )
-def test_a_head_that_talks_of_tokens_passes(field: tuple[bytes, bytes]) -> None:
-    assert found([field, JSON], b"{}", [OWN]) is None
+def test_a_header_that_only_mentions_tokens_passes(header: tuple[bytes, bytes]) -> None:
+    assert found([header, JSON], b"{}", [OWN]) is None
 
 
 @pytest.mark.parametrize("coding", [b"br", b"ZSTD", b"gzip, br", b"compress", b"identity, dcb"])
-def test_what_can_not_be_read_is_withheld(coding: bytes) -> None:
+def test_a_body_that_cannot_be_decompressed_is_blocked(coding: bytes) -> None:
     assert finding(b"{}", (b"content-encoding", coding)) is Finding.PACKED
 
 
-def test_codings_in_two_fields_count_together() -> None:
-    fields = [(b"content-encoding", b"deflate"), (b"content-encoding", b"gzip")]
-    packed = gzip.compress(zlib.compress(b'{"idToken": "x"}'))
-    assert finding(packed, *fields) is Finding.MEMBER
-    assert finding(packed, *reversed(fields)) is Finding.PACKED
+def test_codings_of_two_headers_are_combined() -> None:
+    headers = [(b"content-encoding", b"deflate"), (b"content-encoding", b"gzip")]
+    compressed = gzip.compress(zlib.compress(b'{"idToken": "x"}'))
+    assert finding(compressed, *headers) is Finding.MEMBER
+    assert finding(compressed, *reversed(headers)) is Finding.PACKED
 
 
 @pytest.mark.parametrize("coding", [b"utf-8", b"identity", b"none", b""])
-def test_a_label_that_no_client_acts_on_hides_nothing(coding: bytes) -> None:
+def test_an_unknown_coding_is_ignored(coding: bytes) -> None:
     assert finding("{}", (b"content-encoding", coding)) is None
     assert finding('{"idToken":"x"}', (b"content-encoding", coding)) is Finding.MEMBER
 
 
-def test_an_empty_body_is_clean_however_it_is_packed() -> None:
+def test_an_empty_body_passes_with_any_coding() -> None:
     assert finding(b"", (b"content-encoding", b"br")) is None
 
 
-def test_the_search_ends_at_its_limit_packed_or_not() -> None:
+def test_the_search_ends_at_the_limit_of_the_decompressed_body() -> None:
     for size, expected in ((LIMIT - 100, Finding.MEMBER), (LIMIT, None)):
         text = json.dumps({"padding": "x" * size, "id_token": "x"})
         assert finding(text) is expected
@@ -242,7 +242,7 @@ def test_the_search_ends_at_its_limit_packed_or_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "unannounced", "small"),
+    ("media_type", "without_length", "small"),
     [
         (b"application/json", True, True),
         (b"Application/JSON;charset=UTF-8", True, True),
@@ -260,13 +260,16 @@ def test_the_search_ends_at_its_limit_packed_or_not() -> None:
         (b"application/octet-stream", False, False),
     ],
 )
-def test_what_may_be_a_stream_is_not_searched(kind: bytes, *, unannounced: bool, small: bool) -> None:
-    assert searchable([(b"content-type", kind)]) is unannounced
-    for length, held in ((0, small), (LIMIT, small), (LIMIT + 1, False)):
-        assert searchable([(b"content-type", kind), (b"content-length", b"%d" % length)]) is held
+def test_a_body_that_may_be_a_stream_is_not_searched(
+    media_type: bytes, *, without_length: bool, small: bool
+) -> None:
+    assert searchable([(b"content-type", media_type)]) is without_length
+    for length, expected in ((0, small), (LIMIT, small), (LIMIT + 1, False)):
+        headers = [(b"content-type", media_type), (b"content-length", b"%d" % length)]
+        assert searchable(headers) is expected
 
 
-def test_what_does_not_say_what_it_is_is_searched() -> None:
+def test_a_small_body_without_a_media_type_is_searched() -> None:
     assert searchable([])
     assert searchable([(b"content-length", b"5")])
     assert not searchable([(b"content-length", b"%d" % (LIMIT + 1))])

@@ -3,7 +3,7 @@
 import json
 
 from bff.auth.views import session_view, validation_view
-from bff.emporix.answers import Validation
+from bff.emporix.token_answers import Validation
 from bff.security.secret import Secret
 from bff.session import SessionKind
 from tests.unit.support import NOW, a_session, tokens

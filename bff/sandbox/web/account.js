@@ -1,14 +1,14 @@
-// Who the visitor is: login and sign-up, name, company, orders, devices, and what can be done to the session.
+// The account dialog: login, sign-up, profile, company, orders, sessions, and actions on the session.
 
 import { call } from "./api.js";
-import { duration, el, facts, find, money, onClick, onSubmit, once, openDialog, say, sayError } from "./dom.js";
+import { duration, el, facts, find, money, onClick, onSubmit, once, openDialog, notify, notifyError } from "./dom.js";
 import * as session from "./session.js";
 import * as shapes from "./shapes.js";
 
 let config = { tenant: "" };
 let profile = null;
 
-export function profileNow() {
+export function currentProfile() {
   return profile;
 }
 
@@ -16,16 +16,16 @@ function customerPath(path) {
   return `/api/customer/${config.tenant}/${path}`;
 }
 
-/** Follows the session: reads the name of a customer, forgets it after a logout. */
+/** Updates the profile after a change of the session: loads it for a customer, clears it after a logout. */
 export async function reload() {
   const email = session.current().customer?.email;
   if (!session.isCustomer()) profile = null;
   else if (profile?.email !== email) profile = { firstName: "", lastName: "", email, companies: [] };
   draw();
   if (!session.isCustomer()) return;
-  const answer = shapes.profile(await call("GET", customerPath("me")));
+  const response = shapes.profile(await call("GET", customerPath("me")));
   if (session.current().customer?.email !== email) return;
-  profile = { ...answer, email: answer.email || email };
+  profile = { ...response, email: response.email || email };
   draw();
 }
 
@@ -69,7 +69,7 @@ async function drawSessions() {
         type: "button", class: "link", onclick: (event) => once(event.currentTarget, async () => {
           await call("DELETE", `/auth/sessions/${encodeURIComponent(one.ref)}`);
           await drawSessions();
-          say("That session has ended.");
+          notify("That session has ended.");
         }),
       }, "End it"))));
 }
@@ -81,8 +81,8 @@ function deviceName({ carrier, userAgent }) {
 
 function drawLists() {
   if (!session.isCustomer()) return;
-  drawOrders().catch(sayError);
-  drawSessions().catch(sayError);
+  drawOrders().catch(notifyError);
+  drawSessions().catch(notifyError);
 }
 
 function showForm(id) {
@@ -96,7 +96,7 @@ async function welcome(form) {
   showForm("login-form");
   find("account-dialog").close();
   find("account-open").focus();
-  say(`You are logged in as ${session.current().customer?.email ?? "a customer"}.`);
+  notify(`You are logged in as ${session.current().customer?.email ?? "a customer"}.`);
 }
 
 function wireForms(demo) {
@@ -126,12 +126,12 @@ function wireCustomer() {
     const metadata = profile.version === undefined ? undefined : { version: profile.version };
     await call("PATCH", customerPath("me"), { firstName, lastName, metadata });
     await reload();
-    say("Your name is saved.");
+    notify("Your name is saved.");
   });
   onSubmit("company-form", async ({ company }) => {
     await session.switchCompany(company === "" ? null : company);
     const name = profile.companies.find((one) => one.id === company)?.name ?? "yourself";
-    say(`You now buy for ${name}.`);
+    notify(`You now buy for ${name}.`);
     drawLists();
   });
 }
@@ -139,21 +139,21 @@ function wireCustomer() {
 function wireTools() {
   onClick("refresh", async () => {
     await session.refresh();
-    say("The tokens are new. Your browser did not get to see them, and its cookie is the same as before.");
+    notify("The tokens are new. Your browser never sees them, and its cookie has not changed.");
   });
   onClick("validate", async () => {
-    const answer = await call("GET", "/auth/validate");
-    const pairs = [["Kind", answer.kind], ["Good for", duration(answer.expiresIn)], ["Scope", answer.scope]];
-    if (answer.email) pairs.push(["E-mail", answer.email]);
-    if (answer.legalEntityId) pairs.push(["Company", answer.legalEntityId]);
+    const response = await call("GET", "/auth/validate");
+    const pairs = [["Kind", response.kind], ["Good for", duration(response.expiresIn)], ["Scope", response.scope]];
+    if (response.email) pairs.push(["E-mail", response.email]);
+    if (response.legalEntityId) pairs.push(["Company", response.legalEntityId]);
     facts(find("validation"), pairs);
-    say("Emporix says that the token is valid.");
+    notify("Emporix says that the token is valid.");
   });
   onClick("logout", async () => {
     const customer = session.isCustomer();
     await session.logout();
     find("account-dialog").close();
-    say(customer ? "You are logged out." : "The guest session has ended.");
+    notify(customer ? "You are logged out." : "The guest session has ended.");
   });
 }
 

@@ -1,11 +1,11 @@
-// The one way from this page to the server: it adds what every call needs and reads every kind of answer.
+// Sends every request of this page: adds the required headers and parses every kind of response.
 
 const DEADLINE_MS = 20_000;
-const SESSION_IS_GONE = new Set(["no_session", "session_expired"]);
+const SESSION_LOST = new Set(["no_session", "session_expired"]);
 
 /**
- * "answered" after each call, "refused" after one that failed, "session-lost" when the server no longer knows
- * this visitor; and those of session.js.
+ * Events: "response" after each request, "request-failed" after a failed one, "session-lost" when the server no longer
+ * has the session; and the events of session.js.
  */
 export const bus = new EventTarget();
 
@@ -13,7 +13,7 @@ export function emit(name, detail = {}) {
   bus.dispatchEvent(new CustomEvent(name, { detail }));
 }
 
-/** A refusal. `code` is stable and for programs, `message` is for people. */
+/** An error response. `code` is stable and for programs, `message` is for people. */
 export class ApiError extends Error {
   constructor(status, code, message, requestId = null) {
     super(message);
@@ -21,28 +21,28 @@ export class ApiError extends Error {
     this.status = status;
     this.code = code;
     this.requestId = requestId;
-    this.told = false;
+    this.reported = false;
   }
 }
 
 /**
- * Sends one request and returns the parsed answer, null where there is none.
- * `quiet` keeps the call out of the log of calls.
+ * Sends a request and returns the parsed body of the response, or null without a body.
+ * A `quiet` request is not listed in the panel.
  */
 export async function call(method, path, body, { quiet = false } = {}) {
   const headers = { Accept: "application/json", "Accept-Language": "en", "X-CSRF": "1" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   const response = await send(method, path, headers, body, quiet);
   const version = response.headers.get("X-Session-Version");
-  const answer = await read(response);
-  const error = response.ok ? null : refusal(response, answer);
-  if (error !== null && response.status === 401 && SESSION_IS_GONE.has(error.code)) {
-    error.told = true;
+  const content = await read(response);
+  const error = response.ok ? null : toApiError(response, content);
+  if (error !== null && response.status === 401 && SESSION_LOST.has(error.code)) {
+    error.reported = true;
     emit("session-lost", { code: error.code });
   }
-  emit("answered", { method, path, status: response.status, version, quiet });
-  if (error === null) return answer;
-  emit("refused", { code: error.code });
+  emit("response", { method, path, status: response.status, version, quiet });
+  if (error === null) return content;
+  emit("request-failed", { code: error.code });
   throw error;
 }
 
@@ -58,9 +58,10 @@ async function send(method, path, headers, body, quiet) {
       signal: AbortSignal.timeout(DEADLINE_MS),
     });
   } catch (cause) {
-    emit("answered", { method, path, status: 0, version: null, quiet });
-    const late = cause instanceof DOMException && cause.name === "TimeoutError";
-    throw new ApiError(0, late ? "timeout" : "unreachable", late ? "The shop took too long to answer." : "The shop cannot be reached.");
+    emit("response", { method, path, status: 0, version: null, quiet });
+    const timeout = cause instanceof DOMException && cause.name === "TimeoutError";
+    const message = timeout ? "The shop took too long to respond." : "The shop cannot be reached.";
+    throw new ApiError(0, timeout ? "timeout" : "unreachable", message);
   }
 }
 
@@ -75,15 +76,15 @@ async function read(response) {
   }
 }
 
-/** Reads problem details (RFC 9457) and the error shapes of the Emporix services. */
-function refusal(response, answer) {
+/** Reads problem details (RFC 9457) and the error formats of the Emporix services. */
+function toApiError(response, content) {
   const plain = (response.headers.get("Content-Type") ?? "").startsWith("text/plain");
-  const said = answer !== null && typeof answer === "object" ? answer : { detail: plain ? answer : undefined };
+  const body = content !== null && typeof content === "object" ? content : { detail: plain ? content : undefined };
   const problem = (response.headers.get("Content-Type") ?? "").startsWith("application/problem+json");
-  const code = problem && typeof said.code === "string" ? said.code : "upstream";
-  const text = said.detail ?? said.message ?? said.fault?.faultstring ?? said.title ?? `The shop answered ${response.status}.`;
+  const code = problem && typeof body.code === "string" ? body.code : "upstream";
+  const text = body.detail ?? body.message ?? body.fault?.faultstring ?? body.title ?? `The shop responded with ${response.status}.`;
   const wait = Number(response.headers.get("Retry-After"));
   const again = wait > 0 ? ` Try again in ${wait} s.` : "";
   const sentence = String(text).trim().replace(/([^.!?])$/, "$1.");
-  return new ApiError(response.status, code, sentence + again, said.requestId ?? null);
+  return new ApiError(response.status, code, sentence + again, body.requestId ?? null);
 }

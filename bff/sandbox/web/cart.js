@@ -1,4 +1,4 @@
-// The cart drawer and the checkout. Touching the cart is what makes a guest of a visitor.
+// The cart drawer and the checkout. The first change of the cart starts a guest session.
 
 import { call } from "./api.js";
 import { nameOf, pictureOf, priceOf } from "./catalogue.js";
@@ -8,7 +8,7 @@ import * as shapes from "./shapes.js";
 
 let config = { tenant: "", site: "" };
 let cart = null;
-let queue = Promise.resolve(); // one change after the other: each counts on what the last one left
+let queue = Promise.resolve(); // changes run one after the other, because each depends on the result of the last one
 
 function base() {
   return `/api/cart/${config.tenant}/carts`;
@@ -18,22 +18,22 @@ function site() {
   return `siteCode=${encodeURIComponent(config.site)}`;
 }
 
-/** Asks for the open cart, which is another one for each company; Emporix makes it where there is none. */
+/** Gets the open cart of the current company; Emporix creates it if there is none. */
 async function openCart() {
   const { legalEntityId } = session.current();
   const company = legalEntityId === null ? "" : `&legalEntityId=${encodeURIComponent(legalEntityId)}`;
   return shapes.cart(await call("GET", `${base()}?${site()}${company}&create=true`));
 }
 
-function inTurn(change) {
-  const turn = queue.then(change);
-  queue = turn.catch(() => {});
-  return turn;
+function enqueue(change) {
+  const result = queue.then(change);
+  queue = result.catch(() => {});
+  return result;
 }
 
-/** Shows the cart of the session there is, and makes no session where there is none. */
+/** Shows the cart of the session; without a session, none is started. */
 export function reload() {
-  return inTurn(async () => {
+  return enqueue(async () => {
     if (session.current().kind === "none") return show(null);
     try {
       show(await openCart());
@@ -53,8 +53,8 @@ async function ensureCart() {
   if (cart === null) cart = await openCart();
 }
 
-/** Runs a change on the cart; a cart that is gone (ordered on another device) is replaced by a new one once. */
-async function onCart(change) {
+/** Runs a change on the cart. If the cart no longer exists (ordered on another device), tries once with a new one. */
+async function changeCart(change) {
   await ensureCart();
   try {
     await change();
@@ -78,8 +78,8 @@ function lineOf(productId) {
 export function add(productId, quantity) {
   const price = priceOf(productId);
   if (price === undefined) return Promise.reject(new Error("This has no price yet. Try again in a moment."));
-  return inTurn(() =>
-    onCart(() => {
+  return enqueue(() =>
+    changeCart(() => {
       const line = lineOf(productId);
       if (line !== undefined) return call("PUT", `${itemPath(line.id)}?partial=true`, { quantity: line.quantity + quantity });
       return call("POST", `${base()}/${encodeURIComponent(cart.id)}/items?${site()}`, {
@@ -91,8 +91,8 @@ export function add(productId, quantity) {
 }
 
 function change(productId, step) {
-  return inTurn(() =>
-    onCart(() => {
+  return enqueue(() =>
+    changeCart(() => {
       const line = lineOf(productId);
       if (line === undefined) return null;
       const quantity = step === 0 ? 0 : line.quantity + step;
@@ -139,7 +139,7 @@ function address(form, type) {
 async function order(form) {
   if (cart === null) throw new Error("Your cart is empty by now.");
   const customer = { firstName: form.firstName, lastName: form.lastName, email: form.email };
-  const answer = await call("POST", `/api/checkout/${config.tenant}/checkouts/order?${site()}`, {
+  const response = await call("POST", `/api/checkout/${config.tenant}/checkouts/order?${site()}`, {
     cartId: cart.id,
     currency: cart.currency,
     customer: session.isCustomer() ? customer : { ...customer, guest: true },
@@ -150,7 +150,7 @@ async function order(form) {
   show(null);
   find("checkout-form").hidden = true;
   find("checkout-thanks").hidden = false;
-  find("order-number").textContent = String(answer?.orderId ?? "");
+  find("order-number").textContent = String(response?.orderId ?? "");
   find("order-number").focus();
 }
 
@@ -167,11 +167,11 @@ function openCheckout(profile) {
   openDialog("checkout-dialog");
 }
 
-export function wire(settings, profileNow) {
+export function wire(settings, currentProfile) {
   config = settings;
   onClick("cart-open", () => {
     openDialog("cart-dialog");
   });
-  onClick("checkout-open", () => openCheckout(profileNow()));
-  onSubmit("checkout-form", (form) => inTurn(() => order(form)));
+  onClick("checkout-open", () => openCheckout(currentProfile()));
+  onSubmit("checkout-form", (form) => enqueue(() => order(form)));
 }

@@ -1,10 +1,10 @@
-// The products. Everything here goes over public routes, so looking around costs nobody a session.
+// The products. All requests use public routes, so browsing the catalogue needs no session.
 
 import { call } from "./api.js";
-import { el, fill, find, money, onSubmit, openDialog, say } from "./dom.js";
+import { el, fill, find, money, onSubmit, openDialog, notify } from "./dom.js";
 import * as shapes from "./shapes.js";
 
-const PAGE_SIZE = 50; // as many as one price request takes
+const PAGE_SIZE = 50; // the maximum of one price request
 
 let tenant = "";
 let products = [];
@@ -30,13 +30,13 @@ export async function load(config) {
   find("products").setAttribute("aria-busy", "true");
   fill(find("grid"), Array.from({ length: 8 }, () => el("li", { class: "card ghost", "aria-hidden": "true" })));
   try {
-    const answer = await call("GET", `/api/product/${tenant}/products?pageSize=${PAGE_SIZE}`);
-    products = shapes.list(answer).map(shapes.product);
+    const response = await call("GET", `/api/product/${tenant}/products?pageSize=${PAGE_SIZE}`);
+    products = shapes.list(response).map(shapes.product);
     draw();
     await Promise.allSettled([loadPrices(), loadCategories()]);
   } catch (error) {
     fill(find("grid"), [
-      el("li", { class: "notice" }, el("p", { role: "alert" }, `The products did not come: ${error.message}`),
+      el("li", { class: "notice" }, el("p", { role: "alert" }, `The products could not be loaded: ${error.message}`),
         el("button", { type: "button", class: "quiet", onclick: () => load(config) }, "Try again")),
     ]);
   } finally {
@@ -44,21 +44,21 @@ export async function load(config) {
   }
 }
 
-/** Asks for the prices that this visitor gets; another session may see others. */
+/** Loads the prices for this session; another session may have other prices. */
 export async function loadPrices() {
   if (products.length === 0) return;
   const items = products.map((one) => ({
     itemId: { itemType: "PRODUCT", id: one.id },
     quantity: { quantity: 1, unitCode: "pc" },
   }));
-  const answer = await call("POST", `/api/price/${tenant}/match-prices-by-context`, { items });
-  prices = new Map(shapes.list(answer).map(shapes.price).map((one) => [one.product, one]));
+  const response = await call("POST", `/api/price/${tenant}/match-prices-by-context`, { items });
+  prices = new Map(shapes.list(response).map(shapes.price).map((one) => [one.product, one]));
   draw();
 }
 
 async function loadCategories() {
-  const answer = await call("GET", `/api/category/${tenant}/categories?pageSize=${PAGE_SIZE}`);
-  const categories = shapes.list(answer).map(shapes.category);
+  const response = await call("GET", `/api/category/${tenant}/categories?pageSize=${PAGE_SIZE}`);
+  const categories = shapes.list(response).map(shapes.category);
   const chip = (id, name) =>
     el("label", { class: "chip" },
       el("input", { type: "radio", name: "category", value: id, checked: id === chosen, onchange: () => choose(id) }),
@@ -75,7 +75,7 @@ async function choose(categoryId) {
       const path = `/api/category/${tenant}/categories/${encodeURIComponent(categoryId)}/assignments?pageSize=${PAGE_SIZE}`;
       members.set(categoryId, new Set(shapes.list(await call("GET", path)).map(shapes.assigned)));
     } catch (error) {
-      say(error.message, "bad");
+      notify(error.message, "bad");
       return;
     }
   }
@@ -123,6 +123,6 @@ export function wire(add) {
   onSubmit("product-form", async ({ quantity }) => {
     const one = shown;
     await add(one.id, Number(quantity));
-    say(`${one.name} is in your cart.`);
+    notify(`${one.name} is in your cart.`);
   });
 }

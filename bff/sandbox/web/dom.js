@@ -1,4 +1,4 @@
-// Building and finding elements. Values become text nodes or attributes, never markup.
+// Creates and finds elements. Values become text nodes or attributes, never HTML.
 
 export function find(id) {
   const node = document.getElementById(id);
@@ -6,7 +6,7 @@ export function find(id) {
   return node;
 }
 
-/** `el("p", {class: "fine", onclick: f}, "text", node)`; null and false attributes are left out. */
+/** `el("p", {class: "fine", onclick: f}, "text", node)`; attributes that are null or false are skipped. */
 export function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -18,7 +18,7 @@ export function el(tag, attributes = {}, ...children) {
   return node;
 }
 
-/** Replaces the children and gives the focus back to the control with the same `data-focus`. */
+/** Replaces the children and restores the focus to the control with the same `data-focus`. */
 export function fill(parent, children, { fallback = null } = {}) {
   const active = document.activeElement;
   const key = parent.contains(active) ? active.dataset.focus : undefined;
@@ -40,7 +40,7 @@ export function money(amount, currency) {
   return new Intl.NumberFormat("en", { style: "currency", currency }).format(amount);
 }
 
-/** A length of time in its largest fitting unit. */
+/** Formats a duration in its largest unit. */
 export function duration(seconds) {
   if (typeof seconds !== "number" || !Number.isFinite(seconds)) return "–";
   if (seconds < 0) return "no end";
@@ -51,8 +51,8 @@ export function duration(seconds) {
   return `${Math.floor(seconds)} s`;
 }
 
-/** Says something where it is seen and heard: inside the open dialog, or else on the page. */
-export function say(text, tone = "good") {
+/** Shows a message where it is visible and announced: in the open dialog, otherwise on the page. */
+export function notify(text, tone = "good") {
   const open = [...document.querySelectorAll("dialog[open]")].at(-1);
   const place = open?.querySelector("[data-status]") ?? find("messages");
   const message = el("p", { class: `message ${tone}` }, text);
@@ -60,20 +60,20 @@ export function say(text, tone = "good") {
   setTimeout(() => message.remove(), tone === "good" ? 7000 : 14000);
 }
 
-export function sayError(error) {
-  if (error?.told === true) return;
-  say(error?.message || "That did not work.", "bad");
+export function notifyError(error) {
+  if (error?.reported === true) return;
+  notify(error?.message || "That did not work.", "bad");
   if (error?.name !== "ApiError") console.error(error);
 }
 
-/** Runs one action of a control at a time; the control keeps the focus, so it is not `disabled`. */
+/** Runs one action of a control at a time. The control is not `disabled`, so that it keeps the focus. */
 export async function once(control, action) {
   if (control.getAttribute("aria-busy") === "true") return;
   control.setAttribute("aria-busy", "true");
   try {
     await action();
   } catch (error) {
-    sayError(error);
+    notifyError(error);
   } finally {
     control.removeAttribute("aria-busy");
   }

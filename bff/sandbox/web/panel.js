@@ -1,4 +1,4 @@
-// "Under the counter": what script can find in this browser beside what Redis keeps, looked at anew after each call.
+// The panel "Under the counter": what scripts can read in this browser and what Redis stores, updated after each request.
 
 import { bus, call } from "./api.js";
 import { duration, el, facts, find, onClick } from "./dom.js";
@@ -8,11 +8,11 @@ const CALLS_KEPT = 20;
 const SETTLE_MS = 150;
 
 const calls = [];
-let known = new Map(); // Redis key → start of its value at the last look
+let previousPreviews = new Map(); // Redis key → start of its value at the last refresh
 let timer = 0;
 let first = true;
 
-function browserNow() {
+function readBrowser() {
   const cookies = document.cookie === "" ? [] : document.cookie.split(";");
   return { cookies: cookies.length, local: localStorage.length, tab: sessionStorage.length };
 }
@@ -28,11 +28,11 @@ function until(date) {
 }
 
 function drawBrowser() {
-  const { cookies, local, tab } = browserNow();
+  const { cookies, local, tab } = readBrowser();
   const view = session.current();
   const visible = cookies === 0 ? "none" : `${cookies}`;
   facts(find("browser-facts"), [
-    ["document.cookie", view.kind === "none" ? visible : `${visible}: the sealed one is HttpOnly`],
+    ["document.cookie", view.kind === "none" ? visible : `${visible}: the session cookie is HttpOnly`],
     ["localStorage", entries(local)],
     ["sessionStorage", entries(tab)],
     ["Emporix tokens", "none, ever"],
@@ -42,34 +42,34 @@ function drawBrowser() {
     ["customer", view.customer?.email ?? "–"],
     ["legalEntityId", view.legalEntityId ?? "–"],
     ["version", view.version ?? "–"],
-    ["idle end", until(view.idleExpiresAt)],
-    ["last end", until(view.expiresAt)],
+    ["idle expiry", until(view.idleExpiresAt)],
+    ["absolute expiry", until(view.expiresAt)],
   ]);
 }
 
-/** What a key is. Values of what is no session are not looked into; what is left of one that ended has none. */
+/** The kind of a key. Only session records have a preview; the record of an ended session has an empty one. */
 function kindOf({ key, type, preview }) {
   if (type !== "other") return preview === "" ? "ended session" : type;
   if (key.endsWith(":lock")) return "lock";
-  if (key.endsWith(":claim")) return "used sign-on";
+  if (key.endsWith(":claim")) return "used SSO state";
   return key.includes(":of:") ? "index" : "other";
 }
 
-function rank({ type, preview }) {
+function group({ type, preview }) {
   return type === "other" ? 2 : Number(preview === "");
 }
 
 function sessionsFirst(one, other) {
-  return rank(one) - rank(other) || (one.key < other.key ? -1 : 1);
+  return group(one) - group(other) || (one.key < other.key ? -1 : 1);
 }
 
-function tally(rows) {
+function summarize(rows) {
   if (rows.length === 0) return "Nothing at all.";
-  const [sessions, ended, others] = [0, 1, 2].map((wanted) => rows.filter((one) => rank(one) === wanted).length);
-  const said = [`${sessions} ${sessions === 1 ? "session" : "sessions"}`];
-  if (ended > 0) said.push(`${ended} ended`);
-  if (others > 0) said.push(`${others} other ${others === 1 ? "key" : "keys"}`);
-  return `${said.join(", ")}.`;
+  const [sessions, ended, others] = [0, 1, 2].map((wanted) => rows.filter((one) => group(one) === wanted).length);
+  const parts = [`${sessions} ${sessions === 1 ? "session" : "sessions"}`];
+  if (ended > 0) parts.push(`${ended} ended`);
+  if (others > 0) parts.push(`${others} other ${others === 1 ? "key" : "keys"}`);
+  return `${parts.join(", ")}.`;
 }
 
 function redisRow(one, state) {
@@ -83,20 +83,20 @@ function redisRow(one, state) {
 }
 
 function drawRedis(found) {
-  const rows = found.filter((one) => one.ttlSeconds !== -2).sort(sessionsFirst); // -2: ended while it was looked at
-  const fresh = new Map(rows.map((one) => [one.key, one.preview]));
-  const state = (one) => (first || known.get(one.key) === one.preview ? null : known.has(one.key) ? "changed" : "new");
+  const rows = found.filter((one) => one.ttlSeconds !== -2).sort(sessionsFirst); // -2: expired while it was read
+  const previews = new Map(rows.map((one) => [one.key, one.preview]));
+  const state = (one) => (first || previousPreviews.get(one.key) === one.preview ? null : previousPreviews.has(one.key) ? "changed" : "new");
   find("redis-rows").replaceChildren(...rows.map((one) => redisRow(one, state(one))));
-  const gone = first ? 0 : [...known.keys()].filter((key) => !fresh.has(key)).length;
-  find("redis-note").textContent = gone === 0 ? tally(rows) : `${tally(rows)} ${gone} gone since the last look.`;
-  known = fresh;
+  const removed = first ? 0 : [...previousPreviews.keys()].filter((key) => !previews.has(key)).length;
+  find("redis-note").textContent = removed === 0 ? summarize(rows) : `${summarize(rows)} ${removed} removed since the last refresh.`;
+  previousPreviews = previews;
   first = false;
 }
 
-/** Long ids are cut, so that what was called stays in sight. */
+/** Shortens long ids, so that the rest of the path stays visible. */
 function short(path) {
-  const [way, query] = path.split("?");
-  const cut = way.replace(/[^/]{17,}/g, (part) => (/\d/.test(part) ? `${part.slice(0, 6)}…` : part));
+  const [pathname, query] = path.split("?");
+  const cut = pathname.replace(/[^/]{17,}/g, (part) => (/\d/.test(part) ? `${part.slice(0, 6)}…` : part));
   return query === undefined ? cut : `${cut}?…`;
 }
 
@@ -104,12 +104,12 @@ function drawCalls() {
   find("call-rows").replaceChildren(...calls.map((one) =>
     el("tr", {},
       el("th", { scope: "row" }, el("code", { title: `${one.method} ${one.path}` }, el("b", {}, one.method), ` ${short(one.path)}`)),
-      el("td", { class: one.status >= 200 && one.status < 400 ? "fine-status" : "bad-status" }, one.status === 0 ? "no answer" : String(one.status)),
+      el("td", { class: one.status >= 200 && one.status < 400 ? "fine-status" : "bad-status" }, one.status === 0 ? "no response" : String(one.status)),
       el("td", {}, one.version ?? "–"))));
 }
 
 function drawSummary(redisKeys) {
-  const { cookies, local, tab } = browserNow();
+  const { cookies, local, tab } = readBrowser();
   const readable = cookies + local + tab;
   const { kind } = session.current();
   const visitor = { none: "no session", anonymous: "guest", customer: "customer" }[kind] ?? kind;
@@ -118,10 +118,10 @@ function drawSummary(redisKeys) {
 }
 
 export async function refresh() {
-  const [, rows] = await Promise.allSettled([session.look(), call("GET", "/demo/redis", undefined, { quiet: true })]);
+  const [, rows] = await Promise.allSettled([session.load(), call("GET", "/demo/redis", undefined, { quiet: true })]);
   drawBrowser();
   if (rows.status === "fulfilled") drawRedis(rows.value);
-  else find("redis-note").textContent = `Redis cannot be looked at: ${rows.reason.message}`;
+  else find("redis-note").textContent = `Redis cannot be read: ${rows.reason.message}`;
   drawSummary(rows.status === "fulfilled" ? rows.value.length : null);
 }
 
@@ -132,7 +132,7 @@ function setOpen(open) {
 }
 
 export function wire() {
-  bus.addEventListener("answered", ({ detail }) => {
+  bus.addEventListener("response", ({ detail }) => {
     if (detail.quiet) return;
     calls.unshift(detail);
     calls.length = Math.min(calls.length, CALLS_KEPT);

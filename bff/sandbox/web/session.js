@@ -1,4 +1,4 @@
-// The session as the page may know it. The page keeps it in memory only and asks again when in doubt.
+// The session view. The page keeps it in memory only, and loads it again when it may have changed.
 
 import { bus, call, emit } from "./api.js";
 
@@ -9,10 +9,10 @@ const NONE = Object.freeze({
 
 let view = NONE;
 let site = "main";
-let actions = 0; // own login, logout … under way: what a look sees meanwhile is already old
-let epoch = 0; // grows with each own action, so that a look from before it is dropped
-let looks = 0;
-let newestLook = 0;
+let runningActions = 0; // own login, logout and so on; a view loaded meanwhile may be outdated
+let actionCount = 0; // changes with each own action, so that a view from before it is ignored
+let loads = 0;
+let newestLoad = 0;
 let starting = null;
 
 export function current() {
@@ -27,65 +27,65 @@ export function useSite(code) {
   site = code;
 }
 
-function who(one) {
+function identity(one) {
   return JSON.stringify([one.kind, one.version, one.createdAt, one.customer?.email ?? null, one.legalEntityId]);
 }
 
-/** Takes a new view; "session" says that the visitor is another one or stands elsewhere than before. */
+/** Stores a new view; emits "session" if the session is another one or its kind, customer or company has changed. */
 function accept(next, cause) {
   const previous = view;
   view = { ...NONE, ...next };
   emit("view");
-  if (who(previous) !== who(view)) emit("session", { previous, view, cause });
+  if (identity(previous) !== identity(view)) emit("session", { previous, view, cause });
 }
 
-async function act(method, path, body) {
-  actions += 1;
-  epoch += 1;
+async function runAction(method, path, body) {
+  runningActions += 1;
+  actionCount += 1;
   try {
-    const answer = await call(method, path, body);
-    accept(answer ?? NONE, "own");
+    const next = await call(method, path, body);
+    accept(next ?? NONE, "own");
     return view;
   } finally {
-    actions -= 1;
-    epoch += 1;
+    runningActions -= 1;
+    actionCount += 1;
   }
 }
 
-/** Asks what the session is. Only the first look of a page counts as a visit that keeps the session alive. */
-export async function look({ slide = false } = {}) {
-  const number = ++looks;
-  const seen = epoch;
+/** Loads the session view. Only the first request of a page extends the idle lifetime of the session. */
+export async function load({ slide = false } = {}) {
+  const number = ++loads;
+  const countBefore = actionCount;
   const next = await call("GET", `/auth/session${slide ? "" : "?slide=false"}`, undefined, { quiet: !slide });
-  if (actions > 0 || seen !== epoch || number < newestLook) return view;
-  newestLook = number;
+  if (runningActions > 0 || countBefore !== actionCount || number < newestLoad) return view;
+  newestLoad = number;
   accept(next, slide ? "first" : "elsewhere");
   return view;
 }
 
-/** Makes a guest once, before the calls that need one: requests that raced would get a guest each. */
+/** Starts a guest session once, before the requests that need one; concurrent requests would start several. */
 export function ensure() {
   if (view.kind !== "none") return Promise.resolve(view);
-  starting ??= act("POST", "/auth/anonymous", { siteCode: site }).finally(() => {
+  starting ??= runAction("POST", "/auth/anonymous", { siteCode: site }).finally(() => {
     starting = null;
   });
   return starting;
 }
 
 export async function login(email, password) {
-  return act("POST", "/auth/login", { email, password });
+  return runAction("POST", "/auth/login", { email, password });
 }
 
 export async function logout() {
-  return act("POST", "/auth/logout");
+  return runAction("POST", "/auth/logout");
 }
 
 export async function refresh() {
-  return act("POST", "/auth/refresh");
+  return runAction("POST", "/auth/refresh");
 }
 
 export async function switchCompany(legalEntityId) {
-  return act("PUT", "/auth/legal-entity", { legalEntityId });
+  return runAction("PUT", "/auth/legal-entity", { legalEntityId });
 }
 
 export async function signup({ email, password, firstName, lastName }) {
@@ -94,16 +94,16 @@ export async function signup({ email, password, firstName, lastName }) {
 }
 
 bus.addEventListener("session-lost", () => {
-  epoch += 1;
+  actionCount += 1;
   accept(NONE, "lost");
 });
 
-// Another tab shares the cookie. What it did to the session shows as another version on the next answer here.
-bus.addEventListener("answered", ({ detail }) => {
-  if (detail.quiet || detail.version === null || actions > 0) return;
-  if (Number(detail.version) !== Number(view.version)) look().catch(() => {});
+// Another tab shares the cookie. If it has changed the session, the next response here has another version.
+bus.addEventListener("response", ({ detail }) => {
+  if (detail.quiet || detail.version === null || runningActions > 0) return;
+  if (Number(detail.version) !== Number(view.version)) load().catch(() => {});
 });
 
 document.addEventListener("visibilitychange", () => {
-  if (document.visibilityState === "visible") look().catch(() => {});
+  if (document.visibilityState === "visible") load().catch(() => {});
 });

@@ -1,4 +1,4 @@
-// Reads the JSON of the Emporix services, whose shapes vary with tenant, version and language, into what the page shows.
+// Converts the JSON of the Emporix services, whose format depends on tenant, version and language.
 
 function localized(value) {
   if (value !== null && typeof value === "object") return String(value.en ?? Object.values(value)[0] ?? "");
@@ -11,9 +11,9 @@ function amountOf(value) {
   return value.amount ?? value.effectiveAmount ?? value.grossValue ?? value.value;
 }
 
-export function list(answer) {
-  if (Array.isArray(answer)) return answer;
-  return answer?.items ?? answer?.content ?? [];
+export function list(response) {
+  if (Array.isArray(response)) return response;
+  return response?.items ?? response?.content ?? [];
 }
 
 export function product(one) {
@@ -24,7 +24,7 @@ export function category(one) {
   return { id: String(one.id ?? one.code), name: localized(one.localizedName ?? one.name), parent: one.parentId ?? null };
 }
 
-/** The id of the product that a category assignment points at. */
+/** The id of the product in a category assignment. */
 export function assigned(one) {
   return String(one.ref?.id ?? one.referenceId ?? one.id);
 }
@@ -56,8 +56,8 @@ function cartLine(one) {
   };
 }
 
-export function cart(answer) {
-  const one = Array.isArray(answer) ? answer[0] : answer;
+export function cart(response) {
+  const one = Array.isArray(response) ? response[0] : response;
   const id = one?.id ?? one?.cartId;
   if (id === undefined || id === null) return null;
   const lines = (one.items ?? []).map(cartLine);

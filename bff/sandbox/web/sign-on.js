@@ -1,6 +1,6 @@
-// Signing in with an identity provider: a link that leaves the page, and what the way back says.
+// Login with an identity provider (SSO): the links that leave the page, and the error after the way back.
 
-import { el, find, say } from "./dom.js";
+import { el, find, notify } from "./dom.js";
 
 const PARAMETER = "sso_error";
 const REFUSALS = {
@@ -8,19 +8,19 @@ const REFUSALS = {
   login_state_invalid: "That sign-in was used before, or it took too long. Please start again.",
   too_many_requests: "There were too many sign-ins. Please wait a minute.",
 };
-const OTHERWISE = "The sign-in did not work. Please try again.";
+const OTHER_REFUSAL = "The sign-in did not work. Please try again.";
 
-/** Says once why a sign-on came to nothing; only words of this page are shown, whatever the address holds. */
-export function tellRefusal() {
-  const address = new URL(location.href);
-  const code = address.searchParams.get(PARAMETER);
+/** Shows once why an SSO login failed. Only texts of this page are shown, never a text from the URL. */
+export function notifyRefusal() {
+  const url = new URL(location.href);
+  const code = url.searchParams.get(PARAMETER);
   if (code === null) return;
-  address.searchParams.delete(PARAMETER);
-  history.replaceState(history.state, "", `${address.pathname}${address.search}${address.hash}`);
-  say(Object.hasOwn(REFUSALS, code) ? REFUSALS[code] : OTHERWISE, "bad");
+  url.searchParams.delete(PARAMETER);
+  history.replaceState(history.state, "", `${url.pathname}${url.search}${url.hash}`);
+  notify(Object.hasOwn(REFUSALS, code) ? REFUSALS[code] : OTHER_REFUSAL, "bad");
 }
 
-/** Offers each provider as a link, because a sign-on is a navigation. */
+/** Shows a link for each provider; an SSO login is a navigation, not a request of this page. */
 export function wire(names) {
   find("sign-on").replaceChildren(...names.map((name) =>
     el("a", { class: "quiet", href: `/auth/sso/${encodeURIComponent(name)}?return_to=/` }, `Sign in with ${name}`)));

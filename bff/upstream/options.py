@@ -1,0 +1,52 @@
+"""How an upstream client connects and waits: one set of options for proxied calls, one for token calls.
+
+Each has connections of its own, so that a flood of proxied calls cannot keep tokens from being refreshed.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """How a client connects, waits and tries again. Times are seconds.
+
+    Attributes:
+        connections: the most at once.
+        idle_connections: the most that are kept for the next request.
+        connect_seconds: for a connection to be made.
+        pool_seconds: for a connection to be free, where all are in use.
+        read_seconds: for each wait for bytes.
+        write_seconds: for each write.
+        resend_safe: a GET or HEAD without a body that a closing connection may have lost is sent once more.
+    """
+
+    connections: int
+    idle_connections: int
+    connect_seconds: float
+    pool_seconds: float
+    read_seconds: float
+    write_seconds: float
+    resend_safe: bool
+
+
+PROXIED_CALLS: Final = ClientOptions(
+    connections=500,
+    idle_connections=200,
+    connect_seconds=2.0,
+    pool_seconds=2.0,
+    read_seconds=60.0,
+    write_seconds=30.0,
+    resend_safe=True,
+)
+
+TOKEN_CALLS: Final = ClientOptions(
+    connections=50,
+    idle_connections=20,
+    connect_seconds=2.0,
+    pool_seconds=10.0,
+    read_seconds=10.0,
+    write_seconds=10.0,
+    resend_safe=False,
+)
+"""A token call has a deadline of its own besides. It is never sent again: a GET may use up a refresh token."""
