@@ -119,9 +119,10 @@ async def test_an_answer_without_a_token_of_the_session_leaves() -> None:
     assert (client.body, client.whole) == (b'{"bearer": "another-visitors-own-token"}', True)
 
 
-async def test_a_token_further_on_breaks_the_answer_off() -> None:
+async def test_a_token_further_on_breaks_the_answer_off(caplog: pytest.LogCaptureFixture) -> None:
     client = await delivered(Answer(b'{"a": 1, ', b'"b": "the-sessions-own-access-token"}'))
     assert (client.body, client.whole) == (b'{"a": 1, ', False)
+    assert [record.message for record in caplog.records] == ["answer_withheld"]
 
 
 async def test_fields_are_filtered_and_what_leads_inside_stays_inside() -> None:
