@@ -207,4 +207,5 @@ def test_names_are_the_fields_own() -> None:
         for name, node in nodes(kind)
         if isinstance(node, kind)
     }
-    assert [one for one in sorted(named) if PRIVATE & set(one[1].lower().strip("_").split("_"))] == []
+    plain = {one for one in named if not one[1].startswith("__")}
+    assert [one for one in sorted(plain) if PRIVATE & set(one[1].lower().strip("_").split("_"))] == []

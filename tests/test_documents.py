@@ -1,4 +1,4 @@
-"""Code and documents say the same, and the README's walk-through does what it says."""
+"""Code and documents say the same, and the walk-through does what it says."""
 
 import os
 import re
@@ -14,13 +14,13 @@ import pytest
 import yaml
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from starlette.routing import Route
 
 from bff.api.routes import METHODS
 from bff.app import Proxy
 from bff.auth.views import session_view
 from bff.config.settings import VARIABLES, load_settings
 from bff.errors import ALL_ERRORS
+from bff.health import metrics_endpoint
 from tests.live import Process, free_port, new_key
 
 ROOT = Path(__file__).parents[1]
@@ -50,13 +50,9 @@ def served() -> frozenset[tuple[str, str]]:
             "BFF_REDIS_URL": "redis://127.0.0.1:1",
         }
     )
-    proxy = Proxy(settings)
-    admin = proxy.admin()
-    routes = [*proxy._own.routes, *getattr(admin, "routes", [])]
-    found = [route for route in routes if isinstance(route, Route)]
-    assert len(found) == len(routes)
+    endpoints = [*Proxy(settings).endpoints().endpoints, metrics_endpoint()]
     return frozenset(
-        (method, route.path) for route in found for method in (route.methods or set()) - {"HEAD"}
+        (method, one.route.path) for one in endpoints for method in (one.route.methods or set()) - {"HEAD"}
     )
 
 
@@ -117,8 +113,8 @@ def test_openapi_document_has_every_route_and_no_other() -> None:
     assert {method for method, path in described if path == API} == {*METHODS, "OPTIONS"}
 
 
-def test_readme_has_every_route_and_no_other() -> None:
-    named = [code(row[0]) for row in rows(README, "From a storefront")]
+def test_the_page_for_callers_has_every_route_and_no_other() -> None:
+    named = [code(row[0]) for row in rows(DOCS / "storefront.md", "Endpoints")]
     endpoints = {(method, path) for method, _, path in (name.partition(" ") for name in named) if path}
     assert endpoints == served() | {("ANY", API)}
 
@@ -139,10 +135,8 @@ def test_what_the_code_renders_fits_the_schemas() -> None:
         schema("Problem").validate(error().problem("id"))
 
 
-@pytest.mark.parametrize("path", [README, DOCS / "errors.md"], ids=lambda path: path.name)
-def test_error_table_has_every_code_with_its_status_and_no_other(path: Path) -> None:
-    heading = "Errors" if path == README else None
-    table = {code(row[0]): row[1] for row in rows(path, heading) if code(row[0])}
+def test_error_table_has_every_code_with_its_status_and_no_other() -> None:
+    table = {code(row[0]): row[1] for row in rows(DOCS / "errors.md") if code(row[0])}
     assert table == {error.code: str(error.status) for error in ALL_ERRORS}
 
 
@@ -162,9 +156,8 @@ def defaults() -> dict[str, str]:
     }
 
 
-def test_readme_table_has_every_setting_with_its_default_and_no_other() -> None:
-    table = {code(row[0]): row[-1].strip(" |") for row in rows(README, "Settings")}
-    assert {name: default for name, default in table.items() if name.startswith("BFF_")} == defaults()
+def test_the_readme_is_read_in_one_sitting() -> None:
+    assert len(README.read_text("utf-8").splitlines()) <= 160
 
 
 def test_configuration_document_has_every_setting_with_its_default_and_no_other() -> None:
@@ -258,15 +251,14 @@ def test_lock_files_are_hashed_and_name_no_index(path: Path) -> None:
 
 
 def walk_through() -> tuple[str, list[str]]:
-    """Return the shell text of the README's marked blocks, and the statuses that it is to show."""
-    blocks = re.findall(
-        r"<!-- walk-through:([\d ]*)-->\n```sh\n(.*?)```", README.read_text("utf-8"), re.DOTALL
-    )
+    """Return the shell text of the walk-through's marked blocks, and the statuses that it is to show."""
+    text = (DOCS / "walk-through.md").read_text("utf-8")
+    blocks = re.findall(r"<!-- walk-through:([\d ]*)-->\n```sh\n(.*?)```", text, re.DOTALL)
     return "\n".join(text for _, text in blocks), " ".join(status for status, _ in blocks).split()
 
 
 @pytest.mark.skipif(shutil.which("curl") is None and "CI" not in os.environ, reason="there is no curl")
-def test_walk_through_shows_what_the_readme_says(tmp_path: Path) -> None:
+def test_the_walk_through_shows_what_it_says(tmp_path: Path) -> None:
     script, statuses = walk_through()
     assert len(statuses) > 10
     port = free_port()

@@ -73,7 +73,9 @@ class Shop:
 
     def redis(self) -> list[dict[str, Any]]:
         """Return what Redis holds."""
-        return asyncio.run_coroutine_threadsafe(self.proxy.store.inspect(1000), self.loop).result(10)
+        return asyncio.run_coroutine_threadsafe(
+            self.proxy.engine.ports.store.inspect(1000), self.loop
+        ).result(10)
 
     def sessions(self) -> set[str]:
         """Return the names of the session records; what is left of an ended session is none."""
@@ -142,7 +144,7 @@ def _application(environ: dict[str, str]) -> Proxy:
     settings = load_settings(environ)
 
     async def list_records() -> list[dict[str, Any]]:
-        return await proxy.store.inspect()
+        return await proxy.engine.ports.store.inspect()
 
     page = create_storefront(
         tenant=TENANT,
