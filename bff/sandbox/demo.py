@@ -1,6 +1,8 @@
 """Everything on one machine, nothing configured: sandbox upstream, embedded Redis, proxy, storefront."""
 
+import fcntl
 import json
+import logging
 import os
 import secrets
 from base64 import urlsafe_b64encode
@@ -21,21 +23,19 @@ from bff.telemetry import configure_logging
 TENANT = "acmeshop"
 SITE = "main"
 CLIENT_ID = "storefront"
+MOST_DEMOS = 16
+OTHER_PORT = 'make demo ARGS="--port N", or bff demo --port N,'
 
 
 async def run_demo(port: int) -> int:
     """Serve the demo until a signal ends it, and stop everything that was started; return the exit code."""
-    home = state_directory(os.environ) / "demo"
-    try:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise OSError(f"no place for the demo in {home} ({error.strerror}): set XDG_STATE_HOME") from None
     with ExitStack() as ending:
-        listener = ending.enter_context(listening("127.0.0.1", port))
+        listener = ending.enter_context(listening("127.0.0.1", port, setting=OTHER_PORT))
+        home = _own_directory(state_directory(os.environ), ending)
         redis = ending.enter_context(EmbeddedRedis.start(home / "redis"))
-        # A second demo shares the first one's Redis, and has a log of its own.
-        path = home / ("demo.log" if redis.kind != "attached" else f"demo-{listener.getsockname()[1]}.log")
+        path = home / "demo.log"
         log = ending.enter_context(path.open("w", encoding="utf-8", buffering=1))
+        ending.callback(logging.disable)  # servers that end after the log is closed have nowhere to log to
         configure_logging(log)
         upstream = ending.enter_context(listening("127.0.0.1", 0))
         sandbox = f"http://127.0.0.1:{upstream.getsockname()[1]}"
@@ -47,6 +47,26 @@ async def run_demo(port: int) -> int:
         await server.serve(sockets=[listener])
     print("Everything has stopped.")
     return 0
+
+
+def _own_directory(state: Path, ending: ExitStack) -> Path:
+    """Return a directory that no other demo uses until `ending`: `demo`, or `demo-2` while another one runs, and so on.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    for number in range(1, MOST_DEMOS + 1):
+        home = state / (f"demo-{number}" if number > 1 else "demo")
+        try:
+            home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = ending.enter_context((home / "demo.lock").open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        except OSError as error:
+            raise OSError(f"no place for the demo in {home} ({error.strerror}): set XDG_STATE_HOME") from None
+        return home
+    raise OSError(f"{MOST_DEMOS} demos are running already")
 
 
 def _application(origin: str, sandbox: str, redis_url: str) -> Proxy:

