@@ -58,7 +58,11 @@ def _own_directory(state: Path, ending: ExitStack) -> Path:
     for number in range(1, MOST_DEMOS + 1):
         home = state / (f"demo-{number}" if number > 1 else "demo")
         try:
-            home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for folder in (
+                state,
+                home,
+            ):  # the first one is where `embedded:` keeps its files: nobody else's business
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             lock = ending.enter_context((home / "demo.lock").open("w"))
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

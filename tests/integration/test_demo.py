@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from bff.embedded import locate_server
+from bff.embedded import EmbeddedRedis, locate_server
 from tests.live import Process, free_port
 
 
@@ -67,6 +67,13 @@ def test_a_demo_ends_with_one_sentence_however_long_its_redis_takes(tmp_path: Pa
         before = demo.log
         assert demo.stop() == 0
         assert demo.log.removeprefix(before) == "Everything has stopped.\n"
+
+
+def test_a_demo_leaves_a_place_where_the_embedded_redis_of_bff_serve_can_be(tmp_path: Path) -> None:
+    with Demo(tmp_path):
+        pass
+    with EmbeddedRedis.start(tmp_path / "emporix-bff") as redis:
+        assert redis.kind != "attached"
 
 
 def test_a_taken_port_says_how_to_take_another(tmp_path: Path) -> None:
