@@ -51,6 +51,9 @@ bench: $(READY) ## measure the hot path, in ratios
 fuzz: $(READY) ## look for what nobody foresaw, for SECONDS=3600 in all
 	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),3600) $(ARGS)
 
+mutate: $(READY) ## put known faults into copies of the code and report which ones the tests notice
+	@$(BIN)/python -m tests.mutation $(ARGS)
+
 lock: $(READY) ## resolve the dependencies anew
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
