@@ -113,9 +113,13 @@ class Proxy:
         """Return what the proxy serves by itself, `/api` aside."""
         return EndpointRouter([*self._auth.endpoints, *self._health.endpoints])
 
-    def admin(self) -> ASGIApp:
+    def admin_endpoints(self) -> EndpointRouter:
         """Return what the second listener serves."""
-        return with_problem_details(EndpointRouter([*self._health.endpoints, metrics_endpoint()]))
+        return EndpointRouter([*self._health.endpoints, metrics_endpoint()])
+
+    def admin(self) -> ASGIApp:
+        """Return the application of the second listener."""
+        return with_problem_details(self.admin_endpoints())
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]

@@ -20,7 +20,6 @@ from bff.app import Proxy
 from bff.auth.views import session_view
 from bff.config.settings import VARIABLES, load_settings
 from bff.errors import ALL_ERRORS
-from bff.health import metrics_endpoint
 from tests.live import Process, free_port, new_key
 
 ROOT = Path(__file__).parents[1]
@@ -50,7 +49,8 @@ def served() -> frozenset[tuple[str, str]]:
             "BFF_REDIS_URL": "redis://127.0.0.1:1",
         }
     )
-    endpoints = [*Proxy(settings).endpoints().endpoints, metrics_endpoint()]
+    proxy = Proxy(settings)
+    endpoints = [*proxy.endpoints().endpoints, *proxy.admin_endpoints().endpoints]
     return frozenset(
         (method, one.route.path) for one in endpoints for method in (one.route.methods or set()) - {"HEAD"}
     )

@@ -331,3 +331,19 @@ async def test_an_unforeseen_exception_after_the_head_adds_nothing_to_the_answer
     assert sent[0]["status"] == 200
     assert sent[-1]["more_body"] is True
     assert "unexpected" in caplog.text
+
+
+async def test_the_second_listener_serves_its_own_endpoints_and_answers_errors_as_problems(
+    drop_in: Replica,
+) -> None:
+    admin = httpx2.ASGITransport(drop_in.proxy.admin())
+    paths = [endpoint.route.path for endpoint in drop_in.proxy.admin_endpoints().endpoints]
+    assert paths == ["/livez", "/readyz", "/metrics"]
+    async with httpx2.AsyncClient(transport=admin, base_url=ORIGIN) as client:
+        assert [(await client.get(path)).status_code for path in paths] == [200, 200, 200]
+        for request, status, code in (
+            (("GET", "/auth/session"), 404, "not_found"),
+            (("POST", "/metrics"), 405, "method_not_allowed"),
+        ):
+            answer = await client.request(*request)
+            assert (answer.status_code, answer.json()["code"]) == (status, code)
