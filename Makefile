@@ -18,7 +18,7 @@ install = $(PIP); \
 	  while read -r word what rest; do case $$word in \
 	    Ignoring) of=$$((of - 1));; \
 	    Requirement) n=$$((n + 1));; \
-	    Collecting|Processing) n=$$((n + 1)); echo "  $$n of $$of  $${what##*/}";; \
+	    Collecting|Processing) n=$$((n + 1)); echo "  $$n of $$of  $$(basename "$$what")";; \
 	    Installing) echo "  unpacking";; \
 	    ended) exit $$what;; \
 	  esac; done; }
