@@ -18,7 +18,7 @@ install = $(PIP); \
 	  while read -r word what rest; do case $$word in \
 	    Ignoring) of=$$((of - 1));; \
 	    Requirement) n=$$((n + 1));; \
-	    Collecting|Processing) n=$$((n + 1)); echo "  $$n of $$of  $${what\#\#*/}";; \
+	    Collecting|Processing) n=$$((n + 1)); echo "  $$n of $$of  $$(basename "$$what")";; \
 	    Installing) echo "  unpacking";; \
 	    ended) exit $$what;; \
 	  esac; done; }
@@ -27,7 +27,7 @@ install = $(PIP); \
 agree = $(PIP); said=$$($$pip check) || { echo "$$said"; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check audit sbom format bench fuzz lock oldest-pip clean
+.PHONY: help demo test lint check audit sbom wheel format bench fuzz lock oldest-pip clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ audit: $(READY) ## ask for known advisories of everything locked
 sbom: $(READY) ## write the bill of materials of what runs
 	@$(BIN)/python -m deploy.sbom
 
+wheel: $(READY) ## build the package into dist/, with the locked build tools
+	@$(PIP); $$pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+
 format: $(READY) ## rewrite the code in its one format
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
@@ -95,7 +98,7 @@ mutate: $(READY) ## put known faults into copies of the code and report which on
 	@$(BIN)/python -m tests.mutation $(ARGS)
 
 lock: $(READY) ## resolve the dependencies again
-	$(BIN)/python -m pip install --quiet uv
+	@$(PIP); $$pip install --quiet uv
 	$(COMPILE) --extra embedded $(SERVER_ONLY) pyproject.toml -o requirements.lock
 	$(COMPILE) --extra embedded --group dev -c requirements.lock pyproject.toml deploy/build.in -o requirements-dev.lock
 	$(COMPILE) -c requirements-dev.lock --no-emit-package async-timeout deploy/redis.in -o requirements-redis.lock
@@ -112,4 +115,4 @@ oldest-pip: ## install every lock with the oldest supported pip, in a virtual en
 	@rm -rf $(OLDEST)
 
 clean: ## remove what the commands made
-	rm -rf $(VENV) build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -17,11 +17,13 @@ from typing import Any, cast
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from deploy import sbom
 from deploy.audit import KNOWN_BAD, Version
-from deploy.lock import DEVELOPS, ROOT, RUNS, SERVER, Pin, read
-from tests.test_documents import DOCS, code, rows
+from deploy.lock import DEVELOPS, PROXY, ROOT, RUNS, SERVER, Pin, read
+from tests.test_documents import DOCS, README, code, rows
 
 # All that may run here, the server for `embedded:` included.
 RUNNING = [*read(RUNS), *read(SERVER)]
@@ -29,6 +31,7 @@ RUNNING = [*read(RUNS), *read(SERVER)]
 # Licences that ask for no more than to be named.
 PERMISSIVE = {"MIT", "MIT-0", "BSD-2-Clause", "BSD-3-Clause", "Apache-2.0", "PSF-2.0"}
 DIGEST = "0" * 64
+HEAD = r"^([a-z0-9-]+)(\[[a-z0-9,-]+\])?=="
 
 
 class Osv(ThreadingHTTPServer):
@@ -210,6 +213,46 @@ def test_every_line_of_a_lock_ends_up_in_a_pin(path: Path) -> None:
     )
     assert sum(bool(pin.marker) for pin in pins) == text.count(" ; ")
     assert all(pin.wanted_by for pin in pins)
+
+
+INSTALLING = ["Makefile", "Dockerfile", "README.md", "deploy/docs/install.md"]
+
+
+@pytest.mark.parametrize("name", INSTALLING)
+def test_whoever_installs_from_a_list_lets_pip_resolve_nothing(name: str) -> None:
+    """An old pip that resolves `package[extra]` stops as soon as there is a newer release than the locked one."""
+    text = re.sub(r"\\\n\s*", " ", (ROOT / name).read_text("utf-8"))
+    listed = [one for one in re.findall(r"pip install ([^;&|\n]*)", text) if re.search(r"-r\b", one)]
+    assert listed
+    assert [one for one in listed if "--no-deps" not in one or "--require-hashes" not in one] == []
+
+
+@pytest.mark.parametrize("path", [RUNS, DEVELOPS], ids=lambda path: path.name)
+def test_the_extras_that_packages_ask_for_are_in_the_lock(path: Path) -> None:
+    text = path.read_text("utf-8")
+    locked = {
+        name: (extras or "").strip("[]").split(",") for name, extras in re.findall(HEAD, text, re.MULTILINE)
+    }
+    wanted = [
+        (canonicalize_name(one.name), extra)
+        for package in metadata.distributions()
+        if canonicalize_name(package.name) in {PROXY, *locked}
+        for one in map(Requirement, package.requires or ())
+        if one.marker is None or one.marker.evaluate({"extra": ""})
+        for extra in one.extras
+    ]
+    assert wanted
+    assert [(name, extra) for name, extra in wanted if extra not in locked.get(name, [])] == []
+
+
+def test_the_oldest_supported_pip_is_stated_once() -> None:
+    (line,) = [
+        one for one in (ROOT / "deploy" / "oldest-pip.txt").read_text("utf-8").splitlines() if one[0] != "#"
+    ]
+    pinned = re.fullmatch(r"pip==(\S+) --hash=sha256:[0-9a-f]{64}", line)
+    assert pinned
+    elsewhere = [path.name for path in [README, *DOCS.rglob("*.md")] if pinned[1] in path.read_text("utf-8")]
+    assert elsewhere == []
 
 
 def test_what_runs_is_what_was_tested() -> None:

@@ -43,7 +43,8 @@ def test_what_is_not_public_is_as_it_was_read(theirs: Any, ours: Any, fingerprin
     found = hashlib.sha256(inspect.getsource(theirs).encode()).hexdigest()[:16]
     assert found == fingerprint, (
         f"uvicorn {metadata.version('uvicorn')} changed {theirs.__module__}.{theirs.__qualname__}: "
-        f"read it, mend {Path(ours.__file__).relative_to(ROOT)} if need be, then write {found} into {Path(__file__).relative_to(ROOT)}"
+        f"read it, mend {Path(ours.__file__).relative_to(ROOT)} if need be, "
+        f"then write {found} into {Path(__file__).relative_to(ROOT)}"
     )
 
 
