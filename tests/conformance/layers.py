@@ -7,14 +7,10 @@ response, ask more than once, or respond by itself. It knows what is on the wire
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.conformance.messages import Fields, Request, Response, Rewriting
-
-CLEAR: Final = b"bff=; Max-Age=0; Path=/; HttpOnly; SameSite=Strict"
-"""Removes the session cookie of a deployment over http."""
 
 Ask = Callable[[Request], Awaitable[Response]]
 Layer = Callable[[Request, Ask], Awaitable[Response]]

@@ -49,7 +49,7 @@ def _always_the_first() -> Layer:
 
 
 def _readable(_request: Request, response: Response) -> Response:
-    return response.rewriting(b"set-cookie", lambda text: text.replace(b"HttpOnly; ", b""))
+    return response.rewriting(b"set-cookie", lambda text: text.replace(b"HttpOnly", b"Priority=High"))
 
 
 def _first_way_back(request: Request) -> Request:
