@@ -1,9 +1,10 @@
-"""A whole deployment in the test's own process, so that one defence of it can be switched off."""
+"""A whole deployment in the test's own process, and mutations of it: layers around it that make it misbehave."""
 
 import asyncio
 import ipaddress
 import json
-from collections.abc import AsyncIterator, Callable
+import socket
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,85 +16,128 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from bff.app import Proxy
 from bff.config.settings import load_settings
+from bff.conformance import wire
 from bff.conformance.check import Outcome, Row
 from bff.conformance.probe import Options, Probe
-from bff.conformance.run import CHECKS, rows
+from bff.conformance.run import CHECKS
 from bff.conformance.wire import Target
 from bff.sandbox.app import create_sandbox
 from bff.server.process import BackgroundServer, configured, listening
+from tests.conformance.layers import Layer, Layered
+from tests.conformance.relay import Head, relayed
 from tests.live import ADA, CLIENT_ID, TENANT, new_key
 
 ALLOWED = "https://app.shop.example"
-_JUDGES = ("field-", "leak-")  # these look at what all the others were answered
-
-Change = Callable[[pytest.MonkeyPatch], None]
-Wrapping = Callable[[ASGIApp], ASGIApp]
+_JUDGES = ("field-", "leak-")  # these look at what the others were answered
+_LOOKED_AT = {"cookie-httponly", "carrier-no-cookie", "csrf-own-origin", "error-403", "error-404"}
 
 
 @dataclass(frozen=True)
 class Mutation:
-    """One defence that is switched off, and the rows that must say so.
+    """One way in which a deployment misbehaves, and the rows that must say so.
 
     Attributes:
         name: what is wrong with the deployment.
         fails: the rows that must fail.
-        change: patches the code before it is composed.
-        after: changes the composed proxy.
-        wrap: stands in front of it.
+        layer: stands in front of the proxy.
+        behind: stands between the proxy and the upstream.
+        head: changes the bytes of a request's head before the proxy reads them.
         secure: over https.
         settings: what is configured otherwise than usual.
+        waits: how long the checks wait, where the misbehaviour is to let them wait.
     """
 
     name: str
     fails: set[str]
-    change: Change = field(default=lambda _: None)
-    after: Callable[[Proxy], None] = field(default=lambda _: None)
-    wrap: Wrapping = field(default=lambda app: app)
+    layer: Layer | None = None
+    behind: Layer | None = None
+    head: Head | None = None
     secure: bool = False
     settings: dict[str, str] = field(default_factory=dict)
+    waits: dict[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.name.replace(" ", "-")
 
 
-@asynccontextmanager
-async def serving(app: ASGIApp, **options: Any) -> AsyncIterator[int]:
-    """Serve on a port of its own and yield it."""
-    with listening("127.0.0.1", 0) as listener:
-        server = BackgroundServer(configured(app, lifespan="off", **options))
-        task = asyncio.ensure_future(server.serve(sockets=[listener]))
-        while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-            await asyncio.sleep(0.005)
-        try:
-            yield int(listener.getsockname()[1])
-        finally:
-            server.should_exit = True
-            await task
+@dataclass(frozen=True)
+class Deployment:
+    """A proxy and its upstream, served."""
+
+    target: Target
+    proxy: Layered
+    upstream: Layered
+
+    @asynccontextmanager
+    async def mutated(self, mutation: Mutation) -> AsyncIterator[Target]:
+        """Put a mutation on, yield where to reach the deployment, and take the mutation off."""
+        async with AsyncExitStack() as taking_off:
+            taking_off.enter_context(self.proxy.behind(mutation.layer))
+            taking_off.enter_context(self.upstream.behind(mutation.behind))
+            if mutation.head is None:
+                yield self.target
+            else:
+                yield await taking_off.enter_async_context(relayed(self.target, mutation.head))
+
+
+class Deployments:
+    """Deployments that serve all tests of their settings.
+
+    Args:
+        redis_url: where they all keep their sessions.
+        tls: the certificate of those over https.
+        ending: ends them.
+    """
+
+    def __init__(self, redis_url: str, tls: Path, ending: AsyncExitStack) -> None:
+        self._redis_url = redis_url
+        self._tls = tls
+        self._ending = ending
+        self._served: dict[object, Deployment] = {}
+
+    async def _of(self, mutation: Mutation) -> Deployment:
+        key = (mutation.secure, *sorted(mutation.settings.items()))
+        if key not in self._served:
+            served = _deployed(self._redis_url, mutation.settings, self._tls if mutation.secure else None)
+            self._served[key] = await self._ending.enter_async_context(served)
+        return self._served[key]
+
+    @asynccontextmanager
+    async def serving(self, mutation: Mutation) -> AsyncIterator[Target]:
+        """Yield where to reach a deployment of the mutation's settings, with the mutation."""
+        async with (await self._of(mutation)).mutated(mutation) as target:
+            yield target
 
 
 @asynccontextmanager
-async def deployed(redis_url: str, mutation: Mutation, tls: Path) -> AsyncIterator[Target]:
-    """Serve sandbox and proxy, and yield where the proxy answers."""
-    box: list[ASGIApp] = []
+async def _deployed(redis_url: str, settings: dict[str, str], tls: Path | None) -> AsyncIterator[Deployment]:
+    sandbox = create_sandbox()
+    upstream = Layered(sandbox, sandbox)
+    scheme = "https" if tls else "http"
+    certified = {"ssl_certfile": str(tls), "ssl_keyfile": str(tls)} if tls else {}
+    with listening("127.0.0.1", 0) as behind, listening("127.0.0.1", 0) as front:
+        target = Target(scheme, "127.0.0.1", front.getsockname()[1])
+        origin = f"http://127.0.0.1:{behind.getsockname()[1]}"
+        proxy = Layered(Proxy(load_settings(_environment(target, origin, redis_url) | settings)), sandbox)
+        async with _served(upstream, behind), _served(proxy, front, secure=target.secure, **certified):
+            yield Deployment(target, proxy, upstream)
 
-    async def front(scope: Scope, receive: Receive, send: Send) -> None:
-        await box[0](scope, receive, send)
 
-    async with AsyncExitStack() as ending:
-        upstream = await ending.enter_async_context(serving(create_sandbox()))
-        certified = {"ssl_certfile": str(tls), "ssl_keyfile": str(tls)} if mutation.secure else {}
-        port = await ending.enter_async_context(serving(front, secure=mutation.secure, **certified))
-        target = Target("https" if mutation.secure else "http", "127.0.0.1", port)
-        environ = _environment(target, f"http://127.0.0.1:{upstream}", redis_url) | mutation.settings
-        proxy = Proxy(load_settings(environ))
-        mutation.after(proxy)
-        box.append(mutation.wrap(proxy))
-        await ending.enter_async_context(proxy._lifespan(proxy._own))
-        yield target
+@asynccontextmanager
+async def _served(app: ASGIApp, listener: socket.socket, **options: Any) -> AsyncIterator[None]:
+    server = BackgroundServer(configured(app, lifespan="on", **options))
+    task = asyncio.ensure_future(server.serve(sockets=[listener]))
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(0.005)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await task
 
 
 def _environment(target: Target, upstream: str, redis_url: str) -> dict[str, str]:
@@ -117,87 +161,24 @@ def everything() -> Options:
     return Options(TENANT, ALLOWED, "sandbox", ADA["email"], ADA["password"])
 
 
-async def looked(target: Target, wanted: set[str] | None = None) -> list[Row]:
-    """Run every check, or those that are wanted with what they need."""
-    if wanted is None or any(name.startswith(_JUDGES) for name in wanted):
-        return await rows(target, everything())
+async def looked(target: Target, wanted: set[str]) -> list[Row]:
+    """Run the checks that are wanted, with what they need."""
+    judged = any(name.startswith(_JUDGES) for name in wanted)
+    needed = wanted | _LOOKED_AT if judged else wanted
     probe = Probe(target, everything())
-    return [await one.row(probe) for one in CHECKS if one.id in wanted]
+    return [await one.row(probe) for one in CHECKS if one.id in needed]
 
 
 async def assert_caught(
-    mutation: Mutation, redis_url: str, tls: Path, monkeypatch: pytest.MonkeyPatch
+    mutation: Mutation, deployments: Deployments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Deploy without one defence: the rows that are about it must fail."""
-    monkeypatch.setenv("SSL_CERT_FILE", str(tls))
-    mutation.change(monkeypatch)
-    async with deployed(redis_url, mutation, tls) as target:
+    """Let a deployment misbehave: the rows that are about it must fail."""
+    for name, seconds in mutation.waits.items():
+        monkeypatch.setattr(wire, name, seconds)
+    async with deployments.serving(mutation) as target:
         found = await looked(target, mutation.fails)
     failed = {row.id for row in found if row.outcome is Outcome.FAIL}
     assert mutation.fails <= failed, {row.id: row.seen for row in found if row.id in mutation.fails - failed}
-
-
-def answering(
-    status: int, body: bytes, when: Callable[[Scope], bool], kind: bytes = b"text/plain; charset=utf-8"
-) -> Wrapping:
-    """Return a layer that answers some requests by itself."""
-
-    def wrap(app: ASGIApp) -> ASGIApp:
-        async def layer(scope: Scope, receive: Receive, send: Send) -> None:
-            if not when(scope):
-                await app(scope, receive, send)
-                return
-            headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
-
-        return layer
-
-    return wrap
-
-
-def rescoped(change: Callable[[Scope], None]) -> Wrapping:
-    """Return a layer that changes what is asked."""
-
-    def wrap(app: ASGIApp) -> ASGIApp:
-        async def layer(scope: Scope, receive: Receive, send: Send) -> None:
-            change(scope)
-            await app(scope, receive, send)
-
-        return layer
-
-    return wrap
-
-
-Fields = list[tuple[bytes, bytes]]
-
-
-def refielded(change: Callable[[Scope, Fields], Fields]) -> Wrapping:
-    """Return a layer that changes the answer's fields."""
-
-    def wrap(app: ASGIApp) -> ASGIApp:
-        async def layer(scope: Scope, receive: Receive, send: Send) -> None:
-            async def changed(message: Message) -> None:
-                if message["type"] == "http.response.start":
-                    message["headers"] = change(scope, list(message["headers"]))
-                await send(message)
-
-            await app(scope, receive, changed)
-
-        return layer
-
-    return wrap
-
-
-def header(scope: Scope, name: bytes) -> bytes:
-    """Return a request's field, or nothing."""
-    headers: Fields = scope["headers"]
-    return next((value for other, value in headers if other == name), b"")
-
-
-def moved(scope: Scope, path: bytes) -> None:
-    """Make a request ask for another path."""
-    scope["path"], scope["raw_path"] = path.decode("latin-1"), path
 
 
 def certificate(folder: Path) -> Path:

@@ -9,7 +9,7 @@ from bff.conformance.check import Outcome, Row
 from bff.conformance.probe import Options
 from bff.conformance.run import CHECKS, rows
 from tests.conformance import test_mutations_framing
-from tests.conformance.deployed import Mutation, deployed, everything
+from tests.conformance.deployed import Deployments, Mutation, everything
 
 FOLDER = Path(__file__).parent
 BLIND = {"trust-twins", "trust-connection"}  # always n.a.: what they ask cannot be seen from outside
@@ -27,11 +27,8 @@ def _by_outcome(found: list[Row], outcome: Outcome) -> dict[str, str]:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("sound", SOUND, ids=str)
-async def test_every_row_passes_on_a_sound_deployment(
-    sound: Mutation, redis_url: str, tls: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(tls))
-    async with deployed(redis_url, sound, tls) as target:
+async def test_every_row_passes_on_a_sound_deployment(sound: Mutation, deployments: Deployments) -> None:
+    async with deployments.serving(sound) as target:
         found = await rows(target, everything())
     plain = set() if sound.secure else {"cookie-name", "cookie-secure", "field-hsts"}
     assert _by_outcome(found, Outcome.FAIL) == {}
@@ -39,8 +36,8 @@ async def test_every_row_passes_on_a_sound_deployment(
 
 
 @pytest.mark.anyio
-async def test_nothing_but_the_address_is_needed(redis_url: str, tls: Path) -> None:
-    async with deployed(redis_url, SOUND[0], tls) as target:
+async def test_nothing_but_the_address_is_needed(deployments: Deployments) -> None:
+    async with deployments.serving(SOUND[0]) as target:
         found = await rows(target, Options())
     assert _by_outcome(found, Outcome.FAIL) == {}
     reasons = {row.seen for row in found if row.outcome is Outcome.NOT_APPLICABLE}

@@ -1,90 +1,62 @@
 """Carriers that stand in for each other."""
 
-from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qs
+import re
 
 import pytest
-from starlette.types import Scope
 
-from bff.middleware.carriers import SessionCarriers
-from bff.middleware.session_layer import Header, SessionLayer
-from bff.session import CarriedTicket, Carrier
-from bff.sessions.lifecycle import SessionLifecycle
-from bff.sessions.request_session import RequestSession
-from tests.conformance.deployed import Change, Mutation, assert_caught, rescoped
-
-_Headers = Iterable[tuple[bytes, bytes]]
+from tests.conformance.deployed import Deployments, Mutation, assert_caught
+from tests.conformance.layers import Ask, on_request, on_response
+from tests.conformance.messages import Request, Response
 
 
-def _reading(change: Callable[[dict[bytes, bytes]], set[bytes]]) -> Change:
-    """Let the carriers be read without some of the fields."""
-    real = SessionCarriers.read
-
-    def read(self: SessionCarriers, headers: _Headers) -> CarriedTicket:
-        held = list(headers)
-        gone = change(dict(held))
-        return real(self, [one for one in held if one[0] not in gone])
-
-    return lambda monkeypatch: monkeypatch.setattr(SessionCarriers, "read", read)
+def _speaks_as_app(request: Request) -> bool:
+    return bool(request.field(b"x-session-id") or request.field(b"x-session-transport"))
 
 
-def _one_purpose(monkeypatch: pytest.MonkeyPatch) -> None:
-    begin = SessionCarriers.__init__
-
-    def changed(self: SessionCarriers, *args: Any, **options: Any) -> None:
-        begin(self, *args, **options)
-        self._sealers[Carrier.HEADER] = self._sealers[Carrier.COOKIE]
-
-    visited = SessionLifecycle.visit
-
-    async def visit(self: SessionLifecycle, presented: CarriedTicket, **options: Any) -> RequestSession:
-        """Find what either carrier made."""
-        found = await visited(self, presented, **options)
-        other = Carrier.COOKIE if presented.carrier is Carrier.HEADER else Carrier.HEADER
-        return found if found.held else await visited(self, CarriedTicket(other, presented.ticket), **options)
-
-    monkeypatch.setattr(SessionCarriers, "__init__", changed)
-    monkeypatch.setattr(SessionLifecycle, "visit", visit)
+async def _either(request: Request, ask: Ask) -> Response:
+    """Where a value opens nothing, try it on the other carrier."""
+    response = await ask(request)
+    if response.status != 401:
+        return response
+    if app := request.field(b"x-session-id"):
+        browser = request.without(b"x-session-id").having(b"x-csrf", b"1")
+        return await ask(browser.having(b"cookie", b"bff=" + app))
+    return await ask(request.without(b"cookie").having(b"x-session-id", request.cookie))
 
 
-def _from_the_address(scope: Scope) -> None:
-    for value in parse_qs(scope["query_string"]).get(b"sid", []):
-        scope["headers"] = [*scope["headers"], (b"x-session-id", value)]
+def _from_the_address(request: Request) -> Request:
+    found = re.search(rb"&sid=([^&]+)", request.query)
+    return request.having(b"x-session-id", found[1]) if found else request
 
 
-def _set_for_apps(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = SessionLayer.leave
+def _set_for_apps(_request: Request, response: Response) -> Response:
+    new = response.member("sessionId")
+    return response.adding(b"set-cookie", b"bff=" + new.encode()) if new else response
 
-    def leave(self: SessionLayer, visit: RequestSession) -> list[Header]:
-        if visit.carrier is Carrier.HEADER and visit.issued is not None:
-            return [(b"set-cookie", self._credentials.set_cookie(visit.issued.ticket, 60))]
-        return real(self, visit)
-
-    monkeypatch.setattr(SessionLayer, "leave", leave)
-
-
-_IDS = {b"x-session-id", b"x-session-transport"}
 
 MUTATIONS = [
     Mutation(
         "the cookie wins where both carriers are presented",
         {"carrier-both"},
-        _reading(lambda fields: _IDS if b"cookie" in fields else set()),
+        on_request(
+            lambda request: request.without(b"x-session-id", b"x-session-transport"),
+            when=lambda request: bool(request.cookie),
+        ),
     ),
-    Mutation("browsers may carry ids", {"carrier-browser-id"}, _reading(lambda _: {b"origin"})),
     Mutation(
-        "a ticket opens on both carriers", {"carrier-id-as-cookie", "carrier-cookie-as-id"}, _one_purpose
+        "browsers may carry ids",
+        {"carrier-browser-id"},
+        on_request(lambda request: request.without(b"origin"), when=_speaks_as_app),
     ),
-    Mutation("an id is taken from the address", {"carrier-address"}, wrap=rescoped(_from_the_address)),
-    Mutation("apps are set a cookie", {"carrier-no-cookie"}, _set_for_apps),
+    Mutation("a ticket opens on both carriers", {"carrier-id-as-cookie", "carrier-cookie-as-id"}, _either),
+    Mutation("an id is taken from the address", {"carrier-address"}, on_request(_from_the_address)),
+    Mutation("apps are set a cookie", {"carrier-no-cookie"}, on_response(_set_for_apps, when=_speaks_as_app)),
 ]
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=str)
 async def test_a_deployment_without_this_defence_fails_the_row(
-    mutation: Mutation, redis_url: str, tls: Path, monkeypatch: pytest.MonkeyPatch
+    mutation: Mutation, deployments: Deployments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await assert_caught(mutation, redis_url, tls, monkeypatch)
+    await assert_caught(mutation, deployments, monkeypatch)

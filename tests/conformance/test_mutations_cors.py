@@ -1,50 +1,59 @@
 """Answers that more pages may read than should, or fewer."""
 
-from pathlib import Path
-
 import pytest
 
-from bff.app import Proxy
-from bff.middleware.cors import Cors
-from tests.conformance.deployed import Mutation, assert_caught
+from tests.conformance.deployed import ALLOWED, Deployments, Mutation, assert_caught
+from tests.conformance.layers import on_request, on_response
+from tests.conformance.messages import Request, Response
+
+_ORIGIN = b"access-control-allow-origin"
+_CREDENTIALS = b"access-control-allow-credentials"
 
 
-class _Everybody(frozenset[bytes]):
-    def __contains__(self, _origin: object) -> bool:
-        return True
+def _from_a_page(request: Request) -> bool:
+    return bool(request.field(b"origin"))
 
 
-def _reflecting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bff.middleware.cors.supersededset", lambda _origins: _Everybody(), raising=False)
+def _reflected(request: Request, response: Response) -> Response:
+    return response.having(_ORIGIN, request.field(b"origin")).having(_CREDENTIALS, b"true")
 
 
-def _star(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Cors, "_approval", lambda _self, _origin: [(b"access-control-allow-origin", b"*")])
-
-
-def _unvarying(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bff.middleware.cors._varying", list)
-
-
-def _forgetting(proxy: Proxy) -> None:
-    proxy._door._allowed = frozenset()
+def _star(request: Request, response: Response) -> Response:
+    if request.method == "OPTIONS" and response.status >= 400:
+        return response
+    return response.without(_CREDENTIALS).having(_ORIGIN, b"*")
 
 
 MUTATIONS = [
-    Mutation("every origin is approved", {"cors-unknown-preflight", "cors-unknown-answer"}, _reflecting),
+    Mutation(
+        "every origin is approved",
+        {"cors-unknown-preflight", "cors-unknown-answer"},
+        on_response(_reflected, when=_from_a_page),
+    ),
     Mutation(
         "the approval is a star",
         {"cors-own-preflight", "cors-allowed-preflight", "cors-readable", "cors-unknown-answer"},
-        _star,
+        on_response(_star, when=_from_a_page),
     ),
-    Mutation("caches do not tell origins apart", {"cors-readable"}, _unvarying),
-    Mutation("the allowed origin is forgotten", {"cors-allowed-let-in"}, after=_forgetting),
+    Mutation(
+        "caches do not tell origins apart",
+        {"cors-readable"},
+        on_response(lambda _, response: response.without(b"vary")),
+    ),
+    Mutation(
+        "the allowed origin is forgotten",
+        {"cors-allowed-let-in"},
+        on_request(
+            lambda request: request.without(b"x-csrf"),
+            when=lambda request: request.field(b"origin") == ALLOWED.encode(),
+        ),
+    ),
 ]
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=str)
 async def test_a_deployment_without_this_defence_fails_the_row(
-    mutation: Mutation, redis_url: str, tls: Path, monkeypatch: pytest.MonkeyPatch
+    mutation: Mutation, deployments: Deployments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await assert_caught(mutation, redis_url, tls, monkeypatch)
+    await assert_caught(mutation, deployments, monkeypatch)

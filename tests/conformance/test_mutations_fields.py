@@ -1,44 +1,45 @@
 """Answers without the fields that protect them."""
 
-from pathlib import Path
-
 import pytest
 
-from tests.conformance.deployed import Change, Fields, Mutation, Wrapping, assert_caught, refielded
-
-_MODULE = "bff.middleware.security_headers"
-
-
-def _set(name: str, value: object) -> Change:
-    return lambda monkeypatch: monkeypatch.setattr(f"{_MODULE}.{name}", value)
+from tests.conformance.deployed import Deployments, Mutation, assert_caught
+from tests.conformance.layers import Layer, on_response
+from tests.conformance.messages import Request, Response
 
 
-def _without(gone: bytes) -> Wrapping:
-    return refielded(lambda _, fields: [one for one in fields if one[0] != gone])
+def _without(*names: bytes) -> Layer:
+    return on_response(lambda _, response: response.without(*names))
 
 
-def _shared(_scope: object, fields: Fields) -> Fields:
-    return [(n, v.replace(b"private, no-store", b"max-age=60")) for n, v in fields]
+def _shared(_request: Request, response: Response) -> Response:
+    return response.rewriting(
+        b"cache-control", lambda text: text.replace(b"private, no-store", b"max-age=60")
+    )
 
 
 MUTATIONS = [
     Mutation(
-        "answers may be kept",
-        {"field-auth-no-store", "field-api-no-store"},
-        wrap=_without(b"cache-control"),
+        "answers may be kept", {"field-auth-no-store", "field-api-no-store"}, _without(b"cache-control")
     ),
-    Mutation("proxied answers may be kept by all", {"field-api-no-store"}, wrap=refielded(_shared)),
-    Mutation("there are no protecting fields", {"field-nosniff", "field-csp"}, _set("_FIELDS", ())),
+    Mutation("proxied answers may be kept by all", {"field-api-no-store"}, on_response(_shared)),
+    Mutation(
+        "there are no protecting fields",
+        {"field-nosniff", "field-csp"},
+        _without(
+            *(b"x-content-type-options", b"referrer-policy"),
+            *(b"content-security-policy", b"cross-origin-resource-policy"),
+        ),
+    ),
     Mutation(
         "https is insisted on for a minute",
         {"field-hsts"},
-        _set("_HSTS", (b"strict-transport-security", b"max-age=60")),
+        on_response(lambda _, response: response.having(b"strict-transport-security", b"max-age=60")),
         secure=True,
     ),
     Mutation(
         "the server names itself",
         {"field-banner"},
-        wrap=refielded(lambda _, fields: [*fields, (b"server", b"uvicorn")]),
+        on_response(lambda _, response: response.adding(b"server", b"uvicorn")),
     ),
 ]
 
@@ -46,6 +47,6 @@ MUTATIONS = [
 @pytest.mark.anyio
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=str)
 async def test_a_deployment_without_this_defence_fails_the_row(
-    mutation: Mutation, redis_url: str, tls: Path, monkeypatch: pytest.MonkeyPatch
+    mutation: Mutation, deployments: Deployments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await assert_caught(mutation, redis_url, tls, monkeypatch)
+    await assert_caught(mutation, deployments, monkeypatch)

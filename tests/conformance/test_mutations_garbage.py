@@ -1,98 +1,75 @@
 """Cookies that open although nobody was given them, or that break what reads them."""
 
-from pathlib import Path
+import re
+from collections.abc import Callable
 
 import pytest
 
-from bff.errors import NoSession
-from bff.middleware.carriers import SessionCarriers
-from bff.session import Carrier, Ticket
-from tests.conformance.deployed import Mutation, assert_caught
+from tests.conformance.deployed import Deployments, Mutation, assert_caught
+from tests.conformance.layers import Ask, Layer, on_request, respond
+from tests.conformance.messages import Request, Response
 
 
-def _unauthenticated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Open by the first characters alone, as encryption without a tag would."""
-    issued: dict[bytes, Ticket] = {}
-    seal, opening = SessionCarriers.seal, SessionCarriers._open
+def _opening(find: Callable[[list[bytes], bytes], bytes]) -> Layer:
+    """Take a carried cookie for the one that is found for it among those that were set."""
+    issued: list[bytes] = []
 
-    def sealed(self: SessionCarriers, carrier: Carrier, ticket: Ticket) -> str:
-        text = seal(self, carrier, ticket)
-        issued[text[-60:-8].encode()] = ticket
-        return text
+    async def layer(request: Request, ask: Ask) -> Response:
+        response = await ask(request.carrying(lambda value: find(issued, value)))
+        issued.extend([response.cookie] if response.cookie else [])
+        return response
 
-    def opened(self: SessionCarriers, carrier: Carrier, value: bytes) -> Ticket | None:
-        return issued.get(value[-60:-8]) or opening(self, carrier, value)
-
-    monkeypatch.setattr(SessionCarriers, "seal", sealed)
-    monkeypatch.setattr(SessionCarriers, "_open", opened)
+    return layer
 
 
-def _refused_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = SessionCarriers._open
-
-    def opened(self: SessionCarriers, carrier: Carrier, value: bytes) -> Ticket | None:
-        ticket = real(self, carrier, value)
-        if ticket is None:
-            raise NoSession
-        return ticket
-
-    monkeypatch.setattr(SessionCarriers, "_open", opened)
+def _unauthenticated(issued: list[bytes], carried: bytes) -> bytes:
+    """Look at some of the characters alone, as encryption without a tag would."""
+    return next((one for one in issued if one[-60:-8] == carried[-60:-8]), carried)
 
 
-def _any_shape(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Open whatever it is as the ticket that was sealed last."""
-    issued: list[Ticket] = []
-    seal = SessionCarriers.seal
-
-    def sealed(self: SessionCarriers, carrier: Carrier, ticket: Ticket) -> str:
-        issued.append(ticket)
-        return seal(self, carrier, ticket)
-
-    monkeypatch.setattr(SessionCarriers, "seal", sealed)
-    monkeypatch.setattr(SessionCarriers, "_open", lambda *_: issued[-1])
+def _any_shape(issued: list[bytes], carried: bytes) -> bytes:
+    return issued[-1] if issued else carried
 
 
-def _fragile(monkeypatch: pytest.MonkeyPatch) -> None:
-    def own(self: SessionCarriers, text: bytes) -> list[bytes]:
-        pairs = [tuple(pair.split(b"=", 1)) for pair in text.split(b";")]
-        if len(pairs) > 100:
-            raise MemoryError
-        return [value for name, value in pairs if name.strip() == self._cookie_prefix[:-1]]
-
-    monkeypatch.setattr(SessionCarriers, "_own_cookies", own)
+async def _refused_for_good(request: Request, ask: Ask) -> Response:
+    """Refuse to begin anything for a cookie that opens nothing."""
+    found = await ask(request.following("GET", b"/auth/session"))
+    opens_nothing = request.cookie and found.member("kind") == "none"
+    return Response(401, []).saying(b"") if opens_nothing else await ask(request)
 
 
-def _first_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = SessionCarriers._opened
-    monkeypatch.setattr(
-        SessionCarriers, "_opened", lambda self, carrier, values: real(self, carrier, values[:1])
-    )
+def _odd(request: Request) -> bool:
+    pairs = request.field(b"cookie").split(b";")
+    return len(pairs) > 100 or any(b"=" not in pair for pair in pairs if pairs != [b""])
 
 
-def _long_is_fatal(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = SessionCarriers._open
-
-    def opened(self: SessionCarriers, carrier: Carrier, value: bytes) -> Ticket | None:
-        if len(value) > 10_000:
-            raise RecursionError
-        return real(self, carrier, value)
-
-    monkeypatch.setattr(SessionCarriers, "_open", opened)
+def _first_carried(request: Request) -> Request:
+    """Read the first value alone, of several fields and of several cookies in one."""
+    single = request.with_one(b"cookie", 0).with_one(b"x-session-id", 0)
+    return single.rewriting(b"cookie", lambda text: re.sub(rb"(bff=[^;]*).*", rb"\1", text))
 
 
 MUTATIONS = [
-    Mutation("the cookie is not authenticated", {"garbage-flipped"}, _unauthenticated),
+    Mutation("the cookie is not authenticated", {"garbage-flipped"}, _opening(_unauthenticated)),
     Mutation("a broken cookie is refused for good", {"garbage-healed"}, _refused_for_good),
-    Mutation("anything opens", {"garbage-flipped", "garbage-made-up"}, _any_shape),
-    Mutation("odd Cookie fields are a fault", {"garbage-many", "garbage-syntax", "leak-status"}, _fragile),
-    Mutation("the first of two cookies counts", {"garbage-twice"}, _first_counts),
-    Mutation("a long cookie is a fault", {"garbage-large"}, _long_is_fatal),
+    Mutation("anything opens", {"garbage-flipped", "garbage-made-up"}, _opening(_any_shape)),
+    Mutation(
+        "odd Cookie fields are a fault",
+        {"garbage-many", "garbage-syntax", "leak-status"},
+        respond(500, when=_odd),
+    ),
+    Mutation("the first of two cookies counts", {"garbage-twice"}, on_request(_first_carried)),
+    Mutation(
+        "a long cookie is a fault",
+        {"garbage-large"},
+        respond(500, when=lambda request: len(request.cookie) > 10_000),
+    ),
 ]
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=str)
 async def test_a_deployment_without_this_defence_fails_the_row(
-    mutation: Mutation, redis_url: str, tls: Path, monkeypatch: pytest.MonkeyPatch
+    mutation: Mutation, deployments: Deployments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await assert_caught(mutation, redis_url, tls, monkeypatch)
+    await assert_caught(mutation, deployments, monkeypatch)

@@ -1,35 +1,29 @@
 """Health that talks, and operators' pages on the public port."""
 
-from pathlib import Path
-
 import pytest
+from prometheus_client import generate_latest
 
-from bff.app import Proxy
-from tests.conformance.deployed import Mutation, answering, assert_caught
-
-
-def _metrics(proxy: Proxy) -> None:
-    proxy._fallback = proxy.admin()
-
+from tests.conformance.deployed import Deployments, Mutation, assert_caught
+from tests.conformance.layers import at, respond
 
 MUTATIONS = [
     Mutation(
         "livez says its version",
         {"health-live"},
-        wrap=answering(200, b'{"status":"ok","version":"1.2.3"}', lambda scope: scope["path"] == "/livez"),
+        respond(200, b'{"status":"ok","version":"1.2.3"}', when=at(b"/livez")),
     ),
     Mutation(
         "readyz says what is wrong",
         {"health-ready"},
-        wrap=answering(503, b"redis://10.0.0.1 refused", lambda scope: scope["path"] == "/readyz"),
+        respond(503, b"redis://10.0.0.1 refused", when=at(b"/readyz")),
     ),
-    Mutation("metrics are public", {"health-metrics"}, after=_metrics),
+    Mutation("metrics are public", {"health-metrics"}, respond(200, generate_latest(), when=at(b"/metrics"))),
 ]
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=str)
 async def test_a_deployment_without_this_defence_fails_the_row(
-    mutation: Mutation, redis_url: str, tls: Path, monkeypatch: pytest.MonkeyPatch
+    mutation: Mutation, deployments: Deployments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await assert_caught(mutation, redis_url, tls, monkeypatch)
+    await assert_caught(mutation, deployments, monkeypatch)

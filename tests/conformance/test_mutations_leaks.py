@@ -1,68 +1,73 @@
 """Answers that hold what nobody should hold."""
 
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
-from bff.auth.views import session_view
-from bff.middleware.carriers import SessionCarriers
-from bff.middleware.session_layer import SessionLayer
-from bff.security.secret import Secret
-from bff.session import Carrier, Session, Ticket
-from bff.sessions.request_session import RequestSession
-from tests.conformance.deployed import Change, Mutation, assert_caught
+from tests.conformance.deployed import Deployments, Mutation, assert_caught
+from tests.conformance.layers import Ask, Layer, on_response
+from tests.conformance.messages import Request, Response
 
 
-def _viewing(**members: str) -> Change:
-    def view(session: Session | None) -> dict[str, Any]:
-        return session_view(session) | members
+def _viewing(members: Callable[[], dict[str, str]]) -> Layer:
+    """Add members to every view of a session."""
 
-    return lambda monkeypatch: monkeypatch.setattr("bff.auth.endpoints.session_view", view)
+    def shown(_request: Request, response: Response) -> Response:
+        viewed = response.member("kind") in {"anonymous", "customer"}
+        return response.saying_json(response.json | members()) if viewed else response
 
-
-def _real_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    def view(session: Session | None) -> dict[str, Any]:
-        return session_view(session) | ({"t": session.tokens.access.reveal()} if session else {})
-
-    monkeypatch.setattr("bff.auth.endpoints.session_view", view)
+    return on_response(shown)
 
 
-def _cookie_in_body(monkeypatch: pytest.MonkeyPatch) -> None:
+class _Tap:
+    """Reads along what the upstream gives to the proxy."""
+
+    def __init__(self) -> None:
+        self._token = ""
+
+    async def layer(self, request: Request, ask: Ask) -> Response:
+        response = await ask(request)
+        self._token = response.member("access_token") or self._token
+        return response
+
+    def token(self) -> dict[str, str]:
+        return {"t": self._token}
+
+
+_TAP = _Tap()
+
+
+def _cookie_in_body(_request: Request, response: Response) -> Response:
     """Tell a browser what its cookie holds, as an app is told its id."""
-    sealed: dict[tuple[Carrier, Ticket], str] = {}
-    seal = SessionCarriers.seal
-
-    def once(self: SessionCarriers, carrier: Carrier, ticket: Ticket) -> str:
-        return sealed.setdefault((carrier, ticket), seal(self, carrier, ticket))
-
-    def new_session_id(self: SessionLayer, visit: RequestSession) -> Secret | None:
-        held = visit.issued
-        return None if held is None else Secret(self._credentials.seal(visit.carrier, held.ticket))
-
-    monkeypatch.setattr(SessionCarriers, "seal", once)
-    monkeypatch.setattr(SessionLayer, "new_session_id", new_session_id)
+    if not response.cookie:
+        return response
+    return response.saying_json(response.json | {"sessionId": response.cookie.decode()})
 
 
 MUTATIONS = [
-    Mutation("the view shows the access token", {"leak-token"}, _real_token),
+    Mutation(
+        "the view shows the access token",
+        {"leak-token"},
+        _viewing(_TAP.token),
+        behind=_TAP.layer,
+    ),
     Mutation(
         "the view shows a JWT",
         {"leak-token"},
-        _viewing(x="eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0xx.c2lnbmF0dXJl"),
+        _viewing(lambda: {"x": "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0xx.c2lnbmF0dXJl"}),
     ),
     Mutation(
         "the view shows something called a token",
         {"leak-token"},
-        _viewing(refresh_token="a-secret-that-looks-like-none"),
+        _viewing(lambda: {"refresh_token": "a-secret-that-looks-like-none"}),
     ),
-    Mutation("the body repeats the cookie", {"leak-carried"}, _cookie_in_body),
+    Mutation("the body repeats the cookie", {"leak-carried"}, on_response(_cookie_in_body)),
 ]
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=str)
 async def test_a_deployment_without_this_defence_fails_the_row(
-    mutation: Mutation, redis_url: str, tls: Path, monkeypatch: pytest.MonkeyPatch
+    mutation: Mutation, deployments: Deployments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await assert_caught(mutation, redis_url, tls, monkeypatch)
+    await assert_caught(mutation, deployments, monkeypatch)

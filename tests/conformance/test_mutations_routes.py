@@ -1,48 +1,38 @@
 """A route table that lets more through than it names."""
 
-from pathlib import Path
+import re
+from dataclasses import replace
 
 import pytest
-from starlette.types import Scope
 
-from bff.api.routes import Match, Route, RouteTable, TokenKind, _Leaf
-from tests.conformance.deployed import Mutation, answering, assert_caught
-
-
-def _open(monkeypatch: pytest.MonkeyPatch) -> None:
-    def match(_self: RouteTable, method: str, _segments: tuple[str, ...]) -> Match:
-        return Match(Route(method, "/any", TokenKind.PUBLIC), None)
-
-    monkeypatch.setattr(RouteTable, "match", match)
+from tests.conformance.deployed import Deployments, Mutation, assert_caught
+from tests.conformance.layers import Ask, Layer, When, always, on_request, respond, to_upstream
+from tests.conformance.messages import Request, Response
+from tests.live import TENANT
 
 
-def _every_tenant(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(RouteTable, "_allowed_leaf", lambda _self, route: _Leaf(Match(route, None)))
+def _opening(*codes: str, when: When = always) -> Layer:
+    """Send on to the upstream what the proxy refuses with one of these codes."""
+
+    async def layer(request: Request, ask: Ask) -> Response:
+        refusal = await ask(request)
+        if refusal.member("code") not in codes or not when(request):
+            return refusal
+        found = await ask(to_upstream(request))
+        said = replace(refusal, status=found.status).having(b"content-type", found.field(b"content-type"))
+        return said.saying(found.body)
+
+    return layer
 
 
-def _guests_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = RouteTable._allowed_leaf
-
-    def leaf(self: RouteTable, route: Route) -> _Leaf:
-        return real(self, Route(route.method, route.template, TokenKind.SESSION))
-
-    monkeypatch.setattr(RouteTable, "_allowed_leaf", leaf)
+def _own_tenant(request: Request) -> Request:
+    """Take every tenant for the one that is served."""
+    return request.at(re.sub(rb"^/api/site/[^/]+", b"/api/site/" + TENANT.encode(), request.path))
 
 
-def _cut(monkeypatch: pytest.MonkeyPatch) -> None:
+def _spelled_otherwise(request: Request) -> bool:
     """Match in lower case and without parameters, and let through what then fits anything."""
-    real = RouteTable.match
-
-    def match(self: RouteTable, method: str, segments: tuple[str, ...]) -> Match:
-        if segments[0].lower() == "oauth" and segments != ("oauth", "token"):
-            return Match(Route(method, "/any", TokenKind.PUBLIC), None)
-        return real(self, method, segments)
-
-    monkeypatch.setattr(RouteTable, "match", match)
-
-
-def _traces(scope: Scope) -> bool:
-    return str(scope["method"]) == "TRACE"
+    return request.path.lower().startswith(b"/api/oauth") and request.path != b"/api/oauth/token"
 
 
 MUTATIONS = [
@@ -52,18 +42,30 @@ MUTATIONS = [
             *("route-closed", "route-auth-calls", "route-deny", "route-parameters"),
             *("route-guest", "route-authorization"),
         },
-        _open,
+        _opening("route_not_allowed", "login_required"),
     ),
-    Mutation("every tenant is open", {"route-other-tenant"}, _every_tenant),
-    Mutation("guests reach customers' routes", {"route-guest", "route-authorization"}, _guests_token),
-    Mutation("a closed route opens in another case", {"route-parameters"}, _cut),
-    Mutation("TRACE is answered", {"route-methods"}, wrap=answering(200, b"TRACE /", _traces)),
+    Mutation("every tenant is open", {"route-other-tenant"}, on_request(_own_tenant)),
+    Mutation(
+        "guests reach customers' routes",
+        {"route-guest", "route-authorization"},
+        _opening("login_required"),
+    ),
+    Mutation(
+        "a closed route opens in another case",
+        {"route-parameters"},
+        _opening("route_not_allowed", when=_spelled_otherwise),
+    ),
+    Mutation(
+        "TRACE is answered",
+        {"route-methods"},
+        respond(200, b"TRACE /", when=lambda request: request.method == "TRACE"),
+    ),
 ]
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=str)
 async def test_a_deployment_without_this_defence_fails_the_row(
-    mutation: Mutation, redis_url: str, tls: Path, monkeypatch: pytest.MonkeyPatch
+    mutation: Mutation, deployments: Deployments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await assert_caught(mutation, redis_url, tls, monkeypatch)
+    await assert_caught(mutation, deployments, monkeypatch)

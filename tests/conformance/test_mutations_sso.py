@@ -1,94 +1,97 @@
 """Sign-ons that lead elsewhere, or can be begun by somebody else."""
 
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
+import re
+from urllib.parse import parse_qs
 
 import pytest
-from starlette.requests import Request
-from starlette.types import Scope
 
-from bff.auth import sso
-from bff.auth.login_state import Header, LoginState, LoginStates, Provider
-from bff.auth.return_to import ReturnTo
-from tests.conformance.deployed import Mutation, assert_caught, rescoped
+from tests.conformance.deployed import ALLOWED, Deployments, Mutation, assert_caught
+from tests.conformance.layers import Layer, on_request, on_response
+from tests.conformance.messages import Request, Response
 
 _REDIRECTS = {f"sso-redirect-{kind}" for kind in ("host", "full", "script", "space", "wide", "own")}
+_WAY_BACK = re.compile(rb"&?return_to=[^&]*")
 
 
-def _anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ReturnTo, "_is_allowed", lambda _self, _value: True)
+def _begins(request: Request) -> bool:
+    return re.fullmatch(rb"/auth/sso/[^/]+", request.path) is not None
 
 
-def _prefixed(monkeypatch: pytest.MonkeyPatch) -> None:
+def _begins_once(request: Request) -> bool:
+    return _begins(request) and len(_WAY_BACK.findall(request.query)) == 1
+
+
+def _anywhere(request: Request) -> Request:
+    """Begin with any way back: the proxy does not get to see it."""
+    return request.using(query_string=_WAY_BACK.sub(b"", request.query))
+
+
+def _fits_at_its_beginning(request: Request) -> bool:
     """Judge by how an address begins, as so many have done."""
-
-    def fits(self: ReturnTo, value: str) -> bool:
-        return value.startswith(self._origins) or (value.startswith("/") and not value.startswith("//"))
-
-    monkeypatch.setattr(ReturnTo, "_is_allowed", fits)
+    way_back = parse_qs(request.query.decode()).get("return_to", [""])[0]
+    own = request.own_origin.decode()
+    return way_back.startswith((own, ALLOWED)) or (way_back.startswith("/") and not way_back.startswith("//"))
 
 
-def _unproven(monkeypatch: pytest.MonkeyPatch) -> None:
-    def authorize(provider: Provider, attempt: LoginState, redirect_uri: str) -> str:
-        query = f"client_id={provider.client_id}&state={attempt.state}&redirect_uri={redirect_uri}"
-        return f"{provider.authorize_url}?{query}"
-
-    monkeypatch.setattr(sso, "_authorize", authorize)
+def _unproven(_request: Request, response: Response) -> Response:
+    return response.rewriting(b"location", lambda text: re.sub(rb"&code_challenge[^=]*=[^&]*", b"", text))
 
 
-def _readable(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = LoginStates.cookies
+def _always_the_first() -> Layer:
+    """Send every browser where the first one was sent."""
+    addresses: list[bytes] = []
 
-    def cookies(self: LoginStates, attempt: LoginState, headers: Iterable[Header]) -> list[Header]:
-        return [(name, value.replace(b"HttpOnly; ", b"")) for name, value in real(self, attempt, headers)]
+    def first(address: bytes) -> bytes:
+        addresses.append(address)
+        return addresses[0]
 
-    monkeypatch.setattr(LoginStates, "cookies", cookies)
-
-
-def _predictable(monkeypatch: pytest.MonkeyPatch) -> None:
-    begin = LoginStates.__init__
-
-    def changed(self: LoginStates, *args: Any, **options: Any) -> None:
-        begin(self, *args, **options | {"random_bytes": bytes})
-
-    monkeypatch.setattr(LoginStates, "__init__", changed)
+    return on_response(lambda _, response: response.rewriting(b"location", first), when=_begins)
 
 
-def _last_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    def last(request: Request, name: str) -> str | None:
-        return "/" if name == "return_to" else request.query_params.get(name)
-
-    monkeypatch.setattr(sso, "_once", last)
+def _readable(_request: Request, response: Response) -> Response:
+    return response.rewriting(b"set-cookie", lambda text: text.replace(b"HttpOnly", b"Priority=High"))
 
 
-def _astray(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sso, "with_error", lambda _address, code: f"https://elsewhere.example/?{code}")
+def _first_way_back(request: Request) -> Request:
+    first = _WAY_BACK.findall(request.query)[:1]
+    return request.using(query_string=b"".join(first))
 
 
-def _from_anywhere(scope: Scope) -> None:
-    scope["headers"] = [one for one in scope["headers"] if one[0] != b"sec-fetch-dest"]
+def _astray(_request: Request, response: Response) -> Response:
+    return response.rewriting(
+        b"location", lambda text: re.sub(rb".*sso_error=", b"https://elsewhere.example/?", text)
+    )
 
 
 MUTATIONS = [
-    Mutation("every way back is taken", _REDIRECTS, _anywhere),
+    Mutation("every way back is taken", _REDIRECTS, on_request(_anywhere, when=_begins_once)),
     Mutation(
         "the way back is judged by its beginning",
         {"sso-redirect-host", "sso-redirect-own", "sso-redirect-space"},
-        _prefixed,
+        on_request(_anywhere, when=lambda request: _begins_once(request) and _fits_at_its_beginning(request)),
     ),
-    Mutation("there is no PKCE", {"sso-start"}, _unproven),
-    Mutation("scripts read the state", {"sso-cookie"}, _readable),
-    Mutation("the state is always the same", {"sso-random"}, _predictable),
-    Mutation("one of two ways back is taken", {"sso-redirect-twice"}, _last_counts),
-    Mutation("a failed sign-on leads elsewhere", {"sso-forged"}, _astray),
-    Mutation("a frame begins a sign-on", {"sso-framed"}, wrap=rescoped(_from_anywhere)),
+    Mutation("there is no PKCE", {"sso-start"}, on_response(_unproven, when=_begins)),
+    Mutation(
+        "scripts read the state",
+        {"sso-cookie"},
+        on_response(_readable, when=_begins),
+    ),
+    Mutation("the state is always the same", {"sso-random"}, _always_the_first()),
+    Mutation(
+        "one of two ways back is taken", {"sso-redirect-twice"}, on_request(_first_way_back, when=_begins)
+    ),
+    Mutation("a failed sign-on leads elsewhere", {"sso-forged"}, on_response(_astray)),
+    Mutation(
+        "a frame begins a sign-on",
+        {"sso-framed"},
+        on_request(lambda request: request.without(b"sec-fetch-dest")),
+    ),
 ]
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=str)
 async def test_a_deployment_without_this_defence_fails_the_row(
-    mutation: Mutation, redis_url: str, tls: Path, monkeypatch: pytest.MonkeyPatch
+    mutation: Mutation, deployments: Deployments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await assert_caught(mutation, redis_url, tls, monkeypatch)
+    await assert_caught(mutation, deployments, monkeypatch)

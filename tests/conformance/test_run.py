@@ -10,26 +10,38 @@ import pytest
 from bff.conformance.run import CHECKS
 from tests.live import ADA, TENANT, LiveProxy, Sandbox, free_port
 
+Done = subprocess.CompletedProcess[str]
 
-def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+
+def _run(*arguments: str) -> Done:
     command = [sys.executable, "-m", "bff", "conformance", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.fixture
-def password_file(tmp_path: Path) -> Path:
-    file = tmp_path / "password"
+@pytest.fixture(scope="module")
+def password_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("run") / "password"
     file.write_text(ADA["password"] + "\n", encoding="utf-8")
     return file
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def known(password_file: Path) -> list[str]:
     return ["--tenant", TENANT, "--customer", ADA["email"], "--password-file", str(password_file)]
 
 
-def test_a_sound_proxy_gets_a_table_and_0(proxy: LiveProxy, known: list[str]) -> None:
-    done = _run(proxy.url, *known)
+@pytest.fixture(scope="module")
+def as_table(proxy_process: LiveProxy, known: list[str]) -> Done:
+    return _run(proxy_process.url, *known)
+
+
+@pytest.fixture(scope="module")
+def as_json(proxy_process: LiveProxy, known: list[str]) -> Done:
+    return _run(proxy_process.url, *known, "--json")
+
+
+def test_a_sound_proxy_gets_a_table_and_0(proxy: LiveProxy, as_table: Done) -> None:
+    done = as_table
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     lines = done.stdout.splitlines()
     assert [line.split()[1] for line in lines[1:-2]] == [one.id for one in CHECKS]
@@ -37,8 +49,8 @@ def test_a_sound_proxy_gets_a_table_and_0(proxy: LiveProxy, known: list[str]) ->
     assert " 0 fail, " in lines[-1]
 
 
-def test_json_is_for_programs(proxy: LiveProxy, known: list[str]) -> None:
-    done = _run(proxy.url, *known, "--json")
+def test_json_is_for_programs(as_json: Done) -> None:
+    done = as_json
     report = json.loads(done.stdout)
     assert (done.returncode, report["failed"]) == (0, False)
     outcomes = {row["id"]: row["outcome"] for row in report["rows"]}
@@ -47,9 +59,8 @@ def test_json_is_for_programs(proxy: LiveProxy, known: list[str]) -> None:
     assert (outcomes["sso-start"], outcomes["cors-allowed-preflight"]) == ("n.a.", "n.a.")
 
 
-def test_nothing_that_opens_anything_is_printed(proxy: LiveProxy, sandbox: Sandbox, known: list[str]) -> None:
-    for more in ([], ["--json"]):
-        done = _run(proxy.url, *known, *more)
+def test_nothing_that_opens_anything_is_printed(sandbox: Sandbox, as_table: Done, as_json: Done) -> None:
+    for done in (as_table, as_json):
         for secret in {ADA["password"], *sandbox.secrets()}:
             assert secret not in done.stdout + done.stderr
 
