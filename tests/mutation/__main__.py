@@ -7,6 +7,7 @@ the tests fail without any fault, or they could not be run.
 import argparse
 import os
 import queue
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -72,37 +73,41 @@ def _run(options: argparse.Namespace) -> int:
 
 def _judged(faults: Sequence[Fault], options: argparse.Namespace) -> Iterator[Verdict]:
     """Judge the faults on several copies at once and yield each verdict as it comes."""
-    workers = min(options.workers, len(faults))
-    copies: queue.SimpleQueue[Copy] = queue.SimpleQueue()
-    with tempfile.TemporaryDirectory(prefix="mutation-") as folder, ThreadPoolExecutor(workers or 1) as pool:
-        for number in range(workers):
-            copies.put(Copy(Path(folder, str(number)), options.tree))
-        if faults and not options.no_baseline:
-            _check_baseline(copies, faults)
-
-        def judge(fault: Fault) -> Verdict:
-            copy = copies.get()
-            try:
-                return copy.judge(fault)
-            finally:
-                copies.put(copy)
-
-        pending = [pool.submit(judge, fault) for fault in faults]
+    workers = min(options.workers, len(faults)) or 1
+    with tempfile.TemporaryDirectory(prefix="mutation-") as folder, ThreadPoolExecutor(workers) as pool:
+        copies = [Copy(Path(folder, str(number)), options.tree) for number in range(workers)]
         try:
-            for number, done in enumerate(as_completed(pending), start=1):
-                verdict = done.result()
+            if faults and not options.no_baseline:
+                _check_baseline(copies[0], faults)
+            for number, verdict in enumerate(_spread(pool, copies, faults), start=1):
                 _say(f"{number}/{len(faults)} {verdict.id}: {verdict.by or 'SURVIVED'}")
                 yield verdict
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+            for copy in copies:
+                copy.stop()
 
 
-def _check_baseline(copies: "queue.SimpleQueue[Copy]", faults: Sequence[Fault]) -> None:
+def _spread(pool: ThreadPoolExecutor, copies: Sequence[Copy], faults: Sequence[Fault]) -> Iterator[Verdict]:
+    """Let each worker take a copy that is free."""
+    free: queue.SimpleQueue[Copy] = queue.SimpleQueue()
+    for copy in copies:
+        free.put(copy)
+
+    def judge(fault: Fault) -> Verdict:
+        copy = free.get()
+        try:
+            return copy.judge(fault)
+        finally:
+            free.put(copy)
+
+    for done in as_completed([pool.submit(judge, fault) for fault in faults]):
+        yield done.result()
+
+
+def _check_baseline(copy: Copy, faults: Sequence[Fault]) -> None:
     """Run the first tests of all faults without any fault: a test that fails anyway would notice everything."""
-    paths = sorted({path for fault in faults for path in fault.first})
-    copy = copies.get()
-    failed = copy.failure(paths)
-    copies.put(copy)
+    failed = copy.failure(sorted({path for fault in faults for path in fault.first}))
     if failed is not None:
         raise RunError(f"without any fault, this test fails: {failed}")
 
@@ -113,4 +118,5 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

@@ -22,6 +22,8 @@ _LONGEST_RUN_SECONDS: Final = 1800
 _ENDING_SECONDS: Final = 60
 _FAILED_CODES: Final = frozenset({1, 2})  # pytest: tests failed, or a module could not even be collected
 _MOST_UNSTEADY: Final = 3
+# Plugins that take longer to load than most of these runs do, and that none of them needs.
+_WITHOUT: Final = ("-p", "no:schemathesis", "-p", "no:cov")
 
 
 class RunError(Exception):
@@ -52,6 +54,8 @@ class Copy:
         self._top = folder / "tree"
         self._cache = folder / "cache"
         self._writes = 0
+        self._running: subprocess.Popen[str] | None = None
+        self._stopped = False
         shutil.copytree(tree, self._top, ignore=_LEFT_OUT)
 
     def judge(self, fault: Fault) -> Verdict:
@@ -70,6 +74,12 @@ class Copy:
     def failure(self, paths: Sequence[str]) -> str | None:
         """Return the first test that fails as the tree is now, or None; tells a broken tree from a noticed fault."""
         return self._first_failure(paths)
+
+    def stop(self) -> None:
+        """End the run that is under way, if there is one, and begin no other."""
+        self._stopped = True
+        if self._running is not None:
+            _end(self._running)
 
     @contextmanager
     def _holding(self, fault: Fault) -> Iterator[None]:
@@ -102,10 +112,12 @@ class Copy:
 
     def _run(self, arguments: Sequence[str]) -> str | None:
         """Run tests until the first failure and return its id, or None."""
+        if self._stopped:
+            raise RunError("stopped")
         shutil.rmtree(self._cache, ignore_errors=True)
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-o", f"cache_dir={self._cache}"]
-        process = subprocess.Popen(
-            [*command, *arguments],
+        options = ["-x", "-q", "-n", "0", "-o", f"cache_dir={self._cache}", *_WITHOUT]
+        process = self._running = subprocess.Popen(
+            [sys.executable, "-m", "pytest", *options, *arguments],
             cwd=self._top,
             env=os.environ | {"PYTHONPATH": str(self._top)},
             stdin=subprocess.DEVNULL,
@@ -119,6 +131,8 @@ class Copy:
         except subprocess.TimeoutExpired:
             _end(process)
             return arguments[0]
+        finally:
+            self._running = None
         if process.returncode == 0:
             return None
         if process.returncode not in _FAILED_CODES:
@@ -132,9 +146,11 @@ class Copy:
 
 def _end(process: subprocess.Popen[str]) -> None:
     """Interrupt a run so that its fixtures end what they began; kill it if that takes too long."""
+    if process.poll() is not None:
+        return
     os.killpg(process.pid, signal.SIGINT)
     try:
-        process.communicate(timeout=_ENDING_SECONDS)
+        process.wait(timeout=_ENDING_SECONDS)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        process.wait()
