@@ -140,6 +140,18 @@ async def test_the_jar_that_keeps_nothing_is_no_default_jar() -> None:
         assert ("cookie" in stub.seen[-1].headers) is carried
 
 
+async def test_no_upstream_cookie_is_stored_even_for_nobody() -> None:
+    stub = Stub(ok)
+    with listening("127.0.0.1", 0) as listener, in_background(stub, listener):
+        await listens(listener.getsockname()[1])
+        client = HttpxClient(f"http://127.0.0.1:{listener.getsockname()[1]}", TOKEN_CALLS)
+        answer = await client.open("GET", b"/x", [], None)
+        await answer.aclose()
+        assert any(name.lower() == b"set-cookie" for name, _ in answer.headers)
+        assert list(client._client.cookies.jar) == []
+        await client.aclose()
+
+
 async def test_connecting_is_tried_twice() -> None:
     network = Failing(httpx2.ConnectError("refused"), 1)
     assert (await network.answer()).status == 200
