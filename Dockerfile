@@ -5,7 +5,8 @@
 FROM python:3.13-slim AS build
 COPY requirements.lock .
 RUN python -m venv /opt/bff \
- && /opt/bff/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.lock
+ && /opt/bff/bin/python -m pip install --no-cache-dir --disable-pip-version-check --no-deps --require-hashes -r requirements.lock \
+ && /opt/bff/bin/python -m pip check
 COPY bff/ /tmp/bff/
 # The package has no compiled parts and no build step: it is copied, so that no build tool gets in here.
 RUN cp -r /tmp/bff "$(/opt/bff/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/bff" \

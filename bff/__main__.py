@@ -136,8 +136,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         if arguments.workers > 1:
             with tempfile.TemporaryDirectory(prefix="bff-metrics-") as folder:
                 os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-                supervise(config, listener)
-            return 0
+                return 0 if supervise(config, listener) else _FAILED
         server = ProxyServer(config)
         server.run(sockets=[listener])
     return 0 if server.started else _FAILED

@@ -12,13 +12,13 @@ import json
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any, TypeAlias
 
-from deploy.lock import DEVELOPS, RUNS, read
+from deploy.lock import DEVELOPS, RUNS, SERVER, read
 
 Version: TypeAlias = tuple[str, str]  # a package's name, and which version of it
 Answers: TypeAlias = dict[Version, list[dict[str, Any]]]  # advisories, as pip-audit reports them
@@ -36,44 +36,35 @@ PIP_AUDIT = [
 SHARES = 4
 
 
-def ask(versions: Sequence[Version], service: str | None, seconds: float) -> tuple[Answers, str]:
+def ask(versions: Sequence[Version], options: argparse.Namespace) -> tuple[Answers, str]:
     """Have pip-audit ask about some versions; returns what was answered, and why if nothing was."""
-    with tempfile.TemporaryDirectory() as directory:
-        listed = Path(directory, "requirements.txt")
-        listed.write_text(
-            "".join(f"{name}=={version}\n" for name, version in [*versions, KNOWN_BAD]), "utf-8"
-        )
-        url = [f"--osv-url={service}"] if service else []
-        command = [sys.executable, *PIP_AUDIT, *url, f"--requirement={listed}"]
+    url = [f"--osv-url={options.service}"] if options.service else []
+    with NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as listed:
+        listed.writelines(f"{name}=={version}\n" for name, version in [*versions, KNOWN_BAD])
+        listed.flush()
+        command = [sys.executable, *PIP_AUDIT, *url, f"--requirement={listed.name}"]
         try:
             ended = subprocess.run(  # noqa: S603
-                command, capture_output=True, text=True, timeout=seconds, check=False
+                command, capture_output=True, text=True, timeout=options.seconds, check=False
             )
         except subprocess.TimeoutExpired:
-            return {}, f"no answer in {seconds:g} s"
+            return {}, f"no answer in {options.seconds:g} s"
     try:
         reported = json.loads(ended.stdout)["dependencies"]
-    except ValueError:
-        return {}, _complaint(ended.stderr)
+    except ValueError:  # of a traceback, the error that all the others came from
+        cause = re.search(r"^[\w.]+: .+", ended.stderr, re.MULTILINE)
+        return {}, cause[0] if cause else ended.stderr.strip().rpartition("\n")[2]
     answers: Answers = {(one["name"], one["version"]): one["vulns"] for one in reported if "version" in one}
     if not answers.pop(KNOWN_BAD, []):
         return {}, "the service knows nothing, not even of {} {}".format(*KNOWN_BAD)
     return answers, ""
 
 
-def audit(versions: Sequence[Version], service: str | None, seconds: float) -> tuple[Answers, str]:
-    """Ask about all versions, in a few processes at once; returns as `ask` does, with one reason of perhaps several."""
-    shares = [share for first in range(SHARES) if (share := versions[first::SHARES])]
-    with ThreadPoolExecutor(SHARES) as pool:
-        asked = list(pool.map(lambda share: ask(share, service, seconds), shares))
-    answers = {version: known for part, _ in asked for version, known in part.items()}
-    return answers, next((reason for _, reason in asked if reason), "no answer")
-
-
 def table(answers: Answers) -> list[str]:
     """Return a line for each advisory: name, version, id with aliases, the versions that fix it."""
-    rows = [
-        (
+    row = "{:<26}  {:<12}  {:<60}  {}".format
+    lines = [
+        row(
             name,
             version,
             " ".join([one["id"], *sorted(one["aliases"])]),
@@ -82,21 +73,22 @@ def table(answers: Answers) -> list[str]:
         for (name, version), known in sorted(answers.items())
         for one in known
     ]
-    rows = [("name", "version", "advisory", "fixed in"), *rows] if rows else []
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    return [row("name", "version", "advisory", "fixed in"), *lines] if lines else []
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Audit the lock files and print what came of it; returns the exit code."""
     options = _options(arguments)
     versions = sorted({(pin.name, pin.version) for path in options.locks for pin in read(path)})
-    answers, reason = audit(versions, options.service, options.seconds)
-    advisories = table(answers)
+    shares = [share for first in range(SHARES) if (share := versions[first::SHARES])]
+    with ThreadPoolExecutor(SHARES) as pool:
+        asked = list(pool.map(lambda share: ask(share, options), shares))
+    answers = {version: known for part, _ in asked for version, known in part.items()}
+    advisories, missing = table(answers), len(versions) - len(answers)
     if advisories:
         print(*advisories, sep="\n")
-    missing = len(versions) - len(answers)
     if missing:
+        reason = next((reason for _, reason in asked if reason), "no answer")
         print(
             f"audit: {missing} of {len(versions)} locked versions were NOT audited: {reason}", file=sys.stderr
         )
@@ -109,19 +101,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m deploy.audit", description=(__doc__ or "").partition("\n")[0]
     )
-    parser.add_argument(
-        "locks", nargs="*", type=Path, default=[RUNS, DEVELOPS], help="lock files, instead of both"
-    )
+    locks = [RUNS, SERVER, DEVELOPS]
+    parser.add_argument("locks", nargs="*", type=Path, default=locks, help="lock files, instead of all")
     parser.add_argument("--offline-ok", action="store_true", help="end with 0 where nobody could be asked")
     parser.add_argument("--service", metavar="URL", help="where queries go, instead of OSV's own address")
     parser.add_argument("--seconds", type=float, default=30, help="wait no longer than this (30)")
     return parser.parse_args(arguments)
-
-
-def _complaint(stderr: str) -> str:
-    """Return the error that all the others of a traceback came from, or else the last thing that was said."""
-    first = re.search(r"^[\w.]+: .+", stderr, re.MULTILINE)
-    return first[0] if first else stderr.strip().rpartition("\n")[2]
 
 
 if __name__ == "__main__":

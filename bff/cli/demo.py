@@ -1,6 +1,8 @@
 """The demo: sandbox upstream, embedded Redis, proxy and storefront on one machine, without configuration."""
 
+import fcntl
 import json
+import logging
 import os
 import secrets
 from base64 import urlsafe_b64encode
@@ -21,21 +23,19 @@ from bff.telemetry.logs import configure_logging
 TENANT = "acmeshop"
 SITE = "main"
 CLIENT_ID = "storefront"
+MAX_DEMOS = 16
+OTHER_PORT = 'make demo ARGS="--port N", or bff demo --port N,'
 
 
 async def run_demo(port: int) -> int:
-    """Serve the demo until a signal stops it, then stop everything that was started; return the exit code."""
-    home = state_directory(os.environ) / "demo"
-    try:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise OSError(f"the demo cannot use {home} ({error.strerror}): set XDG_STATE_HOME") from None
+    """Serve the demo until a signal ends it, and stop everything that was started; return the exit code."""
     with ExitStack() as stack:
-        listener = stack.enter_context(listening("127.0.0.1", port))
+        listener = stack.enter_context(listening("127.0.0.1", port, setting=OTHER_PORT))
+        home = _own_directory(state_directory(os.environ), stack)
         redis = stack.enter_context(EmbeddedRedis.start(home / "redis"))
-        # A second demo uses the Redis of the first one, but writes a separate log.
-        path = home / ("demo.log" if redis.kind != "attached" else f"demo-{listener.getsockname()[1]}.log")
+        path = home / "demo.log"
         log = stack.enter_context(path.open("w", encoding="utf-8", buffering=1))
+        stack.callback(logging.disable)  # servers that end after the log is closed have nowhere to log to
         configure_logging(log)
         upstream = stack.enter_context(listening("127.0.0.1", 0))
         sandbox = f"http://127.0.0.1:{upstream.getsockname()[1]}"
@@ -47,6 +47,30 @@ async def run_demo(port: int) -> int:
         await server.serve(sockets=[listener])
     print("Everything has stopped.")
     return 0
+
+
+def _own_directory(state: Path, stack: ExitStack) -> Path:
+    """Return a directory that no other demo uses until the stack is closed: `demo`, or `demo-2` while another one runs, and so on.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    for number in range(1, MAX_DEMOS + 1):
+        home = state / (f"demo-{number}" if number > 1 else "demo")
+        try:
+            for folder in (
+                state,
+                home,
+            ):  # `embedded:` keeps its files in the first one: only this user may look
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = stack.enter_context((home / "demo.lock").open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        except OSError as error:
+            raise OSError(f"no place for the demo in {home} ({error.strerror}): set XDG_STATE_HOME") from None
+        return home
+    raise OSError(f"{MAX_DEMOS} demos are running already")
 
 
 def _application(origin: str, sandbox: str, redis_url: str) -> Proxy:

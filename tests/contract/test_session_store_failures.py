@@ -9,6 +9,7 @@ import pytest
 
 from bff.errors import StoreUnavailable
 from bff.security.secret import Secret
+from bff.session import Tombstone
 from bff.store.connection import connect
 from bff.store.redis_store import RedisSessionStore
 from tests.contract.backends import PROGRAMS, serving
@@ -21,22 +22,37 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_retried_command_recognises_its_own_success(kept: Kept) -> None:
-    """The server did what it was told and its answer was lost: the client asks again."""
+    """The server did what it was told and its answer was lost: the client asks again.
+
+    The server must know every script beforehand: it answers the first call of one that it does not know with an
+    error, and what would be lost is that error.
+    """
+    await all_scripts_run(kept)
     async with relaying(kept.url) as relay:
         redis = bare(connect(Secret(relay.url)))
         store, ticket = kept.again(redis), new_ticket()
         await store.peek(ticket)
         relay.mute = 1
         first = await store.create(ticket, a_session())
+        assert relay.mute == 0
         relay.mute = 1
         second = await store.replace(ticket, replace(first, version=2))
+        assert relay.mute == 0
         assert second is not None
         assert second.generation == 2
         assert await kept.store.peek(ticket) == second
         relay.mute = 1
         assert await store.retire(ticket, "ended", generation=2)
         assert relay.mute == 0
+        assert await kept.store.peek(ticket) == Tombstone("ended", None)
         await redis.aclose()
+
+
+async def all_scripts_run(kept: Kept) -> None:
+    """Run create, replace and retire once, so that the server keeps their scripts."""
+    ticket, session = await kept.begin()
+    assert await kept.store.replace(ticket, session)
+    assert await kept.store.retire(ticket, "ended")
 
 
 async def test_a_cancelled_command_never_gives_its_answer_to_the_next_caller(kept: Kept) -> None:

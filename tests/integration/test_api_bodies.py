@@ -1,4 +1,4 @@
-"""Bodies have a limit, and stream both ways."""
+"""Bodies have a size limit, and are streamed in both directions."""
 
 import hashlib
 import secrets
@@ -37,7 +37,7 @@ def narrow(sandbox_process: Sandbox, redis_url: str) -> Iterator[LiveProxy]:
         yield proxy
 
 
-def test_an_announced_body_over_the_limit_is_refused_before_it_is_sent(
+def test_a_content_length_over_the_limit_is_refused_before_the_body_is_sent(
     narrow: LiveProxy, sandbox: Sandbox
 ) -> None:
     watch = Watch(sandbox)
@@ -50,7 +50,7 @@ def test_an_announced_body_over_the_limit_is_refused_before_it_is_sent(
 
 
 @pytest.mark.parametrize("length", ["99999999999999999999", "9" * 18])
-def test_an_absurd_length_is_refused(narrow: LiveProxy, sandbox: Sandbox, length: str) -> None:
+def test_an_absurd_content_length_is_refused(narrow: LiveProxy, sandbox: Sandbox, length: str) -> None:
     watch = Watch(sandbox)
     with dial(narrow) as connection:
         connection.sendall(head(narrow, PUT, [f"Content-Length: {length}"]))
@@ -58,7 +58,7 @@ def test_an_absurd_length_is_refused(narrow: LiveProxy, sandbox: Sandbox, length
     assert watch.of(CART_ECHO) == []
 
 
-def test_a_streamed_body_over_the_limit_is_refused_on_its_way(narrow: LiveProxy) -> None:
+def test_a_chunked_body_over_the_limit_is_refused_while_it_is_streamed(narrow: LiveProxy) -> None:
     with dial(narrow) as connection:
         connection.sendall(head(narrow, PUT, ["Transfer-Encoding: chunked"]))
         connection.sendall(chunked(*[b"x" * 10_000] * 11, last=False))
@@ -77,7 +77,7 @@ def test_a_body_of_exactly_the_limit_passes(narrow: LiveProxy) -> None:
 
 @pytest.mark.parametrize("framing", ["Content-Length", "Transfer-Encoding"])
 @pytest.mark.parametrize("size", [64 * 1024, 64 * 1024 + 1, 8 * MEBIBYTE])
-def test_an_upload_arrives_whole(proxy: LiveProxy, framing: str, size: int) -> None:
+def test_an_upload_arrives_complete(proxy: LiveProxy, framing: str, size: int) -> None:
     body = secrets.token_bytes(size)
     with dial(proxy) as connection:
         if framing == "Content-Length":
@@ -89,7 +89,7 @@ def test_an_upload_arrives_whole(proxy: LiveProxy, framing: str, size: int) -> N
     assert (report["bodyLength"], report["bodySha256"]) == (size, hashlib.sha256(body).hexdigest())
 
 
-def test_a_download_arrives_whole(proxy: LiveProxy) -> None:
+def test_a_download_arrives_complete(proxy: LiveProxy) -> None:
     answer = send(proxy, "GET", f"/api{PRODUCT_ECHO}?bytes={8 * MEBIBYTE}")
     assert answer.all("content-length") == [str(8 * MEBIBYTE)]
     assert answer.body == b"x" * (8 * MEBIBYTE)
@@ -117,7 +117,7 @@ def test_an_upload_reaches_upstream_before_its_end_is_sent(wired: LiveProxy, ups
 
 
 @pytest.mark.parametrize("announced", [True, False], ids=["with a length", "without one"])
-def test_a_download_reaches_the_client_before_its_end_is_made(
+def test_a_download_reaches_the_client_before_its_end_is_sent(
     wired: LiveProxy, upstream: Upstream, *, announced: bool
 ) -> None:
     read = threading.Event()
@@ -136,7 +136,7 @@ def test_a_download_reaches_the_client_before_its_end_is_made(
         assert b"".join(chunks) == b"last"
 
 
-def test_a_dripping_answer_arrives_in_pieces(proxy: LiveProxy) -> None:
+def test_a_slow_response_arrives_in_chunks(proxy: LiveProxy) -> None:
     with proxy.browser() as browser:
         path = f"/api{PRODUCT_ECHO}?stream=5&every=0.1"
         with browser.stream("GET", path) as answer:
@@ -145,7 +145,7 @@ def test_a_dripping_answer_arrives_in_pieces(proxy: LiveProxy) -> None:
     assert b"".join(pieces) == b"".join(b"%08d" % number * 128 for number in range(5))
 
 
-def test_a_client_that_leaves_a_download_frees_the_upstream_connection(
+def test_a_disconnect_during_a_download_frees_the_upstream_connection(
     wired: LiveProxy, upstream: Upstream
 ) -> None:
     freed = threading.Event()
@@ -166,7 +166,7 @@ def test_a_client_that_leaves_a_download_frees_the_upstream_connection(
     assert freed.wait(PATIENCE)
 
 
-def test_a_client_that_leaves_a_silent_download_frees_the_upstream_connection(
+def test_a_disconnect_during_a_silent_download_frees_the_upstream_connection(
     wired: LiveProxy, upstream: Upstream
 ) -> None:
     begun, freed = threading.Event(), threading.Event()
@@ -185,7 +185,7 @@ def test_a_client_that_leaves_a_silent_download_frees_the_upstream_connection(
     assert freed.wait(PATIENCE)
 
 
-def test_a_client_that_leaves_its_upload_frees_the_upstream_connection(
+def test_a_disconnect_during_an_upload_frees_the_upstream_connection(
     wired: LiveProxy, upstream: Upstream
 ) -> None:
     freed = threading.Event()
@@ -204,7 +204,7 @@ def test_a_client_that_leaves_its_upload_frees_the_upstream_connection(
     assert freed.wait(PATIENCE)
 
 
-def test_a_refused_body_begins_no_guest(narrow: LiveProxy, sandbox: Sandbox) -> None:
+def test_a_refused_body_starts_no_guest_session(narrow: LiveProxy, sandbox: Sandbox) -> None:
     watch = Watch(sandbox)
     with dial(narrow) as connection:
         connection.sendall(head(narrow, PUT, [f"Content-Length: {LIMIT + 1}"]))

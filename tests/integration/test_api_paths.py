@@ -1,4 +1,4 @@
-"""Paths and queries that another server could read otherwise are refused as they come over the wire."""
+"""Paths and queries that another server could read differently are refused as received."""
 
 import pytest
 
@@ -63,7 +63,7 @@ SEGMENTS = {
 
 
 @pytest.mark.parametrize("target", SEGMENTS.values(), ids=SEGMENTS.keys())
-def test_an_ambiguous_target_is_refused_and_goes_nowhere(
+def test_an_ambiguous_target_is_refused_and_not_sent_upstream(
     proxy: LiveProxy, sandbox: Sandbox, target: str
 ) -> None:
     watch = Watch(sandbox)
@@ -74,7 +74,7 @@ def test_an_ambiguous_target_is_refused_and_goes_nowhere(
 
 
 @pytest.mark.parametrize("target", [SEGMENTS["dot dot segment"], SEGMENTS["hash"], SEGMENTS["escaped slash"]])
-def test_the_refusal_is_a_problem(proxy: LiveProxy, target: str) -> None:
+def test_a_refused_target_gets_a_problem_response(proxy: LiveProxy, target: str) -> None:
     answer = send(proxy, "GET", f"/api{target}")
     assert (answer.json()["code"], answer.json()["status"]) == ("invalid_request", 400)
     assert answer.all("content-type") == ["application/problem+json"]
@@ -112,7 +112,7 @@ AUTHORITIES = pytest.mark.parametrize(
 
 
 @AUTHORITIES
-def test_the_authority_of_an_absolute_target_leads_nowhere(
+def test_the_authority_of_an_absolute_target_is_not_used(
     proxy: LiveProxy, sandbox: Sandbox, authority: str
 ) -> None:
     watch = Watch(sandbox)
@@ -122,7 +122,7 @@ def test_the_authority_of_an_absolute_target_leads_nowhere(
 
 
 @pytest.mark.parametrize("path", ["", "/product/acmeshop/products/..", "//"])
-def test_an_absolute_target_does_not_get_an_ambiguous_path_through(
+def test_an_absolute_target_with_an_ambiguous_path_is_refused(
     proxy: LiveProxy, sandbox: Sandbox, path: str
 ) -> None:
     watch = Watch(sandbox)
@@ -130,7 +130,7 @@ def test_an_absolute_target_does_not_get_an_ambiguous_path_through(
     assert watch.records() == []
 
 
-def test_a_second_request_can_not_hide_in_the_first(proxy: LiveProxy, sandbox: Sandbox) -> None:
+def test_a_second_request_cannot_be_smuggled_in_the_first(proxy: LiveProxy, sandbox: Sandbox) -> None:
     watch = Watch(sandbox)
     smuggled = f"GET {CART_ECHO}?hidden=1 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
     with dial(proxy) as connection:
@@ -143,7 +143,7 @@ def test_a_second_request_can_not_hide_in_the_first(proxy: LiveProxy, sandbox: S
 @pytest.mark.parametrize(
     "line", ["X-A: 1\r\n Folded: 2", "X-A : 1", "X A: 1", "X-A: a\x00b", "X-A: a\rb", ": x"]
 )
-def test_a_malformed_field_does_not_reach_upstream(proxy: LiveProxy, sandbox: Sandbox, line: str) -> None:
+def test_a_malformed_header_is_not_sent_upstream(proxy: LiveProxy, sandbox: Sandbox, line: str) -> None:
     watch = Watch(sandbox)
     with dial(proxy) as connection:
         connection.sendall(head(proxy, f"GET /api{PRODUCT_ECHO} HTTP/1.1", [line]))

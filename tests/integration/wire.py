@@ -103,12 +103,13 @@ def reply(status: str, *fields: str, body: bytes = b"", length: bool = True) -> 
 class Upstream:
     """An upstream that keeps every head as it came over the wire, and answers what a test scripts.
 
-    It hands out anonymous tokens by itself. Each connection serves one request.
+    It hands out anonymous tokens by itself, unless `tokens` says otherwise. Each connection serves one request.
     """
 
     def __init__(self) -> None:
         self.seen: list[Incoming] = []
         self.script: Script = lambda connection, _: connection.sendall(reply("200 OK", body=b"{}"))
+        self.tokens: Script = lambda connection, _: connection.sendall(_tokens())
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._thread = threading.Thread(target=self._accept, daemon=True)
@@ -148,7 +149,7 @@ class Upstream:
                 if incoming is None:
                     return
                 if b"/customerlogin/" in incoming.line:
-                    connection.sendall(_tokens())
+                    self.tokens(connection, incoming)
                     return
                 self.seen.append(incoming)
                 self.script(connection, incoming)

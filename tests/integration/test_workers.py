@@ -1,0 +1,85 @@
+"""Several workers that cannot start: real processes, and exit code 3."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.live import Sandbox, environment, free_port
+
+ROOT = Path(__file__).parents[2]
+SUPERVISE = """
+import sys
+from bff.server.process import configured, listening, supervise
+with listening("127.0.0.1", 0) as listener:
+    sys.exit({True: 0, False: 3}[supervise(configured("broken:app", workers=2), listener)])
+"""
+REFUSES = """
+async def app(scope, receive, send):
+    await receive()
+    await send({"type": "lifespan.startup.failed", "message": "out of order"})
+"""
+# The first worker that looks serves; the other one finds its file and refuses.
+ONE_REFUSES = """
+from pathlib import Path
+
+async def app(scope, receive, send):
+    await receive()
+    try:
+        Path("serving").touch(exist_ok=False)
+    except FileExistsError:
+        await send({"type": "lifespan.startup.failed", "message": "out of order"})
+    else:
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+"""
+
+
+def supervised(folder: Path, application: str) -> subprocess.CompletedProcess[str]:
+    (folder / "broken.py").write_text(application, "utf-8")
+    return subprocess.run(
+        [sys.executable, "-c", SUPERVISE],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": f"{folder}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("application", "said"),
+    [
+        pytest.param(REFUSES, "out of order", id="startup fails"),
+        pytest.param(ONE_REFUSES, "out of order", id="startup of one fails"),
+        pytest.param("raise RuntimeError('out of order')", "out of order", id="import fails"),
+        pytest.param("", "Error loading ASGI app", id="there is no application"),
+    ],
+)
+def test_workers_that_cannot_start_are_a_failed_start(tmp_path: Path, application: str, said: str) -> None:
+    ended = supervised(tmp_path, application)
+    assert ended.returncode == 3, ended.stderr
+    assert said in ended.stderr
+
+
+def test_bff_serve_ends_with_3_where_its_workers_cannot_start(sandbox: Sandbox, redis_url: str) -> None:
+    """Keys that can be read once only are there for the command, and no more for its workers."""
+    port = free_port()
+    settings = environment(sandbox, redis_url, BFF_PUBLIC_ORIGIN=f"http://127.0.0.1:{port}")
+    keys = settings.pop("BFF_KEYS")
+    ended = subprocess.run(
+        [sys.executable, "-m", "bff", "serve", "--port", str(port), "--workers", "2"],
+        env=os.environ | settings | {"BFF_KEYS_FILE": "/dev/stdin"},
+        input=keys,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode == 3, ended.stderr
+    assert "ConfigurationError" in ended.stderr
+    assert keys not in ended.stderr

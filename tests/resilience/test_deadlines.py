@@ -1,0 +1,145 @@
+"""How long the proxy waits for an upstream that says nothing. Time stands still and is advanced: nobody waits."""
+
+import asyncio
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from bff.telemetry.metrics import REGISTRY
+from tests.frozen_time import FrozenLoop, advance, settle, soon
+from tests.integration.visitors import CARTS, PRODUCTS, calls, fault, seen
+from tests.integration.wire import PATIENCE, Incoming, Upstream, reply
+from tests.live import TENANT, Sandbox, environment
+from tests.resilience.in_process import replica
+
+pytestmark = pytest.mark.anyio
+
+CART = "GET /cart/{tenant}/carts"
+MERGE = "POST /cart/{tenant}/carts/{cartId}/merge"
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, object]]:
+    return "asyncio", {"loop_factory": FrozenLoop}
+
+
+@dataclass
+class Slow:
+    """An upstream that answers a call when it is told to."""
+
+    url: str
+    asked: threading.Event = field(default_factory=threading.Event)
+    answer: threading.Event = field(default_factory=threading.Event)
+
+    def serve(self, connection: socket.socket, _incoming: Incoming) -> None:
+        self.asked.set()
+        if self.answer.wait(PATIENCE):
+            connection.sendall(reply("200 OK", body=b"{}"))
+
+    async def reached(self) -> None:
+        """Wait until a call is there and the proxy waits for its answer."""
+        assert await soon(asyncio.to_thread(self.asked.wait, PATIENCE))
+        await settle()
+
+
+@pytest.fixture
+def slow() -> Iterator[Slow]:
+    with Upstream() as upstream:
+        one = Slow(upstream.url)
+        upstream.script = one.serve
+        yield one
+        one.answer.set()
+
+
+async def test_a_proxied_call_may_take_upstream_a_minute(
+    sandbox: Sandbox, redis_url: str, slow: Slow
+) -> None:
+    environ = environment(sandbox, redis_url, BFF_UPSTREAM_URL=slow.url)
+    async with replica(environ) as proxy, proxy.browser() as browser:
+        call = asyncio.create_task(browser.get(PRODUCTS))
+        await slow.reached()
+        advance(59)
+        await settle()
+        assert not call.done(), "it was cut"
+        slow.answer.set()
+        assert (await soon(call)).status_code == 200
+
+
+async def test_a_proxied_call_that_takes_longer_is_a_timeout(
+    sandbox: Sandbox, redis_url: str, slow: Slow
+) -> None:
+    environ = environment(sandbox, redis_url, BFF_UPSTREAM_URL=slow.url)
+    async with replica(environ) as proxy, proxy.browser() as browser:
+        call = asyncio.create_task(browser.get(PRODUCTS))
+        await slow.reached()
+        advance(61)
+        answer = await soon(call)
+        assert (answer.status_code, answer.json()["code"]) == (504, "upstream_timeout")
+
+
+async def test_a_token_call_that_is_not_answered_in_ten_seconds_is_given_up(
+    sandbox: Sandbox, redis_url: str
+) -> None:
+    fault(sandbox, "GET /customerlogin/auth/anonymous/login", "stall")
+    async with replica(environment(sandbox, redis_url)) as proxy, proxy.browser() as browser:
+        before = seen(sandbox)
+        call = asyncio.create_task(browser.post("/auth/anonymous"))
+        await asked(sandbox, before, "GET /customerlogin/auth/anonymous/login")
+        advance(9)
+        await settle()
+        assert not call.done(), "it was cut"
+        advance(2)
+        answer = await soon(call)
+        assert (answer.status_code, answer.json()["code"]) == (504, "upstream_timeout")
+
+
+@pytest.mark.parametrize("match", [CART, MERGE])
+async def test_a_merge_that_hangs_holds_a_login_up_for_three_seconds_and_fails_none(
+    sandbox: Sandbox, redis_url: str, caplog: pytest.LogCaptureFixture, match: str
+) -> None:
+    account = {"email": f"hang-{seen(sandbox)}@example.com", "password": "long-enough-a-password"}
+    sandbox.control("POST", "/customers", account)
+    caplog.set_level(logging.INFO, "bff")
+    failed = merges("failed")
+    async with (
+        replica(environment(sandbox, redis_url, BFF_SITE_CODE="main")) as proxy,
+        proxy.browser() as browser,
+    ):
+        assert (await browser.post("/auth/anonymous")).status_code == 201
+        cart = (await browser.get(CARTS, params={"siteCode": "main", "create": "true"})).json()["id"]
+        item = {"product": {"id": "morning-ledge"}, "quantity": 2}
+        item["itemYrn"] = f"urn:yaas:saasag:caasproduct:product:{TENANT};morning-ledge"
+        assert (await browser.post(f"{CARTS}/{cart}/items", json=item)).status_code == 201
+        fault(sandbox, match, "stall")
+        before = seen(sandbox)
+        login = asyncio.create_task(browser.post("/auth/login", json=account))
+        await asked(sandbox, before, match)
+        assert not login.done()
+        advance(3.5)
+        answer = await soon(login)
+        assert (answer.status_code, answer.json()["kind"]) == (200, "customer")
+        sandbox.control("DELETE", "/faults")
+        assert (await browser.get("/auth/session")).json()["kind"] == "customer"
+        assert (await browser.get(f"{CARTS}/{cart}")).json()["status"] == "OPEN"
+    assert merges("failed") == failed + 1
+    (line,) = [record for record in caplog.records if record.getMessage() == "cart_merge_failed"]
+    assert line.levelno == logging.WARNING
+
+
+async def asked(sandbox: Sandbox, before: int, call: str) -> None:
+    """Wait until upstream has been asked this and the proxy waits for what comes of it."""
+
+    async def comes() -> None:
+        while call not in calls(sandbox, before):  # noqa: ASYNC110 - upstream is another process
+            await asyncio.sleep(0)
+
+    await soon(comes())
+    await settle()
+
+
+def merges(outcome: str) -> float:
+    return REGISTRY.get_sample_value("bff_cart_merges_total", {"outcome": outcome}) or 0.0
