@@ -214,8 +214,12 @@ class SessionLifecycle:
         """
         held = request_session.held
         ticket = request_session.carried if held is None else held.ticket
-        if ticket is not None:
-            await self._ports.tasks.finish(self.end(ticket, request_session))
+        try:
+            if ticket is not None:
+                await self._ports.tasks.finish(self.end(ticket, request_session))
+        except SessionRotated:
+            request_session.known = True
+            raise
         request_session.known = True
 
     async def end(

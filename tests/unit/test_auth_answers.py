@@ -14,6 +14,7 @@ from bff.middleware.routing import EndpointRouter
 from bff.middleware.session_layer import SessionLayer
 from bff.middleware.stream_limit import StreamLimit
 from bff.sessions.request_session import RequestSession
+from tests.live import ADA
 from tests.unit.support import ORIGIN, Replica, new_ring
 
 pytestmark = pytest.mark.anyio
@@ -120,6 +121,19 @@ async def test_an_ended_session_is_cleared_and_an_error_keeps_its_own_fields(rep
         answer = await client.post("/auth/x")
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "7")
         assert answer.headers["set-cookie"].startswith("bff=; Max-Age=0; Path=/")
+
+
+@pytest.mark.parametrize("path", ["/auth/logout", "/auth/refresh"])
+async def test_an_id_that_a_login_replaced_is_no_session_any_more(replica: Replica, path: str) -> None:
+    async with replica.browser() as browser:
+        guest = dict((await browser.post("/auth/anonymous")).cookies)
+        assert (await browser.post("/auth/login", json=ADA)).status_code == 200
+    async with replica.browser() as other_tab:
+        other_tab.cookies.update(guest)
+        answer = await other_tab.post(path)
+        assert (answer.status_code, answer.json()["code"]) == (401, "session_rotated")
+        assert answer.headers["x-session-version"] == "0"
+        assert "set-cookie" not in answer.headers
 
 
 @pytest.mark.parametrize(("query", "slides"), [("", True), ("?slide=true", True), ("?slide=false", False)])
