@@ -1,4 +1,4 @@
-"""Token sets with both clocks, and sessions on their way into a record and back."""
+"""Token sets with both clocks, and what a session says of itself."""
 
 import base64
 import json
@@ -10,12 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bff.security.secret import Secret
-from bff.session import Carrier, GuestContext, RecordError, SessionKind, credentials_of, session_from_json
+from bff.session import SessionKind, credentials_of
 from bff.tokens import jwt_claims
 from tests.unit.support import NOW, a_session, new_ticket, tokens
-
-ID = bytes(range(16))
-NAMES = st.none() | st.text(min_size=1, max_size=20)
 
 
 def jwt(claims: Any) -> Secret:
@@ -87,53 +84,6 @@ def test_a_renewal_keeps_what_its_answer_has() -> None:
     older = tokens(saas=Secret("old"), saas_expires_at=NOW)
     newer = tokens(saas=Secret("new"), saas_expires_at=None, refresh_expires_at=None)
     assert newer.following(older) == newer
-
-
-@given(
-    st.sampled_from(SessionKind),
-    st.sampled_from(Carrier),
-    NAMES,
-    NAMES,
-    NAMES,
-    st.booleans(),
-    st.integers(1, 10**6),
-    st.tuples(NAMES, NAMES, NAMES, NAMES),
-)
-def test_a_session_comes_back_from_its_record_as_it_was(
-    kind: SessionKind,
-    carrier: Carrier,
-    email: str | None,
-    entity: str | None,
-    agent: str | None,
-    initial: bool,  # noqa: FBT001
-    version: int,
-    context: tuple[str | None, str | None, str | None, str | None],
-) -> None:
-    session = a_session(
-        kind=kind,
-        carrier=carrier,
-        email=email,
-        legal_entity_id=entity,
-        user_agent=agent,
-        initial_password=initial,
-        version=version,
-        generation=9,
-        context=GuestContext(*context),
-        tokens=tokens(saas=Secret("saas"), saas_expires_at=None),
-    )
-    assert session_from_json(session.to_json(ID), ID, generation=9, last_seen_at=NOW) == session
-
-
-@pytest.mark.parametrize("version", [0, 2, "1", None])
-def test_a_record_of_another_schema_is_not_read(version: object) -> None:
-    record = json.loads(a_session().to_json(ID)) | {"v": version}
-    with pytest.raises(RecordError):
-        session_from_json(json.dumps(record).encode(), ID, generation=1, last_seen_at=NOW)
-
-
-def test_a_record_of_another_session_is_not_read() -> None:
-    with pytest.raises(RecordError):
-        session_from_json(a_session().to_json(ID), bytes(16), generation=1, last_seen_at=NOW)
 
 
 def test_idling_ends_with_the_absolute_lifetime_at_the_latest() -> None:
