@@ -4,15 +4,13 @@ Times are seconds since the epoch as floats; durations are seconds.
 """
 
 import hashlib
-import json
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 from bff.security.secret import Secret
 from bff.tokens import TokenSet, UpstreamCredentials
 
-SCHEMA: Final = 1
 ID_BYTES: Final = 16
 SECRET_BYTES: Final = 32
 
@@ -92,35 +90,6 @@ class Session:
     def idle_expires_at(self) -> float:
         return min(self.last_seen_at + self.idle_seconds, self.expires_at)
 
-    def to_json(self, session_id: bytes) -> bytes:
-        """Return the record: schema version and the id inside, to be compared on load."""
-        tokens, context = self.tokens, self.context
-        record = {
-            "v": SCHEMA,
-            "id": session_id.hex(),
-            "kind": self.kind.value,
-            "carrier": self.carrier.value,
-            "access": tokens.access.reveal(),
-            "access_exp": tokens.access_expires_at,
-            "issued": tokens.issued_at,
-            "refresh": _bare(tokens.refresh),
-            "refresh_exp": tokens.refresh_expires_at,
-            "saas": _bare(tokens.saas),
-            "saas_exp": tokens.saas_expires_at,
-            "sid": self.upstream_session_id.reveal(),
-            "created": self.created_at,
-            "expires": self.expires_at,
-            "idle": self.idle_seconds,
-            "version": self.version,
-            "email": self.email,
-            "customer": self.customer_id,
-            "entity": self.legal_entity_id,
-            "initial": self.initial_password,
-            "context": [context.site_code, context.currency, context.language, context.target_location],
-            "agent": self.user_agent,
-        }
-        return json.dumps(record, separators=(",", ":")).encode()
-
 
 def credentials_of(session: Session) -> UpstreamCredentials:
     """Return what this session's own requests are sent with."""
@@ -132,58 +101,6 @@ def credentials_of(session: Session) -> UpstreamCredentials:
         customer_id=session.customer_id,
         customer=session.kind is SessionKind.CUSTOMER,
     )
-
-
-class RecordError(Exception):
-    """A record opened but is not this session's, or not of a schema that this release reads."""
-
-
-def session_from_json(record: bytes, session_id: bytes, *, generation: int, last_seen_at: float) -> Session:
-    """Read a record back.
-
-    Raises:
-        RecordError: the schema is another one (a rolled-back replica must not misread it) or the id inside
-            is not the id that was asked for.
-    """
-    got: dict[str, Any] = json.loads(record)
-    if got.get("v") != SCHEMA:
-        raise RecordError("the record has another schema")
-    if got["id"] != session_id.hex():
-        raise RecordError("the record belongs to another session")
-    return Session(
-        kind=SessionKind(got["kind"]),
-        carrier=Carrier(got["carrier"]),
-        tokens=TokenSet(
-            access=Secret(got["access"]),
-            access_expires_at=got["access_exp"],
-            issued_at=got["issued"],
-            refresh=_secret(got["refresh"]),
-            refresh_expires_at=got["refresh_exp"],
-            saas=_secret(got["saas"]),
-            saas_expires_at=got["saas_exp"],
-        ),
-        upstream_session_id=Secret(got["sid"]),
-        created_at=got["created"],
-        expires_at=got["expires"],
-        idle_seconds=got["idle"],
-        last_seen_at=last_seen_at,
-        version=got["version"],
-        generation=generation,
-        email=got["email"],
-        customer_id=got.get("customer"),
-        legal_entity_id=got["entity"],
-        initial_password=got["initial"],
-        context=GuestContext(*got["context"]),
-        user_agent=got["agent"],
-    )
-
-
-def _bare(secret: Secret | None) -> str | None:
-    return None if secret is None else secret.reveal()
-
-
-def _secret(value: str | None) -> Secret | None:
-    return None if value is None else Secret(value)
 
 
 class EndReason(StrEnum):

@@ -50,7 +50,7 @@ async def run_demo(port: int) -> int:
 
 
 def _own_directory(state: Path, stack: ExitStack) -> Path:
-    """Return a directory that no other demo uses until the stack is closed: `demo`, or `demo-2` while another one runs, and so on.
+    """Return a directory that no other demo uses until the stack is closed: `demo`, or `demo-2` beside another demo.
 
     Raises:
         OSError: it cannot be made.

@@ -10,14 +10,13 @@ from datetime import UTC, datetime
 from bff.config.settings import Settings
 from bff.session import EndReason
 from bff.store.backend import Backend
-from bff.store.customer_index import owner_named
 from bff.wiring import key_ring, session_backend
 
 
 async def list_sessions(settings: Settings, customer: str) -> int:
     """Print a customer's sessions, newest first; return the exit code."""
     async with opened_backend(settings) as backend:
-        found = await backend.customers.of(owner_named(customer))
+        found = await backend.customers.by_email(customer)
     for entry in found:
         created, seen = _time(entry.created_at), _time(entry.last_seen_at)
         plain = (entry.user_agent or "-").encode("ascii", "replace").decode()
@@ -34,7 +33,7 @@ async def end_sessions(settings: Settings, customer: str | None) -> int:
         if customer is None:
             ended = sum([await store.retire_name(name, EndReason.ENDED) for name in await store.names()])
         else:
-            entries = await index.of(owner_named(customer))
+            entries = await index.by_email(customer)
             ended = sum([await index.end(entry, EndReason.ENDED) for entry in entries])
     print(f"{ended} session(s) ended")
     return 0

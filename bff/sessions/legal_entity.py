@@ -61,8 +61,8 @@ class LegalEntitySwitch:
     async def _switched(self, request_session: RequestSession, legal_entity_id: str | None) -> Session:
         assert request_session.held is not None
         ticket = request_session.held.ticket
-        async with self._ports.locks.hold(ticket):
-            found = await self._ports.store.load_fresh(ticket)
+        async with self._ports.locks.hold(ticket) as lock:
+            found = lock.found
             if not isinstance(found, Session):
                 raise ended_error(found)
             found = await self._saver.save_pending(HeldSession(ticket, found))

@@ -125,9 +125,9 @@ class SessionLifecycle:
         session = await self.ensure_fresh(request_session)
         if session is not None:
             return session
-        # A store that does not answer must not cost upstream a session that nobody can keep.
-        await self._ports.store.ping()
-        await self._ports.limits.guest(request_session.client)
+        if not await self._ports.limits.guest(request_session.client):
+            # A store that fails must not cost upstream a session that nobody can keep.
+            await self._ports.store.ping()
         start = self._anonymous.start(
             context or GuestContext(), request_session.carrier, request_session.user_agent
         )

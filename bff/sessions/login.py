@@ -5,8 +5,8 @@ session and its cart along, and the customer gets a new session id.
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import assert_never
 
 from bff.emporix.outside_tokens import is_mail_token, provider_token_fits
@@ -66,8 +66,8 @@ class CustomerLogin:
         Raises:
             InvalidCredentials: upstream refused them; the guest and its cart stay as they were.
         """
-        await self._ports.store.ping()  # before the limits, which let through where the store is silent
-        await self._ports.limits.login(request_session.client, email)
+        if not await self._ports.limits.login(request_session.client, email):
+            await self._ports.store.ping()  # the limits let through where the store fails
 
         async def obtain(guest: Session) -> Issued:
             return await self._ports.emporix.login(guest.tokens.access, email, password)
@@ -126,8 +126,8 @@ class CustomerLogin:
 
     async def _sign_on(self, request_session: RequestSession, obtain: Obtain) -> Session:
         """Log in with something that names no account."""
-        await self._ports.store.ping()
-        await self._ports.limits.sign_on(request_session.client)
+        if not await self._ports.limits.sign_on(request_session.client):
+            await self._ports.store.ping()
         return await self._logged_in(request_session, obtain, None)
 
     async def _logged_in(self, request_session: RequestSession, obtain: Obtain, email: str | None) -> Session:
@@ -176,13 +176,8 @@ class CustomerLogin:
     ) -> Session:
         """Make a customer of a guest under the guest's lock; a refused bearer is refreshed once."""
         for last in (False, True):
-            await self._lifecycle.ensure_session(request_session)
-            assert request_session.held is not None
-            ticket = request_session.held.ticket
-            async with self._ports.locks.hold(ticket):
-                guest = await self._ports.store.load_fresh(ticket)
-                if not isinstance(guest, Session):
-                    raise ended_error(guest)
+            async with self._guest(request_session) as held:
+                ticket, guest = held.ticket, held.session
                 try:
                     issued = await obtain(guest)
                 except LoginRefused as refused:
@@ -195,6 +190,21 @@ class CustomerLogin:
                     return await self._rotate(request_session, HeldSession(ticket, guest), session)
             await self._lifecycle.refresh(request_session)
         raise AssertionError("unreachable")
+
+    @asynccontextmanager
+    async def _guest(self, request_session: RequestSession) -> AsyncIterator[HeldSession]:
+        """Yield the guest that logs in, under its lock; one that this request begins needs none, as nobody knows it."""
+        begins = request_session.held is None
+        await self._lifecycle.ensure_session(request_session)
+        assert request_session.held is not None
+        if begins:
+            yield request_session.held
+            return
+        ticket = request_session.held.ticket
+        async with self._ports.locks.hold(ticket) as lock:
+            if not isinstance(lock.found, Session):
+                raise ended_error(lock.found)
+            yield HeldSession(ticket, lock.found)
 
     async def _email(self, issued: Issued) -> str | None:
         """Ask whose tokens these are, for logins that do not begin with an address."""
@@ -240,21 +250,16 @@ class CustomerLogin:
         return session
 
     async def _stored_in_place_of(self, guest: HeldSession, ticket: Ticket, session: Session) -> Session:
-        store = self._ports.store
         try:
-            session = await store.create(ticket, session)
-            done = await store.retire(
-                guest.ticket, EndReason.SUPERSEDED, generation=guest.session.generation, keep_record=True
-            )
+            stored = await self._ports.store.supersede(guest, ticket, session)
         except StoreUnavailable:
             await self._saver.revoke(session)
             raise
-        if not done:
+        if stored is None:
             # A logout came in between: what it ended must not come back as a customer.
-            await store.delete(ticket)
             await self._saver.revoke(session)
             raise NoSession
-        return session
+        return stored
 
 
 def _login_error(refused: LoginRefused) -> BffError:

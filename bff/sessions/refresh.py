@@ -18,12 +18,13 @@ from bff.errors import (
     StoreUnavailable,
     UpstreamUnavailable,
 )
-from bff.session import EndReason, HeldSession, Session, SessionKind, Ticket
+from bff.session import EndReason, HeldSession, Session, SessionKind
 from bff.sessions.anonymous import AnonymousSessions
 from bff.sessions.endings import EndedHere, ended_error
 from bff.sessions.ports import Policy, Ports
 from bff.sessions.shared_token import SharedToken
 from bff.sessions.token_saver import TRANSIENT, TokenSaver
+from bff.store.protocol import Found
 from bff.telemetry.metrics import RENEWALS, SESSIONS
 from bff.tokens import TokenSet
 
@@ -120,25 +121,16 @@ class TokenRefresher:
     async def _renewal(self, held: HeldSession) -> HeldSession:
         """The work of one renewal: lock, look again, ask, store."""
 
-        def renewed(found: Session) -> bool:
-            return found.generation != held.session.generation and not self._due(found)
+        def renewed(found: Found) -> bool:
+            current = _live(found)
+            return current.generation != held.session.generation and not self._due(current)
 
-        async def renewed_elsewhere() -> Session | None:
-            found = await self._live(held.ticket)
-            return found if renewed(found) else None
-
-        async with self._ports.locks.hold(held.ticket, unless=renewed_elsewhere) as from_other:
-            current = from_other or await self._live(held.ticket)
-            if not renewed(current):
+        async with self._ports.locks.hold(held.ticket, unless=renewed) as lock:
+            current = _live(lock.found)
+            if lock.acquired and not renewed(current):
                 return await self._counted(HeldSession(held.ticket, current))
         RENEWALS.labels(current.kind, "shared").inc()
         return HeldSession(held.ticket, current)
-
-    async def _live(self, ticket: Ticket) -> Session:
-        found = await self._ports.store.load_fresh(ticket)
-        if not isinstance(found, Session):
-            raise ended_error(found)
-        return found
 
     async def _counted(self, held: HeldSession) -> HeldSession:
         outcome = "failed"
@@ -191,6 +183,13 @@ class TokenRefresher:
 
     def _due(self, session: Session) -> bool:
         return session.tokens.due(self._ports.clock(), self._skew)
+
+
+def _live(found: Found) -> Session:
+    """Return the session that was found; raise what its end means to the visitor where it is not there."""
+    if not isinstance(found, Session):
+        raise ended_error(found)
+    return found
 
 
 def _unavailable(exc: Exception) -> BffError:

@@ -9,6 +9,7 @@ from bff.security.secret import Secret
 from bff.session import Carrier, GuestContext, Lifetimes, Session
 from bff.sessions.anonymous import anonymous_login, guest_session
 from bff.sessions.ports import Policy, Ports
+from bff.store.protocol import Found
 from bff.tokens import UpstreamCredentials
 
 
@@ -63,26 +64,24 @@ class SharedToken:
         return fresh and session.tokens.access != refused
 
     async def _obtain(self, refused: Secret | None) -> Session:
-        async def stored() -> Session | None:
-            found = await self._ports.store.load_fresh(self._ticket)
-            return found if isinstance(found, Session) and self._usable(found, refused) else None
+        def stored(found: Found) -> bool:
+            return isinstance(found, Session) and self._usable(found, refused)
 
-        session = await stored()
-        if session is None:
-            async with self._ports.locks.hold(self._ticket, unless=stored) as from_other_replica:
-                session = from_other_replica or await self._renewed(refused)
-        self._session = session
-        return session
+        found = await self._ports.store.load_fresh(self._ticket)
+        if not stored(found):
+            async with self._ports.locks.hold(self._ticket, unless=stored) as lock:
+                found = lock.found
+                if lock.acquired and not stored(found):
+                    found = await self._renewed(found)
+        assert isinstance(found, Session)
+        self._session = found
+        return found
 
-    async def _renewed(self, refused: Secret | None) -> Session:
-        """Renew what is stored, unless another replica just did, or begin anew; runs under the lock."""
+    async def _renewed(self, found: Found) -> Session:
+        """Renew what is stored, or begin anew; runs under the lock."""
         ports = self._ports
-        found = await ports.store.load_fresh(self._ticket)
-        if isinstance(found, Session):
-            if self._usable(found, refused):
-                return found
-            if (kept := await self._refreshed(found)) is not None:
-                return kept
+        if isinstance(found, Session) and (kept := await self._refreshed(found)) is not None:
+            return kept
         if found is not None:
             await ports.store.delete(self._ticket)
         issued = await anonymous_login(ports.emporix, self._context)

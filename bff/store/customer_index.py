@@ -1,22 +1,25 @@
-"""A customer's own sessions: which there are, and how to end one of them without being able to open it.
+"""A customer's own sessions in Redis: which there are, and how to end one of them without being able to open it.
 
-One Redis hash a customer, named by a keyed digest of the e-mail address; each field is a `ref`, which opens nothing,
-and holds a sealed note of what a customer would recognise a session by. The sessions themselves are the truth: an
-entry whose session is gone is dropped when it is seen, and a session that is missing adds itself when it asks.
+One Redis hash for each owner of `bff.store.customer_notes`, named by a keyed digest; each field is a `ref`, which opens
+nothing, and holds a sealed note. The sessions themselves are the truth: a note whose session is not there any more is
+dropped when it is seen, and a session that is missing adds itself when it asks.
 """
 
 import base64
-import json
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any, Final
 
 from bff.security.keyring import KeyedDigest, KeyRing, SealError
 from bff.security.secret import Secret
-from bff.session import Carrier, EndReason, Session, SessionKind, Ticket, record_name
-from bff.store.protocol import OwnSession
-from bff.store.redis_store import AnyRedis, RedisSessionStore, answering
+from bff.session import EndReason, Session, Ticket, record_name
+from bff.store.customer_notes import CustomerNote, address_owner, number_owner, owners_of
+from bff.store.protocol import OwnSession, SessionStore
+from bff.store.redis_failures import unavailable_on_failure
+from bff.store.redis_keys import RedisKeys
+from bff.store.redis_store import AnyRedis
 
-_MANY: Final = 20
+MANY: Final = 20
+"""An index with more notes than this is cleaned up at the next login."""
 
 
 class RedisCustomerIndex:
@@ -26,73 +29,52 @@ class RedisCustomerIndex:
         redis: where the index is.
         store: where the sessions are.
         ring: the server's keys.
-        tenant: part of every key.
+        keys: names the keys.
         lifetime: seconds that an index outlives the last login by.
-        clock: seconds since the epoch.
     """
 
     def __init__(
-        self,
-        redis: AnyRedis,
-        store: RedisSessionStore,
-        ring: KeyRing,
-        tenant: str,
-        *,
-        lifetime: float,
-        clock: Callable[[], float],
+        self, redis: AnyRedis, store: SessionStore, ring: KeyRing, keys: RedisKeys, *, lifetime: float
     ) -> None:
         self._redis: Any = redis
         self._store = store
         self._owners: KeyedDigest = ring.digest("index owner")
         self._refs: KeyedDigest = ring.digest("index ref")
         self._sealer = ring.sealer("index entry")
-        self._prefix = f"bff:{tenant}:of:"
+        self._keys = keys
         self._lifetime = int(lifetime)
-        self._clock = clock
 
     async def add(self, ticket: Ticket, session: Session) -> None:
-        """Note a customer's session; a long index is cleaned up on the way."""
-        name = record_name(ticket)
-        note = {
-            "name": name.hex(),
-            "created": session.created_at,
-            "carrier": session.carrier.value,
-            "agent": session.user_agent,
-            "number": session.customer_id,
-        }
-        for owner in owners_of(session):
-            key = self._keys(owner)[0]
-            async with answering():
-                await self._redis.hset(key, self._ref(name), self._sealer.seal(json.dumps(note).encode()))
-                await self._redis.expire(key, self._lifetime)
-                many = await self._redis.hlen(key) > _MANY
-            if many:
-                await self._entries(owner)
+        """Note a customer's session with all its owners, in one round trip; a long index is cleaned up after it."""
+        owners = owners_of(session)
+        if not owners:
+            return
+        note = CustomerNote.of(ticket, session)
+        field, sealed = self._ref(note.name), self._sealer.seal(note.to_json())
+        keys = [self._keys.index(self._owners.newest(owner.reveal().encode())) for owner in owners]
+        async with unavailable_on_failure(), self._redis.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.hset(key, field, sealed).expire(key, self._lifetime).hlen(key)
+            replies = await pipeline.execute()
+        long = [owner for owner, notes in zip(owners, replies[2::3], strict=True) if notes > MANY]
+        if long:
+            await self._entries(long)
 
     async def own(self, ticket: Ticket, session: Session) -> list[OwnSession]:
         """Return a customer's sessions, newest first, this one among them."""
-        found = await self.of(*owners_of(session))
+        owners = owners_of(session)
+        found = await self._of(owners)
         if all(entry.name != record_name(ticket) for entry in found):
             await self.add(ticket, session)
-            found = await self.of(*owners_of(session))
+            found = await self._of(owners)
         return found
 
-    async def of(self, *owners: Secret) -> list[OwnSession]:
-        """Return the sessions of whoever these are, newest first; what is no more is dropped.
-
-        A session whose address upstream did not tell is noted under the customer's number alone: it is found by
-        the number that the address's own sessions know.
-        """
-        found: dict[str, OwnSession] = {}
-        for owner in owners:
-            found |= await self._entries(owner)
-        numbers = {entry.number for entry in found.values() if entry.number is not None}
-        for number in numbers:
-            found |= await self._entries(_numbered(number))
-        return sorted(found.values(), key=lambda entry: entry.created_at, reverse=True)
+    async def by_email(self, email: str) -> list[OwnSession]:
+        """Return the sessions of the customer who has this address, newest first."""
+        return await self._of([address_owner(email)])
 
     async def end(self, entry: OwnSession, reason: EndReason) -> bool:
-        """End one session; say whether this call ended it."""
+        """End one session; return whether this call ended it."""
         return await self._store.retire_name(entry.name, reason)
 
     async def end_others(self, ticket: Ticket, session: Session, reason: EndReason) -> int:
@@ -100,52 +82,68 @@ class RedisCustomerIndex:
         others = [entry for entry in await self.own(ticket, session) if entry.name != record_name(ticket)]
         return sum([await self.end(entry, reason) for entry in others])
 
-    async def _entries(self, owner: Secret) -> dict[str, OwnSession]:
+    async def _of(self, owners: Iterable[Secret]) -> list[OwnSession]:
+        """Return the sessions of these owners and of whoever they turn out to be, newest first.
+
+        A session whose address upstream did not give is noted under the customer's number alone: it is found by the
+        number that the address's own sessions know.
+        """
+        known = set(owners)
+        found = await self._entries(known)
+        numbers = {number_owner(entry.number) for entry in found.values() if entry.number is not None}
+        found |= await self._entries(numbers - known)
+        return sorted(found.values(), key=lambda entry: entry.created_at, reverse=True)
+
+    async def _entries(self, owners: Iterable[Secret]) -> dict[str, OwnSession]:
+        """Return what is noted with these owners, by ref; a note of no session that lives is dropped."""
+        # Notes of before a change of keys are under the older keys' digests.
+        digests = [digest for owner in owners for digest in self._owners.every(owner.reveal().encode())]
+        noted = await self._noted([self._keys.index(digest) for digest in digests])
+        notes = [
+            (key, field, self._opened(sealed)) for key, fields in noted for field, sealed in fields.items()
+        ]
+        live = await self._live({note.name for _, _, note in notes if note is not None})
         found: dict[str, OwnSession] = {}
-        for key in self._keys(owner):
-            async with answering():
-                notes = await self._redis.hgetall(key)
-            for ref, sealed in notes.items():
-                entry = await self._entry(ref.decode(), sealed.decode())
-                if entry is not None:
-                    found[entry.ref] = entry
-                    continue
-                async with answering():
-                    await self._redis.hdel(key, ref)
+        dead: list[tuple[str, bytes]] = []
+        for key, field, note in notes:
+            if note is not None and note.name in live:
+                ref = field.decode()
+                found[ref] = note.entry(ref, live[note.name])
+            else:
+                dead.append((key, field))
+        await self._drop(dead)
         return found
 
-    async def _entry(self, ref: str, sealed: str) -> OwnSession | None:
+    async def _noted(self, keys: list[str]) -> list[tuple[str, dict[bytes, bytes]]]:
+        """Return the notes under these keys, sealed, by field; one round trip."""
+        if not keys:
+            return []
+        async with unavailable_on_failure(), self._redis.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.hgetall(key)
+            return list(zip(keys, await pipeline.execute(), strict=True))
+
+    async def _live(self, names: set[bytes]) -> dict[bytes, float]:
+        """Return those of these record names whose sessions live, and when each was last seen; one round trip."""
+        asked = list(names)
+        seen = await self._store.last_seen(asked)
+        return {name: at for name, at in zip(asked, seen, strict=True) if at is not None}
+
+    async def _drop(self, fields: list[tuple[str, bytes]]) -> None:
+        """Remove these notes; one round trip."""
+        if not fields:
+            return
+        async with unavailable_on_failure(), self._redis.pipeline(transaction=False) as pipeline:
+            for key, field in fields:
+                pipeline.hdel(key, field)
+            await pipeline.execute()
+
+    def _opened(self, sealed: bytes) -> CustomerNote | None:
+        """Open a note; one that no key opens any more counts as not there."""
         try:
-            note = json.loads(self._sealer.open(sealed))
+            return CustomerNote.from_json(self._sealer.open(sealed.decode()))
         except SealError:
             return None
-        name = bytes.fromhex(note["name"])
-        seen = await self._store.last_seen(name)
-        if seen is None:
-            return None
-        carrier = Carrier(note["carrier"])
-        return OwnSession(ref, name, note["created"], seen, carrier, note["agent"], note["number"])
-
-    def _keys(self, owner: Secret) -> list[str]:
-        digests = self._owners.every(owner.reveal().encode())
-        return [f"{self._prefix}{{{digest.hex()}}}" for digest in digests]
 
     def _ref(self, name: bytes) -> str:
         return base64.urlsafe_b64encode(self._refs.newest(name)[:12]).decode("ascii")
-
-
-def owners_of(session: Session) -> tuple[Secret, ...]:
-    """Return what a customer's session is found by: the address and the customer number, as far as they are known."""
-    if session.kind is not SessionKind.CUSTOMER:
-        return ()
-    named = () if session.email is None else (owner_named(session.email),)
-    return named if session.customer_id is None else (*named, _numbered(session.customer_id))
-
-
-def owner_named(email: str) -> Secret:
-    """Return the owner that an address names, however it is spelled."""
-    return Secret(email.strip().casefold())
-
-
-def _numbered(customer_number: str) -> Secret:
-    return Secret(f"#{customer_number}")

@@ -1,58 +1,103 @@
-"""One worker at a time per session, over all replicas."""
+"""Session locks in Redis: one worker at a time per session, over all replicas."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Final, TypeVar
+from typing import Any, Final
 
 from bff.errors import StoreUnavailable, UpstreamUnavailable
-from bff.session import Ticket
-from bff.store.redis_store import RedisSessionStore
-from bff.upstream.token_calls import DEADLINE_SECONDS
+from bff.session import Ticket, record_name
+from bff.store import redis_scripts as scripts
+from bff.store.options import LockTimes
+from bff.store.protocol import Found, LockedRead
+from bff.store.redis_failures import unavailable_on_failure
+from bff.store.redis_keys import RedisKeys
+from bff.store.redis_reader import RedisSessionReader, milliseconds
+from bff.store.redis_store import AnyRedis
 
-# The holder may make four token calls: the lock outlives them all, or two would renew at once.
-LOCK_SECONDS: Final = 5 * DEADLINE_SECONDS
-WAIT_SECONDS: Final = DEADLINE_SECONDS + 1
 _POLL_SECONDS: Final = 0.05
 
-T = TypeVar("T")
 
-
-class Locks:
-    """Takes a session's Redis lock and gives it back.
+class RedisSessionLocks:
+    """Takes a session's Redis lock, reads the session with it, and gives it back.
 
     Args:
-        store: where the locks are.
-        clock: monotonic seconds.
-        jitter: a number from 0 to 1, so that waiters do not all ask at once.
+        redis: where the sessions are.
+        reader: reads the session that comes with its lock.
+        keys: names the keys.
+        times: how long a lock is held at most, and how long one waits for it.
+        monotonic: seconds, for waiting.
+        random_bytes: the source of owners' marks, and of the pauses of those who wait, so that not all ask at once.
     """
 
     def __init__(
-        self, store: RedisSessionStore, *, clock: Callable[[], float], jitter: Callable[[], float]
+        self,
+        redis: AnyRedis,
+        reader: RedisSessionReader,
+        keys: RedisKeys,
+        times: LockTimes,
+        *,
+        monotonic: Callable[[], float],
+        random_bytes: Callable[[int], bytes],
     ) -> None:
-        self._store = store
-        self._clock = clock
-        self._jitter = jitter
+        client: Any = redis
+        self._lock = client.register_script(scripts.LOCK)
+        self._unlock = client.register_script(scripts.UNLOCK)
+        self._reader = reader
+        self._keys = keys
+        self._times = times
+        self._monotonic = monotonic
+        self._random_bytes = random_bytes
 
     @asynccontextmanager
     async def hold(
-        self, ticket: Ticket, *, unless: Callable[[], Awaitable[T | None]] | None = None
-    ) -> AsyncIterator[T | None]:
-        """Hold the lock for the block, and yield None; or wait without it and yield what `unless` found.
-
-        Raises:
-            UpstreamUnavailable: another worker kept the lock all the time that one waits.
-        """
-        until = self._clock() + WAIT_SECONDS
-        while (owner := await self._store.try_lock(ticket, LOCK_SECONDS)) is None:
-            if self._clock() >= until:
-                raise UpstreamUnavailable("another request is busy with this session", retry_after=1)
-            await asyncio.sleep(_POLL_SECONDS * (0.5 + self._jitter()))
-            if unless is not None and (found := await unless()) is not None:
-                yield found
-                return
+        self, ticket: Ticket, *, unless: Callable[[Found], bool] | None = None
+    ) -> AsyncIterator[LockedRead]:
+        """Hold the lock for the block; see `SessionLocks`."""
+        owner = self._random_bytes(16)
+        read = await self._awaited(ticket, owner, unless)
+        if not read.acquired:
+            yield read
+            return
         try:
-            yield None
+            yield read
         finally:
             with suppress(StoreUnavailable):  # it ends by itself
-                await self._store.unlock(ticket, owner)
+                await self.unlock(ticket, owner)
+
+    async def _awaited(
+        self, ticket: Ticket, owner: bytes, unless: Callable[[Found], bool] | None
+    ) -> LockedRead:
+        """Try for the lock until it is there, waiting has become pointless, or the time is over."""
+        until = self._monotonic() + self._times.wait
+        while True:
+            read = await self.try_lock(ticket, owner)
+            if read.acquired or (unless is not None and unless(read.found)):
+                return read
+            if self._monotonic() >= until:
+                raise UpstreamUnavailable("another request is busy with this session", retry_after=1)
+            await asyncio.sleep(self._pause())
+
+    async def try_lock(self, ticket: Ticket, owner: bytes) -> LockedRead:
+        """Take the lock if it is free, and read the session in any case.
+
+        Args:
+            ticket: which session.
+            owner: 16 random bytes; who holds the lock with this mark holds it still.
+        """
+        name = record_name(ticket)
+        async with unavailable_on_failure():
+            acquired, reply = await self._lock(
+                keys=[self._keys.session(name), self._keys.lock(name)],
+                args=[self._reader.now(), owner, milliseconds(self._times.lease)],
+            )
+        return LockedRead(self._reader.read(ticket, reply), bool(acquired))
+
+    async def unlock(self, ticket: Ticket, owner: bytes) -> None:
+        """Give the lock back if it is still this owner's."""
+        async with unavailable_on_failure():
+            await self._unlock(keys=[self._keys.lock(record_name(ticket))], args=[owner])
+
+    def _pause(self) -> float:
+        """Return how long to wait between two looks: half to one and a half times the usual."""
+        return _POLL_SECONDS * (0.5 + self._random_bytes(1)[0] / 255)

@@ -1,18 +1,21 @@
-"""What the sessions room asks of its store, as small interfaces. One file implements each of them for one backend.
+"""What other rooms know of the store: small interfaces, which one file implements for each backend.
 
-A store that cannot be reached raises `StoreUnavailable`, which is never the same as a session that is not there.
+- A session that is not there is None; a store that cannot be reached raises `StoreUnavailable`. These are never the
+  same. Every method that asks the store may raise it, unless its own text says otherwise.
+- Times are seconds since the epoch as floats; durations are seconds.
+- A *record name* is the hash of a session's id (`bff.session.record_name`): it names the session and opens nothing.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
-from bff.security.secret import Secret
-from bff.session import Carrier, EndReason, Session, Ticket, Tombstone
+from bff.session import Carrier, EndReason, HeldSession, Session, Ticket, Tombstone
 
-T = TypeVar("T")
+Found = Session | Tombstone | None
+"""What a store has for a ticket: the session, for 30 seconds after its end a tombstone, else None."""
 
 
 class Touch(Enum):
@@ -29,43 +32,79 @@ class SessionStore(Protocol):
     """Keeps sessions. Every write names the generation that it read (compare-and-set)."""
 
     async def ping(self) -> None:
-        """Return when the store answers."""
+        """Return once the store has answered."""
         ...
 
-    async def peek(self, ticket: Ticket, touch: Touch = Touch.LAZY) -> Session | Tombstone | None:
-        """Read for the hot path; a short time behind other replicas is allowed."""
+    async def peek(self, ticket: Ticket, touch: Touch = Touch.LAZY) -> Found:
+        """Read for the hot path; what other replicas did a moment ago may be missing."""
         ...
 
-    async def load_fresh(self, ticket: Ticket) -> Session | Tombstone | None:
-        """Read what the store has now, for a decision that is taken under the session's lock."""
+    async def load_fresh(self, ticket: Ticket) -> Found:
+        """Read what the store has now, without extending the idle lifetime."""
         ...
 
     async def create(self, ticket: Ticket, session: Session) -> Session:
-        """Write a new session and return it with its first generation."""
+        """Write a new session and return it with its first generation.
+
+        Raises:
+            StoreUnavailable: also where the id is taken, which random ids never are.
+        """
         ...
 
     def write_mark(self) -> bytes:
-        """Return a mark for one write: a retry with the same mark recognises its own success."""
+        """Return a mark for one write; a retry with the same mark recognises its own success. Asks nobody."""
         ...
 
     async def replace(self, ticket: Ticket, session: Session, *, mark: bytes | None = None) -> Session | None:
-        """Write over the generation that `session` was read at; None where another write came first."""
+        """Write over the generation that `session` was read at; None where another write came first.
+
+        Lifetimes stay as they were: a write is not a use.
+
+        Args:
+            ticket: which session.
+            session: what to write.
+            mark: the same for every try of one write; None for a write that is tried once.
+        """
+        ...
+
+    async def supersede(self, old: HeldSession, ticket: Ticket, session: Session) -> Session | None:
+        """Write a new session in place of another one, and return it with its first generation.
+
+        The old one ends as `EndReason.SUPERSEDED`, with its record kept. Where it was written or ended since it was
+        read, nothing happens: None.
+
+        Args:
+            old: the session that ends, at the generation that was read.
+            ticket: what opens the new one.
+            session: the new one.
+        """
         ...
 
     async def retire(
         self, ticket: Ticket, reason: EndReason, *, generation: int | None = None, keep_record: bool = False
     ) -> bool:
-        """End a session and leave a tombstone; return whether this call ended it."""
+        """End a session and leave a tombstone; return whether this call ended it.
+
+        Args:
+            ticket: which session.
+            reason: what later requests with this id learn.
+            generation: end it only if nobody wrote since; None ends it whatever happened.
+            keep_record: leave the session readable in its tombstone, for safe requests that were under way.
+        """
         ...
 
     async def retire_name(
         self, name: bytes, reason: EndReason, *, generation: int | None = None, keep_record: bool = False
     ) -> bool:
-        """End a session that is known by its record's name only; otherwise as `retire`."""
+        """End a session that is known by its record name only; otherwise as `retire`."""
+        ...
+
+    async def last_seen(self, names: Sequence[bytes]) -> list[float | None]:
+        """Return when each of these records' sessions was last seen; None for one that is not there any more."""
         ...
 
     async def names(self) -> list[bytes]:
-        """Return the names of all sessions of this tenant; for operators, it looks at every key."""
+        """Return the record names of all sessions of this tenant; for operators, because it looks at every key."""
         ...
 
     async def inspect(self, most: int = 100) -> list[dict[str, Any]]:
@@ -77,17 +116,37 @@ class SessionStore(Protocol):
         ...
 
     async def claim(self, name: bytes, seconds: float) -> bool:
-        """Take a name once in `seconds`; False where it was taken already."""
+        """Take a name once in `seconds`; return False where it was taken already."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class LockedRead:
+    """How a session was when its lock was acquired, or when waiting for the lock had become pointless.
+
+    Attributes:
+        found: what the store had.
+        acquired: whether the lock is held; False where `unless` ended the waiting.
+    """
+
+    found: Found
+    acquired: bool
 
 
 class SessionLocks(Protocol):
     """One worker at a time per session, over all replicas."""
 
     def hold(
-        self, ticket: Ticket, *, unless: Callable[[], Awaitable[T | None]] | None = None
-    ) -> AbstractAsyncContextManager[T | None]:
-        """Hold the lock for the block and yield None, or stop waiting and yield what `unless` found.
+        self, ticket: Ticket, *, unless: Callable[[Found], bool] | None = None
+    ) -> AbstractAsyncContextManager[LockedRead]:
+        """Hold a session's lock for the block, and yield the session as it is in the store since.
+
+        A lock that is free is taken at once. While it is not, each look at it also reads the session, and `unless`
+        decides whether there is anything left to wait for. What `unless` raises ends the waiting too.
+
+        Args:
+            ticket: which session; it need not be there.
+            unless: says of a session whether another worker has done the work already; None waits in any case.
 
         Raises:
             UpstreamUnavailable: another worker kept the lock for as long as one waits.
@@ -97,7 +156,17 @@ class SessionLocks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OwnSession:
-    """One of a customer's sessions, as its owner may see it. Times are seconds since the epoch."""
+    """One of a customer's sessions, as its owner may see it.
+
+    Attributes:
+        ref: what the customer calls it by; it opens nothing.
+        name: its record name.
+        created_at: when it began.
+        last_seen_at: when it was last used.
+        carrier: what its visitor carries it in.
+        user_agent: what its visitor's client called itself at login, if anything.
+        number: the customer number, where upstream gave one.
+    """
 
     ref: str
     name: bytes
@@ -112,15 +181,15 @@ class CustomerIndex(Protocol):
     """Knows which sessions one customer has, and ends them without being able to open them."""
 
     async def add(self, ticket: Ticket, session: Session) -> None:
-        """Note a customer's session."""
+        """Note a customer's session; a guest's is not noted."""
         ...
 
     async def own(self, ticket: Ticket, session: Session) -> list[OwnSession]:
-        """Return a customer's sessions, newest first, this one among them."""
+        """Return all sessions of this session's customer, newest first, this one among them; none for a guest."""
         ...
 
-    async def of(self, *owners: Secret) -> list[OwnSession]:
-        """Return the sessions of these owners, newest first."""
+    async def by_email(self, email: str) -> list[OwnSession]:
+        """Return the sessions of the customer who has this address, newest first."""
         ...
 
     async def end(self, entry: OwnSession, reason: EndReason) -> bool:
@@ -133,16 +202,41 @@ class CustomerIndex(Protocol):
 
 
 class RateLimits(Protocol):
-    """Counts what a client may do only so often; raises `TooManyRequests`. Open where its store is silent."""
+    """Counts what a client may do only so often.
 
-    async def guest(self, client: str) -> None:
+    Every method returns whether it could count: False where the store failed, which lets through, because a limit
+    guards the upstream and nothing else. None raises `StoreUnavailable`.
+
+    Every method raises `TooManyRequests`, with the seconds to wait, where a limit is used up.
+    """
+
+    async def guest(self, client: str) -> bool:
         """Count one new guest of a client address."""
         ...
 
-    async def login(self, client: str, account: str) -> None:
-        """Count one login of an account from a client address."""
+    async def login(self, client: str, account: str) -> bool:
+        """Count one login to an account from a client address, for each of the two."""
         ...
 
-    async def sign_on(self, client: str) -> None:
-        """Count one login that names no account."""
+    async def sign_on(self, client: str) -> bool:
+        """Count one login from a client address that names no account."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Everything that is kept in one place.
+
+    Attributes:
+        store: keeps sessions.
+        locks: one worker per session over all replicas.
+        customers: knows a customer's sessions.
+        limits: counts logins and new guests.
+        aclose: closes all connections; what is used after it may open new ones.
+    """
+
+    store: SessionStore
+    locks: SessionLocks
+    customers: CustomerIndex
+    limits: RateLimits
+    aclose: Callable[[], Awaitable[None]]

@@ -1,7 +1,7 @@
 """How often strangers may try: logins per account and per address, new guests per address.
 
-Counted in the session store's Redis by the `limits` library (a moving window). A store that does not answer
-lets through: a limit guards the upstream, it is no lock on the door.
+Counted in the session store's Redis by the `limits` library, as moving windows. A store that fails lets through and is
+counted in a metric: a limit guards the upstream, it is no lock.
 """
 
 import asyncio
@@ -9,42 +9,44 @@ import hashlib
 import logging
 import math
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from limits import RateLimitItem, RateLimitItemPerSecond
-from limits.aio.storage import RedisClusterStorage, RedisStorage, Storage
+from limits.aio.storage import RedisStorage, Storage
 from limits.aio.strategies import MovingWindowRateLimiter
 from limits.errors import StorageError
-from redis.asyncio import Redis
-from redis.asyncio.cluster import RedisCluster
-from redis.exceptions import RedisClusterException, RedisError
 
 from bff.addresses import network_of
 from bff.errors import TooManyRequests
-from bff.security.secret import Secret
-from bff.store.connection import TIMEOUT_SECONDS
+from bff.store.redis_failures import FAILURES
+from bff.store.redis_store import AnyRedis
 from bff.telemetry.logs import event
 from bff.telemetry.metrics import LIMITS_OPEN
 
-_DEADLINE_SECONDS: Final = 0.5
+DEADLINE_SECONDS: Final = 0.5
+"""For all that one try is counted for: whoever waits for a silent store afterwards has waited no longer than this."""
+
 _log = logging.getLogger(__name__)
 
 
-def rate_limit_storage(redis: Redis | RedisCluster, url: Secret) -> Storage:
-    """Return where rate limits are counted: the sessions' Redis, through the same pool where that can be."""
-    if not isinstance(redis, Redis):
-        uri = url.reveal().replace("redis+cluster://", "async+redis+cluster://", 1)
-        timeout = {"socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS}
-        return RedisClusterStorage(
-            uri, wrap_exceptions=True, implementation="redispy", key_prefix="bff:limits", **timeout
+class SharedRedisStorage(RedisStorage):
+    """The library's Redis storage through the sessions' own client, with its pool, timeouts and nodes.
+
+    Args:
+        redis: the client.
+    """
+
+    def __init__(self, redis: AnyRedis) -> None:
+        self._redis: Any = redis
+        super().__init__(
+            "async+redis://", wrap_exceptions=True, implementation="redispy", key_prefix="bff:limits"
         )
-    return RedisStorage(
-        "async+redis://localhost:6379",
-        wrap_exceptions=True,
-        implementation="redispy",
-        key_prefix="bff:limits",
-        connection_pool=redis.connection_pool,  # type: ignore[arg-type]
-    )
+
+    def configure_bridge(self) -> None:
+        """Hand the client to the library, where it would connect by itself."""
+        bridge: Any = self.bridge
+        bridge.storage = self._redis
+        bridge.connection_getter = lambda _readonly: self._redis
 
 
 class RedisRateLimits:
@@ -72,29 +74,35 @@ class RedisRateLimits:
         self._login = RateLimitItemPerSecond(*login, namespace=f"{tenant}:login")
         self._guest = RateLimitItemPerSecond(*guest, namespace=f"{tenant}:guest")
 
-    async def login(self, client: str, account: str) -> None:
-        """Count one try to log in."""
-        name = hashlib.sha256(account.strip().casefold().encode()).hexdigest()[:32]
-        await self._hit(self._login, "account", name)
-        await self._hit(self._login, "address", network_of(client))
+    async def login(self, client: str, account: str) -> bool:
+        """Count one try to log in, for the account first; return whether both counts were made."""
+        until = _deadline()
+        hashed = hashlib.sha256(account.strip().casefold().encode()).hexdigest()[:32]
+        account_counted = await self._count(self._login, "account", hashed, until=until)
+        address_counted = await self._count(self._login, "address", network_of(client), until=until)
+        return account_counted and address_counted
 
-    async def sign_on(self, client: str) -> None:
-        """Count one try to log in with something that names no account."""
-        await self._hit(self._login, "address", network_of(client))
+    async def sign_on(self, client: str) -> bool:
+        """Count one try to log in with something that names no account; return whether it was counted."""
+        return await self._count(self._login, "address", network_of(client), until=_deadline())
 
-    async def guest(self, client: str) -> None:
-        """Count one new guest."""
-        await self._hit(self._guest, "address", network_of(client))
+    async def guest(self, client: str) -> bool:
+        """Count one new guest; return whether it was counted."""
+        return await self._count(self._guest, "address", network_of(client), until=_deadline())
 
-    async def _hit(self, item: RateLimitItem, *names: str) -> None:
+    async def _count(self, limit: RateLimitItem, *names: str, until: float) -> bool:
         try:
-            async with asyncio.timeout(_DEADLINE_SECONDS):
-                if await self._limiter.hit(item, *names):
-                    return
-                window = await self._limiter.get_window_stats(item, *names)
-        except (StorageError, RedisError, RedisClusterException, OSError, TimeoutError):
+            async with asyncio.timeout_at(until):
+                if await self._limiter.hit(limit, *names):
+                    return True
+                window = await self._limiter.get_window_stats(limit, *names)
+        except (StorageError, *FAILURES):
             LIMITS_OPEN.inc()
             event(_log, "limit_open", level=logging.WARNING)
-            return
+            return False
         left = math.ceil(window.reset_time - self._clock())
-        raise TooManyRequests(retry_after=min(max(1, left), item.get_expiry()))
+        raise TooManyRequests(retry_after=min(max(1, left), limit.get_expiry()))
+
+
+def _deadline() -> float:
+    return asyncio.get_running_loop().time() + DEADLINE_SECONDS

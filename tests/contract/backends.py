@@ -1,21 +1,27 @@
-"""Every Redis that this machine has: the store's contract is held to each of them."""
+"""Every backend that the store's contract is held to: a new one is a line in `FACTORIES`."""
 
 import os
 import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import fakeredis
+import redis
 
 from tests.live import free_port
 
 GIVEN = "BFF_TEST_REDIS_URL"
 FAKE = "fakeredis"
+SLOTS = 16_384
+HIGHEST_CLUSTER_PORT = 55_535
+CLUSTER_SECONDS = 30.0
 
 
 def _programs() -> dict[str, str]:
@@ -35,23 +41,50 @@ def _runs(path: str) -> bool:
 
 
 PROGRAMS = _programs()
-BACKENDS = (*PROGRAMS, FAKE, *([GIVEN] if os.environ.get(GIVEN) else []))
+REDIS_SERVERS = (*PROGRAMS, FAKE, *([GIVEN] if os.environ.get(GIVEN) else []))
+"""The names of all that speak Redis here."""
 
 
 @contextmanager
-def serving(backend: str, *options: str) -> Iterator[str]:
-    """Run a backend and yield its URL; `options` are for programs."""
+def serving(server: str, *options: str) -> Iterator[str]:
+    """Run one of these servers and yield its URL; `options` are for programs."""
     with ExitStack() as ending:
-        if backend == GIVEN:
+        if server == GIVEN:
             yield os.environ[GIVEN]
-        elif backend == FAKE:
+        elif server == FAKE:
             yield _fake(ending)
         else:
-            yield _program(PROGRAMS[backend], options, ending)
+            yield _program(PROGRAMS[server], free_port(), options, ending)
 
 
-def _program(path: str, options: tuple[str, ...], ending: ExitStack) -> str:
-    port, folder = free_port(), ending.enter_context(tempfile.TemporaryDirectory(prefix="bff-store-"))
+@contextmanager
+def serving_cluster(server: str) -> Iterator[str]:
+    """Run a program as a cluster of one node, and yield the cluster's URL."""
+    port = free_port()
+    while port > HIGHEST_CLUSTER_PORT:  # the nodes' own port is 10,000 above
+        port = free_port()
+    with ExitStack() as ending:
+        url = _program(PROGRAMS[server], port, ("--cluster-enabled", "yes"), ending)
+        with redis.Redis.from_url(url) as client:
+            client.execute_command("CLUSTER ADDSLOTS", *range(SLOTS))
+            until = time.monotonic() + CLUSTER_SECONDS
+            while client.execute_command("CLUSTER INFO")["cluster_state"] != "ok":
+                assert time.monotonic() < until, "the cluster does not come up"
+                time.sleep(0.02)
+        yield f"redis+cluster://127.0.0.1:{port}"
+
+
+Factory = Callable[[], AbstractContextManager[str]]
+"""Starts a backend and yields the URL that `bff.store.backend.open_backend` takes."""
+
+FACTORIES: dict[str, Factory] = {
+    **{server: partial(serving, server) for server in REDIS_SERVERS},
+    **{f"{server} cluster": partial(serving_cluster, server) for server in list(PROGRAMS)[:1]},
+}
+
+
+def _program(path: str, port: int, options: tuple[str, ...], ending: ExitStack) -> str:
+    folder = ending.enter_context(tempfile.TemporaryDirectory(prefix="bff-store-"))
     plain = ("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder)
     server = subprocess.Popen([path, *plain, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     ending.callback(_end, server)

@@ -1,68 +1,52 @@
-"""The store under test, on each Redis that is at hand."""
+"""The backends under test, each opened as the proxy opens it."""
 
-import secrets
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
-from bff.security.keyring import KeyRing
-from bff.security.secret import Secret
-from bff.session import Session, Ticket, record_name
-from bff.store.connection import connect
-from bff.store.redis_store import RedisSessionStore
-from tests.contract.backends import BACKENDS, serving
-from tests.unit.support import Clock, a_session, bare, new_ring, new_ticket
+from bff.store.backend import Backend
+from tests.contract.backends import FACTORIES, REDIS_SERVERS, serving
+from tests.contract.on_redis import OnRedis
+from tests.contract.replicas import Replicas
+from tests.values import Clock
 
 
 def pytest_report_header() -> str:
-    """Say which Redis servers the store is held against."""
-    return f"store contract: {', '.join(BACKENDS)}"
+    """Say which backends the store's contract is held to."""
+    return f"store contract: {', '.join(FACTORIES)}"
 
 
-@dataclass
-class Kept:
-    """A store with all that it is made of."""
-
-    url: str
-    redis: Redis
-    store: RedisSessionStore
-    ring: KeyRing
-    clock: Clock
-    tenant: str
-
-    def key(self, ticket: Ticket) -> str:
-        return f"bff:{self.tenant}:{{{record_name(ticket).hex()}}}"
-
-    async def begin(self, **changes: Any) -> tuple[Ticket, Session]:
-        ticket = new_ticket()
-        return ticket, await self.store.create(ticket, a_session(**changes))
-
-    def again(self, redis: Redis | None = None, ring: KeyRing | None = None) -> RedisSessionStore:
-        """Return another replica's store."""
-        return RedisSessionStore(
-            redis or self.redis,
-            (ring or self.ring).record_sealer(),
-            self.tenant,
-            clock=self.clock,
-            random_bytes=secrets.token_bytes,
-        )
-
-
-@pytest.fixture(scope="module", params=BACKENDS)
-def url(request: pytest.FixtureRequest) -> Iterator[str]:
-    with serving(request.param) as one:
-        yield one
+@pytest.fixture(scope="module", params=FACTORIES)
+def backend_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    with FACTORIES[request.param]() as url:
+        yield url
 
 
 @pytest.fixture
-async def kept(url: str) -> AsyncIterator[Kept]:
-    redis, clock, tenant = bare(connect(Secret(url))), Clock(), "t" + secrets.token_hex(5)
-    ring = new_ring(tenant=tenant)
-    store = RedisSessionStore(
-        redis, ring.record_sealer(), tenant, clock=clock, random_bytes=secrets.token_bytes
-    )
-    yield Kept(url, redis, store, ring, clock, tenant)
-    await redis.aclose()
+async def replicas(backend_url: str) -> AsyncIterator[Replicas]:
+    async with Replicas(backend_url) as all_of_them:
+        yield all_of_them
+
+
+@pytest.fixture
+def backend(replicas: Replicas) -> Backend:
+    """One replica's backend."""
+    return replicas.open()
+
+
+@pytest.fixture
+def clock(replicas: Replicas) -> Clock:
+    """The clock of all replicas."""
+    return replicas.clock
+
+
+@pytest.fixture(scope="module", params=REDIS_SERVERS)
+def server_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    with serving(request.param) as url:
+        yield url
+
+
+@pytest.fixture
+async def on_redis(server_url: str) -> AsyncIterator[OnRedis]:
+    async with OnRedis(server_url) as one:
+        yield one

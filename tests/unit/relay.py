@@ -14,6 +14,7 @@ class Relay:
         delay: seconds that every reply is kept back.
         deaf: what clients send is taken and never passed on.
         mute: of so many further scripts the commands are passed on and the replies are lost.
+        round_trips: how often a client has sent something and waited for the reply; a pipeline counts once.
     """
 
     def __init__(self, target: str) -> None:
@@ -23,6 +24,7 @@ class Relay:
         self.delay = 0.0
         self.deaf = False
         self.mute = 0
+        self.round_trips = 0
 
     def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.ensure_future(self._serve(reader, writer))
@@ -41,10 +43,10 @@ class Relay:
             there, to = await asyncio.open_unix_connection(unquote(parts.path))
         else:
             there, to = await asyncio.open_connection(parts.hostname, parts.port)
-        lost = asyncio.Event()
+        lost, asked = asyncio.Event(), asyncio.Event()
         ways = [
-            asyncio.ensure_future(self._commands(reader, to, lost)),
-            asyncio.ensure_future(self._replies(there, writer, lost)),
+            asyncio.ensure_future(self._commands(reader, to, lost, asked)),
+            asyncio.ensure_future(self._replies(there, writer, lost, asked)),
         ]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -56,9 +58,15 @@ class Relay:
             writer.close()
 
     async def _commands(
-        self, reader: asyncio.StreamReader, to: asyncio.StreamWriter, lost: asyncio.Event
+        self,
+        reader: asyncio.StreamReader,
+        to: asyncio.StreamWriter,
+        lost: asyncio.Event,
+        asked: asyncio.Event,
     ) -> None:
         while chunk := await reader.read(65_536):
+            self.round_trips += not asked.is_set()
+            asked.set()
             if self.deaf:
                 continue
             if self.mute and b"EVALSHA" in chunk:
@@ -68,9 +76,14 @@ class Relay:
             await to.drain()
 
     async def _replies(
-        self, there: asyncio.StreamReader, writer: asyncio.StreamWriter, lost: asyncio.Event
+        self,
+        there: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        lost: asyncio.Event,
+        asked: asyncio.Event,
     ) -> None:
         while chunk := await there.read(65_536):
+            asked.clear()
             await asyncio.sleep(self.delay)
             if not lost.is_set():
                 writer.write(chunk)

@@ -154,14 +154,17 @@ class CountedLimits:
     logins: list[tuple[str, str]] = field(default_factory=list)
     sign_ons: list[str] = field(default_factory=list)
 
-    async def guest(self, client: str) -> None:
+    async def guest(self, client: str) -> bool:
         self.guests.append(client)
+        return True
 
-    async def login(self, client: str, account: str) -> None:
+    async def login(self, client: str, account: str) -> bool:
         self.logins.append((client, account))
+        return True
 
-    async def sign_on(self, client: str) -> None:
+    async def sign_on(self, client: str) -> bool:
         self.sign_ons.append(client)
+        return True
 
 
 @dataclass

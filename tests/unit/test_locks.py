@@ -1,156 +1,109 @@
-"""One worker at a time per session, over all replicas."""
+"""Session locks in Redis: whose they are, how long they last, and what a failing Redis does to them."""
 
 import asyncio
-import hashlib
+import secrets
+from collections.abc import AsyncIterator
 
 import pytest
 
-from bff.errors import StoreUnavailable, UpstreamUnavailable
-from bff.store.locks import LOCK_SECONDS, WAIT_SECONDS, Locks
+from bff.errors import StoreUnavailable
+from bff.store.backend import LockTimes
+from bff.store.locks import RedisSessionLocks
 from bff.upstream.token_calls import DEADLINE_SECONDS
+from bff.wiring import lock_times
+from tests.contract.on_redis import OnRedis
+from tests.contract.replicas import Replicas
 from tests.unit.relay import relaying
-from tests.unit.support import Clock, Replica, bare, new_replica, new_ticket
+from tests.values import new_ticket
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_the_block_has_the_lock_and_gives_it_back(replica: Replica) -> None:
-    ticket = new_ticket()
-    async with replica.ports.locks.hold(ticket) as found:
-        assert found is None
-        assert await replica.store.try_lock(ticket, 1) is None
-    assert await replica.store.try_lock(ticket, 1) is not None
+@pytest.fixture
+async def on_redis(redis_url: str) -> AsyncIterator[OnRedis]:
+    async with OnRedis(redis_url) as one:
+        yield one
 
 
-@pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError, StoreUnavailable])
-async def test_the_lock_is_given_back_however_the_block_ends(
-    replica: Replica, error: type[BaseException]
-) -> None:
-    ticket = new_ticket()
-    with pytest.raises(error):
-        async with replica.ports.locks.hold(ticket):
-            raise error
-    assert await replica.store.try_lock(ticket, 1) is not None
+def locks_of(replicas: Replicas, times: LockTimes) -> RedisSessionLocks:
+    locks = replicas.open(lock_times=times).locks
+    assert isinstance(locks, RedisSessionLocks)
+    return locks
 
 
-async def test_workers_of_two_replicas_come_one_after_the_other(replica: Replica, redis_url: str) -> None:
-    ticket, inside, most, done = new_ticket(), 0, 0, 0
-    async with new_replica(redis_url, keys=new_keys()) as other:
-
-        async def work(locks: Locks) -> None:
-            nonlocal inside, most, done
-            async with locks.hold(ticket):
-                inside += 1
-                most = max(most, inside)
-                await asyncio.sleep(0.01)
-                inside -= 1
-                done += 1
-
-        await asyncio.gather(*(work(one.ports.locks) for one in (replica, other) * 4))
-    assert (most, done) == (1, 8)
+async def test_only_its_owner_gives_a_lock_back(on_redis: OnRedis) -> None:
+    ticket, owner, other = new_ticket(), secrets.token_bytes(16), secrets.token_bytes(16)
+    locks = locks_of(on_redis, LockTimes(lease=60))
+    assert (await locks.try_lock(ticket, owner)).acquired
+    assert not (await on_redis.locks.try_lock(ticket, other)).acquired
+    await locks.unlock(ticket, other)
+    assert not (await locks.try_lock(ticket, other)).acquired
+    assert 30_000 < await on_redis.redis.pttl(on_redis.key(ticket) + ":lock") <= 60_000
+    await locks.unlock(ticket, owner)
+    assert (await locks.try_lock(ticket, other)).acquired
 
 
-async def test_locks_of_different_sessions_do_not_wait_for_each_other(replica: Replica) -> None:
-    one, other = new_ticket(), new_ticket()
-    async with replica.ports.locks.hold(one), replica.ports.locks.hold(other):
-        assert [await replica.store.try_lock(ticket, 1) for ticket in (one, other)] == [None, None]
+async def test_a_lock_that_nobody_gives_back_ends_by_itself(on_redis: OnRedis) -> None:
+    ticket, late, next_owner = new_ticket(), secrets.token_bytes(16), secrets.token_bytes(16)
+    assert (await locks_of(on_redis, LockTimes(lease=0.2)).try_lock(ticket, late)).acquired
+    async with asyncio.timeout(20):
+        while not (await on_redis.locks.try_lock(ticket, next_owner)).acquired:  # noqa: ASYNC110 - Redis tells nobody
+            await asyncio.sleep(0.02)
+    await on_redis.locks.unlock(ticket, late)
+    assert await on_redis.is_locked(ticket), "a late owner took somebody else's lock away"
 
 
-async def test_a_waiter_goes_on_without_the_lock_once_there_is_a_result(replica: Replica) -> None:
-    ticket, results, asked = new_ticket(), ["", "", "result"], 0
-
-    async def unless() -> str | None:
-        nonlocal asked
-        asked += 1
-        return results.pop(0) or None
-
-    async with replica.ports.locks.hold(ticket):
-        async with replica.ports.locks.hold(ticket, unless=unless) as found:
-            assert found == "result"
-        assert asked == 3
-        assert await replica.store.try_lock(ticket, 1) is None, (
-            "the waiter took or freed a lock that it had not"
-        )
+async def test_an_owner_that_asks_again_has_its_lock_still_and_no_longer(on_redis: OnRedis) -> None:
+    ticket, owner = new_ticket(), secrets.token_bytes(16)
+    assert (await on_redis.locks.try_lock(ticket, owner)).acquired
+    await on_redis.redis.pexpire(on_redis.key(ticket) + ":lock", 1000)
+    assert (await on_redis.locks.try_lock(ticket, owner)).acquired
+    assert 0 < await on_redis.redis.pttl(on_redis.key(ticket) + ":lock") <= 1000
 
 
-async def test_who_gets_the_lock_at_once_does_not_ask_for_a_result(replica: Replica) -> None:
-    async def unless() -> str | None:
-        raise AssertionError
-
-    async with replica.ports.locks.hold(new_ticket(), unless=unless) as found:
-        assert found is None
-
-
-async def test_an_error_of_the_question_ends_the_waiting(replica: Replica) -> None:
-    async def unless() -> str | None:
-        raise ValueError("the session has ended")
-
-    ticket = new_ticket()
-    async with replica.ports.locks.hold(ticket):
-        with pytest.raises(ValueError, match="ended"):
-            async with replica.ports.locks.hold(ticket, unless=unless):
-                raise AssertionError
-        assert await replica.store.try_lock(ticket, 1) is None
+async def test_the_lock_outlives_all_that_its_holder_may_ask_of_upstream(on_redis: OnRedis) -> None:
+    ticket, times = new_ticket(), lock_times(DEADLINE_SECONDS)
+    async with locks_of(on_redis, times).hold(ticket):
+        left = await on_redis.redis.pttl(on_redis.key(ticket) + ":lock")
+    assert 4 * DEADLINE_SECONDS * 1000 < left <= times.lease * 1000
+    assert times.wait > DEADLINE_SECONDS
 
 
-async def test_waiting_ends_with_a_503(replica: Replica) -> None:
-    ticket, clock = new_ticket(), Clock()
-    locks = Locks(replica.store, clock=clock, jitter=lambda: 0.0)
-
-    async def unless() -> str | None:
-        clock.at += WAIT_SECONDS / 2
-        return None
-
-    async with replica.ports.locks.hold(ticket):
-        with pytest.raises(UpstreamUnavailable) as caught:
-            async with locks.hold(ticket, unless=unless):
-                raise AssertionError
-    assert caught.value.retry_after == 1
+async def test_a_backend_that_is_told_nothing_has_todays_times() -> None:
+    assert LockTimes() == lock_times(DEADLINE_SECONDS)
 
 
-async def test_the_lock_outlives_all_that_its_holder_may_ask_of_upstream(replica: Replica) -> None:
-    ticket = new_ticket()
-    name = f"bff:acmeshop:{{{hashlib.sha256(ticket.id).hexdigest()}}}:lock"
-    async with replica.ports.locks.hold(ticket):
-        left = await bare(replica.redis).pttl(name)
-    assert 4 * DEADLINE_SECONDS * 1000 < left <= LOCK_SECONDS * 1000
-
-
-async def test_a_store_that_fails_at_the_end_does_not_spoil_the_work(redis_url: str) -> None:
-    async with relaying(redis_url) as relay, engine(relay.url) as one:
+async def test_a_store_that_fails_at_the_end_does_not_spoil_the_work(on_redis: OnRedis) -> None:
+    async with relaying(on_redis.url) as relay:
         ticket = new_ticket()
-        async with one.ports.locks.hold(ticket):
+        async with on_redis.open(url=relay.url).locks.hold(ticket):
             relay.deaf = True
         relay.deaf = False
-        assert await one.store.try_lock(ticket, 1) is None, "the store had not failed"
+        assert await on_redis.is_locked(ticket), "the store had not failed"
 
 
-async def test_a_store_that_fails_at_the_beginning_is_said(redis_url: str) -> None:
-    async with relaying(redis_url) as relay, engine(relay.url) as one:
+async def test_a_store_that_fails_at_the_beginning_is_said(on_redis: OnRedis) -> None:
+    async with relaying(on_redis.url) as relay:
         relay.deaf = True
         with pytest.raises(StoreUnavailable):
-            async with one.ports.locks.hold(new_ticket()):
+            async with on_redis.open(url=relay.url).locks.hold(new_ticket()):
                 raise AssertionError
         relay.deaf = False
 
 
-async def test_a_cancelled_waiter_leaves_the_lock_to_its_holder(replica: Replica) -> None:
-    ticket, asked = new_ticket(), asyncio.Event()
+async def test_waiters_do_not_all_look_at_once(on_redis: OnRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
 
-    async def unless() -> str | None:
-        asked.set()
-        await asyncio.Event().wait()
-        return None
+    async def noted(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 40:
+            raise asyncio.CancelledError
 
-    async def wait() -> None:
-        async with replica.ports.locks.hold(ticket, unless=unless):
-            raise AssertionError
-
-    async with replica.ports.locks.hold(ticket):
-        waiting = asyncio.create_task(wait())
-        await asked.wait()
-        waiting.cancel()
+    ticket = new_ticket()
+    async with on_redis.locks.hold(ticket):
+        monkeypatch.setattr("bff.store.locks.asyncio.sleep", noted)
         with pytest.raises(asyncio.CancelledError):
-            await waiting
-        assert await replica.store.try_lock(ticket, 1) is None
-    assert await replica.store.try_lock(ticket, 1) is not None
+            async with on_redis.locks.hold(ticket):
+                raise AssertionError
+    assert len(set(pauses)) > 10
+    assert 0.025 <= min(pauses) < max(pauses) <= 0.075

@@ -177,7 +177,7 @@ async def test_a_store_that_fails_after_the_login_leaves_no_tokens_alive(
         async def broken(*_args: Any) -> Session:
             raise StoreUnavailable
 
-        monkeypatch.setattr(RedisSessionStore, "create", broken)
+        monkeypatch.setattr(RedisSessionStore, "supersede", broken)
         with pytest.raises(StoreUnavailable):
             await one.engine.login.login(visit, ADA, PASSWORD)
         customers = [token for token in one.upstream.world.access.values() if token.kind == "customer"]

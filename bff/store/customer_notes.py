@@ -1,0 +1,82 @@
+"""What an index notes of a customer's session, and whom it notes it for.
+
+A session is noted for its owners: the e-mail address and the customer number, as far as they are known.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Self
+
+from bff.security.secret import Secret
+from bff.session import Carrier, Session, SessionKind, Ticket, record_name
+from bff.store.protocol import OwnSession
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerNote:
+    """What a customer would recognise a session by; when it was last seen, the session itself knows.
+
+    Attributes:
+        name: the session's record name.
+        created_at: seconds since the epoch.
+        carrier: what its visitor carries it in.
+        user_agent: what its visitor's client called itself at login, if anything.
+        number: the customer number, where upstream gave one.
+    """
+
+    name: bytes
+    created_at: float
+    carrier: Carrier
+    user_agent: str | None
+    number: str | None
+
+    @classmethod
+    def of(cls, ticket: Ticket, session: Session) -> Self:
+        """Return the note of a session."""
+        return cls(
+            record_name(ticket), session.created_at, session.carrier, session.user_agent, session.customer_id
+        )
+
+    def to_json(self) -> bytes:
+        """Return the note as it is sealed."""
+        fields = {
+            "name": self.name.hex(),
+            "created": self.created_at,
+            "carrier": self.carrier.value,
+            "agent": self.user_agent,
+            "number": self.number,
+        }
+        return json.dumps(fields).encode()
+
+    @classmethod
+    def from_json(cls, note: bytes) -> Self:
+        """Return the note that `to_json` was asked for."""
+        fields = json.loads(note)
+        name, carrier = bytes.fromhex(fields["name"]), Carrier(fields["carrier"])
+        return cls(name, fields["created"], carrier, fields["agent"], fields["number"])
+
+    def entry(self, ref: str, last_seen_at: float) -> OwnSession:
+        """Return the session as its owner may see it."""
+        return OwnSession(
+            ref, self.name, self.created_at, last_seen_at, self.carrier, self.user_agent, self.number
+        )
+
+
+def owners_of(session: Session) -> tuple[Secret, ...]:
+    """Return what a customer's session is found by: the address and the customer number, as far as they are known."""
+    if session.kind is not SessionKind.CUSTOMER:
+        return ()
+    owners = [] if session.email is None else [address_owner(session.email)]
+    if session.customer_id is not None:
+        owners.append(number_owner(session.customer_id))
+    return tuple(owners)
+
+
+def address_owner(email: str) -> Secret:
+    """Return the owner that an address names, however it is spelled."""
+    return Secret(email.strip().casefold())
+
+
+def number_owner(customer_number: str) -> Secret:
+    """Return the owner that a customer number names."""
+    return Secret(f"#{customer_number}")

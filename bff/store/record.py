@@ -1,0 +1,132 @@
+"""A session's record: the JSON that a store keeps of it, sealed with the visitor's secret and a server key.
+
+Every backend keeps these bytes and cannot read them. What changes from one request to the next without changing who
+is shopping is kept beside the record, in clear: the generation and the time at which the session was last seen.
+"""
+
+import json
+from typing import Any, Final
+
+from bff.security.keyring import RecordSealer, SealError
+from bff.security.secret import Secret
+from bff.session import Carrier, GuestContext, Session, SessionKind, Ticket, record_name
+from bff.tokens import TokenSet
+
+SCHEMA: Final = 1
+"""Grows with every change that an older release would misread."""
+
+
+class RecordError(Exception):
+    """A record that belongs to another session, or has a schema that this release does not read."""
+
+
+def to_record(session: Session, ticket: Ticket) -> bytes:
+    """Return a session as JSON; the schema and the session's id are inside, to be compared when it is read."""
+    tokens, context = session.tokens, session.context
+    fields = {
+        "v": SCHEMA,
+        "id": ticket.id.hex(),
+        "kind": session.kind.value,
+        "carrier": session.carrier.value,
+        "access": tokens.access.reveal(),
+        "access_exp": tokens.access_expires_at,
+        "issued": tokens.issued_at,
+        "refresh": _revealed(tokens.refresh),
+        "refresh_exp": tokens.refresh_expires_at,
+        "saas": _revealed(tokens.saas),
+        "saas_exp": tokens.saas_expires_at,
+        "sid": session.upstream_session_id.reveal(),
+        "created": session.created_at,
+        "expires": session.expires_at,
+        "idle": session.idle_seconds,
+        "version": session.version,
+        "email": session.email,
+        "customer": session.customer_id,
+        "entity": session.legal_entity_id,
+        "initial": session.initial_password,
+        "context": [context.site_code, context.currency, context.language, context.target_location],
+        "agent": session.user_agent,
+    }
+    return json.dumps(fields, separators=(",", ":")).encode()
+
+
+def from_record(record: bytes, ticket: Ticket, *, generation: int, last_seen_at: float) -> Session:
+    """Return the session that `to_record` was given.
+
+    Args:
+        record: the JSON.
+        ticket: whose record it should be.
+        generation: how often the record was written.
+        last_seen_at: seconds since the epoch.
+
+    Raises:
+        RecordError: the schema is another one (a replica that was rolled back must not misread it), or the id inside
+            is not the ticket's.
+    """
+    fields: dict[str, Any] = json.loads(record)
+    if fields.get("v") != SCHEMA:
+        raise RecordError("the record has another schema")
+    if fields["id"] != ticket.id.hex():
+        raise RecordError("the record belongs to another session")
+    return Session(
+        kind=SessionKind(fields["kind"]),
+        carrier=Carrier(fields["carrier"]),
+        tokens=_tokens(fields),
+        upstream_session_id=Secret(fields["sid"]),
+        created_at=fields["created"],
+        expires_at=fields["expires"],
+        idle_seconds=fields["idle"],
+        last_seen_at=last_seen_at,
+        version=fields["version"],
+        generation=generation,
+        email=fields["email"],
+        customer_id=fields.get("customer"),
+        legal_entity_id=fields["entity"],
+        initial_password=fields["initial"],
+        context=GuestContext(*fields["context"]),
+        user_agent=fields["agent"],
+    )
+
+
+class SealedRecords:
+    """Seals sessions to records and opens them.
+
+    Args:
+        sealer: the server's half of every record's key; the ticket has the other half.
+    """
+
+    def __init__(self, sealer: RecordSealer) -> None:
+        self._sealer = sealer
+
+    def seal(self, session: Session, ticket: Ticket) -> bytes:
+        """Return the sealed record, which opens for this ticket alone and only under the ticket's record name."""
+        record = to_record(session, ticket)
+        return self._sealer.seal(record, secret=ticket.secret, name=record_name(ticket))
+
+    def open(self, sealed: bytes, ticket: Ticket, *, generation: int, last_seen_at: float) -> Session | None:
+        """Return the session; None where the record is not this ticket's or not one that this release reads."""
+        try:
+            record = self._sealer.open(sealed, secret=ticket.secret, name=record_name(ticket))
+            return from_record(record, ticket, generation=generation, last_seen_at=last_seen_at)
+        except (SealError, RecordError):
+            return None
+
+
+def _tokens(fields: dict[str, Any]) -> TokenSet:
+    return TokenSet(
+        access=Secret(fields["access"]),
+        access_expires_at=fields["access_exp"],
+        issued_at=fields["issued"],
+        refresh=_secret(fields["refresh"]),
+        refresh_expires_at=fields["refresh_exp"],
+        saas=_secret(fields["saas"]),
+        saas_expires_at=fields["saas_exp"],
+    )
+
+
+def _revealed(secret: Secret | None) -> str | None:
+    return None if secret is None else secret.reveal()
+
+
+def _secret(value: str | None) -> Secret | None:
+    return None if value is None else Secret(value)

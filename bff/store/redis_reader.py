@@ -1,0 +1,55 @@
+"""From what a script says of a session to the session."""
+
+from collections.abc import Callable
+from typing import Any
+
+from bff.session import EndReason, Ticket, Tombstone
+from bff.store.protocol import Found
+from bff.store.record import SealedRecords
+
+
+class RedisSessionReader:
+    """Reads the replies of the scripts that read a session.
+
+    Args:
+        records: opens records.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(self, records: SealedRecords, clock: Callable[[], float]) -> None:
+        self._records = records
+        self._clock = clock
+
+    def now(self) -> int:
+        """Return what these scripts are told as the time, in milliseconds."""
+        return milliseconds(self._clock())
+
+    def read(self, ticket: Ticket, reply: Any) -> Found:
+        """Return what a script has found: nothing, or generation, record, last seen, and why the session ended."""
+        if reply is None:
+            return None
+        generation, sealed, seen, reason = reply
+        session = None
+        if sealed:
+            session = self._records.open(
+                sealed, ticket, generation=int(generation), last_seen_at=int(seen) / 1000
+            )
+        if reason:
+            return Tombstone(_end_reason(reason.decode()), session)
+        # The end that the scripts compare is in clear beside the record; the one that counts is sealed inside.
+        if session is None or self._clock() >= session.expires_at:
+            return None
+        return session
+
+
+def milliseconds(seconds: float) -> int:
+    """Return seconds as the scripts count them."""
+    return int(seconds * 1000)
+
+
+def _end_reason(word: str) -> EndReason:
+    """Read the word of a tombstone; one that another release wrote counts as an ordinary end."""
+    try:
+        return EndReason(word)
+    except ValueError:
+        return EndReason.ENDED

@@ -1,0 +1,130 @@
+"""The Lua scripts by which sessions are read and written: each is one step that nobody gets in between.
+
+A session is one Redis hash, so that all its scripts touch one cluster slot:
+
+=====  ==========================================================================
+field  meaning
+=====  ==========================================================================
+``v``  the sealed record; opens only with the visitor's secret and a server key
+``g``  generation: every write names the one that it saw (compare-and-set)
+``s``  last seen, ``i`` idle lifetime, ``x`` absolute end; all in milliseconds
+``t``  tombstone: why the session ended; kept for 30 seconds
+``w``  the last write's mark: a retried command recognises its own success
+=====  ==========================================================================
+
+Both lifetimes are checked at every read, and are the key's time to live as well.
+"""
+
+from typing import Final
+
+_READ: Final = """
+local function read(key, now_text, touch_pause)
+  local r = redis.call('HMGET', key, 'g', 'v', 's', 't', 'i', 'x')
+  if not r[1] then return false end
+  if r[4] then return {r[1], r[2] or '', r[3], r[4]} end
+  local now, seen, idle, ends = tonumber(now_text), tonumber(r[3]), tonumber(r[5]), tonumber(r[6])
+  if now >= math.min(seen + idle, ends) then
+    redis.call('DEL', key)
+    return false
+  end
+  if touch_pause >= 0 and now - seen >= math.min(touch_pause, idle / 10) then
+    redis.call('HSET', key, 's', now_text)
+    redis.call('PEXPIRE', key, math.max(1, math.ceil(math.min(idle, ends - now))))
+    r[3] = now_text
+  end
+  return {r[1], r[2], r[3], ''}
+end
+"""
+
+_WRITE: Final = """
+local function create(key, mark, record, seen, idle, ends, time_to_live)
+  local last_mark = redis.call('HGET', key, 'w')
+  if last_mark then return last_mark == mark and 1 or 0 end
+  redis.call('HSET', key, 'w', mark, 'v', record, 's', seen, 'i', idle, 'x', ends, 'g', 1)
+  redis.call('PEXPIRE', key, time_to_live)
+  return 1
+end
+
+local function retire(key, mark, generation, reason, keep_record, time_to_live)
+  local r = redis.call('HMGET', key, 'g', 't', 'w')
+  if not r[1] then return 0 end
+  if r[3] == mark then return 1 end
+  if r[2] or (generation ~= '' and r[1] ~= generation) then return 0 end
+  redis.call('HSET', key, 't', reason, 'w', mark)
+  redis.call('HINCRBY', key, 'g', 1)
+  if keep_record == '0' then redis.call('HDEL', key, 'v') end
+  redis.call('PEXPIRE', key, time_to_live)
+  return 1
+end
+"""
+
+LOAD: Final = f"{_READ}return read(KEYS[1], ARGV[1], tonumber(ARGV[2]))"
+"""Read a session.
+
+Keys: the session. Arguments: now; how old a last-seen time must be to be written again, in milliseconds, at most a
+tenth of the idle lifetime, and -1 never writes. Returns nothing, or generation, record, last seen, and why it ended.
+"""
+
+CREATE: Final = f"{_WRITE}return create(KEYS[1], unpack(ARGV))"
+"""Write a new session.
+
+Keys: the session. Arguments: mark, record, last seen, idle lifetime, absolute end, time to live. Returns 1, or 0
+where the key is taken.
+"""
+
+REPLACE: Final = """
+local r = redis.call('HMGET', KEYS[1], 'g', 't', 'w')
+if not r[1] or r[2] then return 0 end
+if r[3] == ARGV[1] then return tonumber(r[1]) end
+if r[1] ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], 'w', ARGV[1], 'v', ARGV[3])
+return redis.call('HINCRBY', KEYS[1], 'g', 1)
+"""
+"""Write over a generation.
+
+Keys: the session. Arguments: mark, the generation that was read, record. Returns the new generation, or 0 where
+another write came first.
+"""
+
+RETIRE: Final = f"{_WRITE}return retire(KEYS[1], unpack(ARGV))"
+"""End a session and leave a tombstone.
+
+Keys: the session. Arguments: mark; the generation that was read, or nothing for any; why it ends; whether the record
+stays, 1 or 0; time to live. Returns 1, or 0 where it was not there, or ended or was written before.
+"""
+
+SUPERSEDE: Final = f"""{_WRITE}
+local mark = ARGV[1]
+if create(KEYS[1], unpack(ARGV, 1, 6)) == 0 then return -1 end
+if retire(KEYS[2], mark, unpack(ARGV, 7)) == 1 then return 1 end
+redis.call('DEL', KEYS[1])
+return 0
+"""
+"""Write a new session and end the old one, both or neither.
+
+Keys: the new session, the old one; a cluster has them on different nodes and cannot run this. Arguments: those of
+CREATE, then those of RETIRE without its mark. Returns 1, 0 where the old one was written or ended before, or -1 where
+the new one's key is taken. An error while creating ends the script before anything is retired.
+"""
+
+LOCK: Final = f"""{_READ}
+local acquired = 0
+if redis.call('GET', KEYS[2]) == ARGV[2] or redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3]) then
+  acquired = 1
+end
+return {{acquired, read(KEYS[1], ARGV[1], -1)}}
+"""
+"""Take a session's lock where it is free, and read the session in any case.
+
+Keys: the session, its lock. Arguments: now, the owner's mark, the lease in milliseconds. Returns whether the lock is
+this owner's, and what LOAD returns.
+"""
+
+UNLOCK: Final = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
+"""Give a lock back.
+
+Keys: the lock. Arguments: the owner's mark. Returns 1, or 0 where the lock was not this owner's any more.
+"""

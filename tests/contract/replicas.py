@@ -1,0 +1,78 @@
+"""Replicas of one proxy over one backend: what one of them writes, the others find."""
+
+import secrets
+import time
+from contextlib import AsyncExitStack
+from typing import Any, Self
+
+from bff.errors import UpstreamUnavailable
+from bff.security.keyring import KeyRing
+from bff.security.secret import Secret
+from bff.session import Session, Ticket
+from bff.store.backend import Backend, LockTimes, Sources, StoreOptions, open_backend
+from bff.store.options import Clock as Seconds
+from tests.values import Clock, a_session, new_ring, new_ticket
+
+RATE_SECONDS = 600
+LOGINS = 3
+GUESTS = 2
+INDEX_SECONDS = 7_776_000
+
+
+class Replicas:
+    """Opens backends of one tenant that nobody else has, and closes them in the end.
+
+    Args:
+        url: where the backend is.
+        ring: the keys of all of them, unless one is opened with its own.
+    """
+
+    def __init__(self, url: str, ring: KeyRing | None = None) -> None:
+        self.url = url
+        self.tenant = "t" + secrets.token_hex(5)
+        self.ring = ring or new_ring(tenant=self.tenant)
+        self.clock = Clock()
+        self._ending = AsyncExitStack()
+
+    def open(
+        self,
+        *,
+        url: str | None = None,
+        ring: KeyRing | None = None,
+        clock: Seconds | None = None,
+        monotonic: Seconds = time.monotonic,
+        lock_times: LockTimes | None = None,
+    ) -> Backend:
+        """Open the backend of one replica, which may have its own address, keys, clocks and patience."""
+        options = StoreOptions(
+            tenant=self.tenant,
+            index_lifetime=INDEX_SECONDS,
+            login_rate=(LOGINS, RATE_SECONDS),
+            guest_rate=(GUESTS, RATE_SECONDS),
+            lock_times=lock_times or LockTimes(),
+        )
+        sources = Sources(clock or self.clock, monotonic, secrets.token_bytes)
+        backend = open_backend(Secret(url or self.url), ring or self.ring, options, sources)
+        self._ending.push_async_callback(backend.aclose)
+        return backend
+
+    async def is_locked(self, ticket: Ticket) -> bool:
+        """Say whether somebody holds a session's lock, by trying for it once."""
+        impatient = self.open(lock_times=LockTimes(wait=0))
+        try:
+            async with impatient.locks.hold(ticket):
+                return False
+        except UpstreamUnavailable:
+            return True
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._ending.aclose()
+
+
+async def begin(backend: Backend, **changes: Any) -> tuple[Ticket, Session]:
+    """Create a session and return it with what opens it."""
+    ticket = new_ticket()
+    return ticket, await backend.store.create(ticket, a_session(**changes))

@@ -1,0 +1,102 @@
+"""Sessions on their way into a record and back."""
+
+import json
+import secrets
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bff.security.secret import Secret
+from bff.session import Carrier, GuestContext, SessionKind, Ticket, record_name
+from bff.store.record import SCHEMA, RecordError, SealedRecords, from_record, to_record
+from tests.values import NOW, a_session, new_ring, new_ticket, tokens
+
+TICKET = Ticket(bytes(range(16)), bytes(range(32)))
+NAMES = st.none() | st.text(min_size=1, max_size=20)
+
+
+@given(
+    st.sampled_from(SessionKind),
+    st.sampled_from(Carrier),
+    NAMES,
+    NAMES,
+    NAMES,
+    NAMES,
+    st.booleans(),
+    st.integers(1, 10**6),
+    st.tuples(NAMES, NAMES, NAMES, NAMES),
+)
+def test_a_session_comes_back_from_its_record_as_it_was(
+    kind: SessionKind,
+    carrier: Carrier,
+    email: str | None,
+    customer: str | None,
+    entity: str | None,
+    agent: str | None,
+    initial: bool,  # noqa: FBT001
+    version: int,
+    context: tuple[str | None, str | None, str | None, str | None],
+) -> None:
+    session = a_session(
+        kind=kind,
+        carrier=carrier,
+        email=email,
+        customer_id=customer,
+        legal_entity_id=entity,
+        user_agent=agent,
+        initial_password=initial,
+        version=version,
+        generation=9,
+        context=GuestContext(*context),
+        tokens=tokens(saas=Secret("saas"), saas_expires_at=None),
+    )
+    assert from_record(to_record(session, TICKET), TICKET, generation=9, last_seen_at=NOW) == session
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None])
+def test_a_record_of_another_schema_is_not_read(version: object) -> None:
+    record = json.loads(to_record(a_session(), TICKET)) | {"v": version}
+    with pytest.raises(RecordError):
+        from_record(json.dumps(record).encode(), TICKET, generation=1, last_seen_at=NOW)
+
+
+def test_a_record_of_another_session_is_not_read() -> None:
+    other = Ticket(bytes(16), TICKET.secret)
+    with pytest.raises(RecordError):
+        from_record(to_record(a_session(), TICKET), other, generation=1, last_seen_at=NOW)
+
+
+def test_a_record_says_its_schema_first() -> None:
+    """A reader of another release finds it before anything that it may not know."""
+    assert to_record(a_session(), TICKET).startswith(b'{"v":%d,' % SCHEMA)
+
+
+def test_a_sealed_record_opens_for_its_own_ticket_alone() -> None:
+    records, session = SealedRecords(new_ring().record_sealer()), a_session()
+    sealed = records.seal(session, TICKET)
+    assert records.open(sealed, TICKET, generation=1, last_seen_at=NOW) == session
+    for other in (
+        Ticket(TICKET.id, secrets.token_bytes(32)),
+        Ticket(secrets.token_bytes(16), TICKET.secret),
+        new_ticket(),
+    ):
+        assert records.open(sealed, other, generation=1, last_seen_at=NOW) is None
+    foreign = SealedRecords(new_ring().record_sealer())
+    assert foreign.open(sealed, TICKET, generation=1, last_seen_at=NOW) is None
+
+
+def test_a_sealed_record_that_this_release_cannot_read_does_not_open() -> None:
+    sealer, name = new_ring().record_sealer(), record_name(TICKET)
+    record = to_record(a_session(), TICKET).replace(b'{"v":1,', b'{"v":2,')
+    sealed = sealer.seal(record, secret=TICKET.secret, name=name)
+    assert SealedRecords(sealer).open(sealed, TICKET, generation=1, last_seen_at=NOW) is None
+    assert SealedRecords(sealer).open(sealed[:-1], TICKET, generation=1, last_seen_at=NOW) is None
+
+
+def test_a_sealed_record_shows_nothing() -> None:
+    held = tokens(saas=Secret("saas-token"))
+    session = a_session(tokens=held, email="ada@example.com", user_agent="agent-7")
+    sealed = SealedRecords(new_ring().record_sealer()).seal(session, TICKET)
+    for word in (held.access.reveal(), "saas-token", "ada@example.com", "agent-7", TICKET.id.hex()):
+        assert word.encode() not in sealed

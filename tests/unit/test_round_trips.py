@@ -1,0 +1,113 @@
+"""How often one request asks Redis: counted where the commands pass, so that a script or a pipeline counts once."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx2
+import pytest
+
+from bff.wiring import key_ring, session_backend
+from tests.live import ADA
+from tests.unit.relay import Relay, relaying
+from tests.unit.support import Replica, new_keys, new_replica, replica_settings
+
+pytestmark = pytest.mark.anyio
+
+LOGIN_OF_A_GUEST = 7
+"""The session, two limits, the lock with the session, the customer for the guest, the index, the lock back."""
+
+LOGIN_OF_NOBODY = 6
+"""Two limits and the new guest's, the guest, the customer for the guest, the index; nobody else knows this guest."""
+
+REFRESH = 4
+"""The session, the lock with the session, the new tokens, the lock back."""
+
+LIST = 3
+"""The session, the notes, when each was last seen."""
+
+
+@dataclass
+class Counted:
+    """A replica whose way to Redis is counted.
+
+    Attributes:
+        replica: it, with real rate limits.
+        relay: on its way to Redis.
+    """
+
+    replica: Replica
+    relay: Relay
+
+    async def round_trips(self, browser: httpx2.AsyncClient, method: str, path: str, **more: object) -> int:
+        """Return how often one request, which must succeed, asks Redis."""
+        before = self.relay.round_trips
+        answer = await browser.request(method, path, **more)  # type: ignore[arg-type]
+        assert answer.is_success, answer.text
+        return self.relay.round_trips - before
+
+
+@asynccontextmanager
+async def counting(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Counted]:
+    """Compose a replica behind a relay, with real limits; every script has run once, so that Redis knows it."""
+    async with relaying(redis_url) as relay:
+        keys = new_keys()
+        async with new_replica(relay.url, keys=keys) as replica:
+            settings = replica_settings(relay.url, keys, login_rate="1000/60", guest_rate="1000/60")
+            ring = key_ring(settings, replica.ports.random_bytes)
+            backend = session_backend(
+                settings, ring, clock=replica.clock, random_bytes=replica.ports.random_bytes
+            )
+            for limit in ("guest", "login", "sign_on"):
+                monkeypatch.setattr(replica.limits, limit, getattr(backend.limits, limit))
+            counted = Counted(replica, relay)
+            await run_every_script(counted)
+            yield counted
+            await backend.aclose()
+
+
+async def run_every_script(counted: Counted) -> None:
+    async with counted.replica.browser() as browser:
+        for path, body in (
+            ("/auth/anonymous", {}),
+            ("/auth/login", ADA),
+            ("/auth/refresh", None),
+            ("/auth/logout", None),
+        ):
+            await counted.round_trips(browser, "POST", path, json=body)
+
+
+async def test_a_login_asks_redis_less_than_eight_times(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with counting(redis_url, monkeypatch) as counted, counted.replica.browser() as browser:
+        await counted.round_trips(browser, "POST", "/auth/anonymous")
+        assert await counted.round_trips(browser, "POST", "/auth/login", json=ADA) == LOGIN_OF_A_GUEST
+
+
+async def test_a_login_without_a_guest_asks_redis_less_than_eight_times(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with counting(redis_url, monkeypatch) as counted, counted.replica.browser() as browser:
+        assert await counted.round_trips(browser, "POST", "/auth/login", json=ADA) == LOGIN_OF_NOBODY
+
+
+async def test_a_refresh_reads_the_session_with_its_lock(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with counting(redis_url, monkeypatch) as counted, counted.replica.browser() as browser:
+        await counted.round_trips(browser, "POST", "/auth/anonymous")
+        assert await counted.round_trips(browser, "POST", "/auth/refresh") == REFRESH
+
+
+async def test_a_list_asks_redis_as_often_however_many_sessions_there_are(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with counting(redis_url, monkeypatch) as counted:
+        for _ in range(4):
+            async with counted.replica.browser() as other:
+                await counted.round_trips(other, "POST", "/auth/login", json=ADA)
+        async with counted.replica.browser() as browser:
+            await counted.round_trips(browser, "POST", "/auth/login", json=ADA)
+            assert len((await browser.get("/auth/sessions")).json()) == 5
+            assert await counted.round_trips(browser, "GET", "/auth/sessions") == LIST
