@@ -42,7 +42,14 @@ TESTED_BY = {
     "sessions/signup": "unit/test_login.py",
     "sessions/token_saver": "unit/test_refresh.py",
     "store/backend": "unit/test_wiring.py",
+    "store/customer_notes": "unit/test_customer_index.py",
+    "store/options": "unit/test_wiring.py",
     "store/protocol": "contract/test_session_store.py",
+    "store/redis_backend": "unit/test_wiring.py",
+    "store/redis_failures": "contract/test_session_store_failures.py",
+    "store/redis_keys": "contract/test_redis_sessions.py",
+    "store/redis_reader": "contract/test_session_store_failures.py",
+    "store/redis_scripts": "contract/test_redis_sessions.py",
     "store/redis_store": "contract/test_session_store.py",
     "telemetry/logs": "unit/test_telemetry.py",
     "telemetry/metrics": "integration/test_ops.py",
@@ -64,10 +71,10 @@ REVEALING = {
     "emporix/outside_tokens": "tokens from outside, to see that upstream can take them",
     "emporix/token_answers": "the claims of a saas token",
     "middleware/session_layer": "an app's new session id",
-    "session": "the record, to seal it",
+    "store/backend": "the scheme of the store's address",
     "store/connection": "the address of Redis",
     "store/customer_index": "the name of a customer's index",
-    "store/rate_limits": "the address of Redis, for a cluster's counters",
+    "store/record": "the record, to seal it",
 }
 
 # Where a bare secret is part of a longer text: bearers and a path, in the calls that send them.
