@@ -21,9 +21,8 @@ _LEFT_OUT: Final = shutil.ignore_patterns(
 _LONGEST_RUN_SECONDS: Final = 1800
 _ENDING_SECONDS: Final = 60
 _FAILED_CODES: Final = frozenset({1, 2})  # pytest: tests failed, or a module could not even be collected
-_MOST_UNSTEADY: Final = 3
 # Plugins that take longer to load than most of these runs do, and that none of them needs.
-_WITHOUT: Final = ("-p", "no:schemathesis", "-p", "no:cov")
+_PLUGINS: Final = ("-p", "no:schemathesis", "-p", "no:cov", "-p", "failing_twice")
 
 
 class RunError(Exception):
@@ -66,14 +65,18 @@ class Copy:
             RunError: the tests could not be run.
         """
         with self._holding(fault):
-            by = self._first_failure(fault.first)
+            by = self.failure(fault.first)
             if by is None and fault.wider:
-                by = self._first_failure(fault.wider, skipped=fault.first)
+                by = self.failure(fault.wider, skipped=fault.first)
         return Verdict(fault.id, by)
 
-    def failure(self, paths: Sequence[str]) -> str | None:
-        """Return the first test that fails as the tree is now, or None; tells a broken tree from a noticed fault."""
-        return self._first_failure(paths)
+    def failure(self, paths: Sequence[str], skipped: Sequence[str] = ()) -> str | None:
+        """Run tests until one fails twice in a row and return its id, or None.
+
+        Raises:
+            RunError: they could not be run.
+        """
+        return self._run([*paths, *(f"--ignore={path}" for path in skipped)])
 
     def stop(self) -> None:
         """End the run that is under way, if there is one, and begin no other."""
@@ -98,28 +101,15 @@ class Copy:
         later = file.stat().st_mtime + 2 * self._writes
         os.utime(file, (later, later))
 
-    def _first_failure(self, paths: Sequence[str], skipped: Sequence[str] = ()) -> str | None:
-        """Return the first test that fails twice in a row: once may be the machine's fault."""
-        options, unsteady = [f"--ignore={path}" for path in skipped], list[str]()
-        while (failed := self._run([*paths, *options])) is not None:
-            if self._run([failed]) is not None:
-                return failed
-            unsteady.append(failed)
-            options.append(f"--deselect={failed}")
-            if len(unsteady) > _MOST_UNSTEADY:
-                raise RunError(f"these fail only now and then: {', '.join(unsteady)}")
-        return None
-
     def _run(self, arguments: Sequence[str]) -> str | None:
-        """Run tests until the first failure and return its id, or None."""
         if self._stopped:
             raise RunError("stopped")
         shutil.rmtree(self._cache, ignore_errors=True)
-        options = ["-x", "-q", "-n", "0", "-o", f"cache_dir={self._cache}", *_WITHOUT]
+        options = ["-x", "-q", "-n", "0", "-o", f"cache_dir={self._cache}", *_PLUGINS]
         process = self._running = subprocess.Popen(
             [sys.executable, "-m", "pytest", *options, *arguments],
             cwd=self._top,
-            env=os.environ | {"PYTHONPATH": str(self._top)},
+            env=os.environ | {"PYTHONPATH": f"{self._top}{os.pathsep}{Path(__file__).parent}"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
