@@ -1,7 +1,7 @@
 """From a Redis URL to a client whose timeouts suit a request path.
 
-redis-py waits for about a minute on a silent server and retries ten times; here a command fails after
-half a second and is tried once more, and a full pool is waited for as briefly.
+redis-py waits for about a minute on a silent server and retries ten times. Here a command fails after half a second
+and is tried once more, and nobody waits longer than that for a connection of a full pool.
 """
 
 from typing import Any, Final

@@ -146,7 +146,8 @@ class SessionLocks(Protocol):
 
         Args:
             ticket: which session; it need not be there.
-            unless: says of a session whether another worker has done the work already; None waits in any case.
+            unless: whether a session, as it was found, shows that another worker has done the work already; None
+                waits in any case.
 
         Raises:
             UpstreamUnavailable: another worker kept the lock for as long as one waits.
@@ -225,7 +226,7 @@ class RateLimits(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """Everything that is kept in one place.
+    """A store, and what comes with it, over the same connections.
 
     Attributes:
         store: keeps sessions.

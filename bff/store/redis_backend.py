@@ -1,4 +1,4 @@
-"""The Redis backend: one client, and everything that is kept through it."""
+"""The Redis backend: one client, and everything that goes through it."""
 
 from bff.security.keyring import KeyRing
 from bff.security.secret import Secret

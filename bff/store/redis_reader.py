@@ -1,4 +1,4 @@
-"""From what a script says of a session to the session."""
+"""From the reply of a script that reads a session to the session."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,11 +21,11 @@ class RedisSessionReader:
         self._clock = clock
 
     def now(self) -> int:
-        """Return what these scripts are told as the time, in milliseconds."""
+        """Return the time that these scripts are given, in milliseconds."""
         return milliseconds(self._clock())
 
     def read(self, ticket: Ticket, reply: Any) -> Found:
-        """Return what a script has found: nothing, or generation, record, last seen, and why the session ended."""
+        """Return what the reply holds: nothing, or generation, record, last seen, and why the session ended."""
         if reply is None:
             return None
         generation, sealed, seen, reason = reply

@@ -1,4 +1,4 @@
-"""The Lua scripts by which sessions are read and written: each is one step that nobody gets in between.
+"""The Lua scripts that read and write sessions; each runs as one atomic step.
 
 A session is one Redis hash, so that all its scripts touch one cluster slot:
 

@@ -1,4 +1,4 @@
-"""Sessions in Redis: what `SessionStore` promises, kept with the scripts of `bff.store.redis_scripts`."""
+"""Sessions in Redis, read and written with the scripts of `bff.store.redis_scripts`."""
 
 import base64
 from collections.abc import Awaitable, Callable, Sequence

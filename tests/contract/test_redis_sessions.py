@@ -147,9 +147,9 @@ async def test_the_word_of_an_end_that_another_release_wrote_is_an_ordinary_end(
 
 
 async def test_nothing_in_redis_names_or_shows_a_session(on_redis: OnRedis) -> None:
-    held = tokens(saas=Secret("saas-token"))
+    issued = tokens(saas=Secret("saas-token"))
     ticket, session = await begin(
-        on_redis.backend, tokens=held, email="ada@example.com", user_agent="agent-7"
+        on_redis.backend, tokens=issued, email="ada@example.com", user_agent="agent-7"
     )
     await on_redis.locks.try_lock(ticket, secrets.token_bytes(16))
     dump = b""
@@ -159,8 +159,8 @@ async def test_nothing_in_redis_names_or_shows_a_session(on_redis: OnRedis) -> N
             fields = await on_redis.redis.hgetall(key)
             dump += b"\n".join(part for pair in fields.items() for part in pair)
     assert record_name(ticket).hex().encode() in dump
-    assert held.refresh is not None
-    words = [held.access.reveal(), held.refresh.reveal(), session.upstream_session_id.reveal()]
+    assert issued.refresh is not None
+    words = [issued.access.reveal(), issued.refresh.reveal(), session.upstream_session_id.reveal()]
     for word in [*words, "saas-token", "ada@example.com", "agent-7", ticket.id.hex(), ticket.secret.hex()]:
         assert word.encode() not in dump
     for raw in (ticket.id, ticket.secret):

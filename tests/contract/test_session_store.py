@@ -70,7 +70,7 @@ async def test_of_writers_at_once_one_wins(replicas: Replicas, backend: Backend)
     writes = [replicas.open().store.replace(ticket, replace(first, version=n)) for n in range(2, 12)]
     written = [session for session in await asyncio.gather(*writes) if session is not None]
     assert len(written) == 1
-    assert await backend.store.peek(ticket) == written[0]
+    assert await backend.store.load_fresh(ticket) == written[0]
 
 
 async def test_a_write_that_is_tried_again_with_its_mark_recognises_its_own_success(backend: Backend) -> None:

@@ -95,8 +95,8 @@ def test_a_sealed_record_that_this_release_cannot_read_does_not_open() -> None:
 
 
 def test_a_sealed_record_shows_nothing() -> None:
-    held = tokens(saas=Secret("saas-token"))
-    session = a_session(tokens=held, email="ada@example.com", user_agent="agent-7")
+    issued = tokens(saas=Secret("saas-token"))
+    session = a_session(tokens=issued, email="ada@example.com", user_agent="agent-7")
     sealed = SealedRecords(new_ring().record_sealer()).seal(session, TICKET)
-    for word in (held.access.reveal(), "saas-token", "ada@example.com", "agent-7", TICKET.id.hex()):
+    for word in (issued.access.reveal(), "saas-token", "ada@example.com", "agent-7", TICKET.id.hex()):
         assert word.encode() not in sealed
