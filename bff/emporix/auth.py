@@ -1,8 +1,4 @@
-"""Emporix' auth API, typed: one method a call, every quirk named with its source.
-
-Sources: [CM] the customer-management API reference, [CMT] its tutorial, [TS] tokens and scopes, [SDK] a public
-third-party SDK that records what it saw on a live tenant. Token calls carry secrets in their query strings.
-"""
+"""Emporix' auth API, typed: one method a call. Token calls carry secrets in their query strings."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final

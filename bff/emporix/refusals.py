@@ -2,8 +2,6 @@
 
 A refusal is an exception of its call's own class. Where a call can be refused for several reasons, its `kind` is one of
 a small enum, which whoever handles it matches exhaustively.
-
-Sources: [CM] the customer-management API reference, [TE] the token exchange guide, [CART] the cart API reference.
 """
 
 from enum import Enum, auto
