@@ -27,7 +27,7 @@ install = $(PIP); \
 agree = $(PIP); said=$$($$pip check) || { echo "$$said"; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check audit sbom wheel format bench fuzz lock oldest-pip clean
+.PHONY: help demo test test-fast mutate lint check audit sbom wheel format bench fuzz lock oldest-pip clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,7 +59,8 @@ demo: $(RUNS) ## run everything on this machine: sandbox upstream, Redis, proxy,
 test: $(READY) ## run every test
 	@$(BIN)/python -m pytest $(ARGS)
 
-# Here go test-fast (pure units, contract suite, main path) and mutate (known faults, one at a time).
+test-fast: $(READY) ## units, the store's contract, the main path
+	@$(BIN)/python -m pytest tests/unit tests/contract tests/integration/test_main_path.py $(ARGS)
 
 lint: $(READY) ## format, lint, types, import contracts
 	$(BIN)/ruff format --check

@@ -6,6 +6,7 @@ import os
 import secrets
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,9 @@ GRACE = {"email": "grace@example.com", "password": "another-horse-battery"}
 # CI runs the demo on every Python that it finds, driven by tests that run on one of them.
 PYTHON = os.environ.get("BFF_TEST_PYTHON", sys.executable)
 _START_SECONDS = 30.0
+
+TLS = ssl.create_default_context()
+"""For every client here: one without it reads the machine's certificates again, which takes long."""
 
 
 def free_port() -> int:
@@ -111,7 +115,7 @@ class Process:
             if self.process.poll() is not None:
                 raise RuntimeError(f"bff ended with {self.process.returncode}:\n{self.log}")
             try:
-                httpx2.get(probe, trust_env=False, timeout=2)
+                httpx2.get(probe, trust_env=False, verify=TLS, timeout=2)
             except httpx2.TransportError:
                 time.sleep(0.03)
             else:
@@ -126,7 +130,7 @@ class Sandbox(Process):
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         super().__init__("sandbox", "--port", str(port), "--control", probe=self.url)
-        self._client = httpx2.Client(base_url=self.url + "/__sandbox__", trust_env=False)
+        self._client = httpx2.Client(base_url=self.url + "/__sandbox__", trust_env=False, verify=TLS)
 
     def control(self, method: str, path: str, body: Any = None) -> Any:
         """Ask the control plane; returns what it answers."""
@@ -169,13 +173,13 @@ class LiveProxy(Process):
     def browser(self, **headers: str) -> httpx2.Client:
         """A client with a cookie jar of its own, that sends what a storefront's page sends."""
         return httpx2.Client(
-            base_url=self.url, headers={"X-CSRF": "1"} | headers, trust_env=False, timeout=30
+            base_url=self.url, headers={"X-CSRF": "1"} | headers, trust_env=False, verify=TLS, timeout=30
         )
 
     def app(self, session_id: str | None = None) -> httpx2.Client:
         """A client that carries its session by header."""
         headers = {"X-Session-Transport": "header"} if session_id is None else {"X-Session-Id": session_id}
-        return httpx2.Client(base_url=self.url, headers=headers, trust_env=False, timeout=30)
+        return httpx2.Client(base_url=self.url, headers=headers, trust_env=False, verify=TLS, timeout=30)
 
 
 def environment(sandbox: Sandbox, redis_url: str, **settings: str) -> dict[str, str]:

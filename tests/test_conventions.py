@@ -24,6 +24,7 @@ TESTED_BY = {
     "api/call": "unit/test_forwarder.py",
     "api/route_file": "unit/test_routes.py",
     "cli/demo": "test_documents.py",
+    "cli/main": "integration/test_ops.py",
     "cli/sessions": "unit/test_cli_sessions.py",
     "config/embedded_redis": "integration/test_embedded.py",
     "config/parsing": "unit/test_settings.py",
