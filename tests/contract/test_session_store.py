@@ -151,8 +151,11 @@ async def test_steady_use_is_written_at_most_once_a_second_unless_it_must_be_exa
     assert seen == [0, 0, 1, 1, 1.5]
 
 
-async def test_a_short_idle_lifetime_is_touched_more_often(backend: Backend, clock: Clock) -> None:
-    ticket, _ = await begin(backend, idle_seconds=2)
+@pytest.mark.parametrize("idle", [2, 0.75])
+async def test_a_short_idle_lifetime_is_touched_more_often(
+    backend: Backend, clock: Clock, idle: float
+) -> None:
+    ticket, _ = await begin(backend, idle_seconds=idle)
     for quarter in range(1, 30):
         clock.at = NOW + quarter / 4
         found = await backend.store.peek(ticket)

@@ -20,15 +20,12 @@ from bff.sandbox.app import create_sandbox
 from bff.sandbox.faults import Fault
 from bff.sandbox.state import Knobs
 from bff.sandbox.world import World
-from bff.security.keyring import KeyRing
 from bff.security.secret import Secret
 from bff.session import (
     Carrier,
     GuestContext,
     HeldSession,
     Session,
-    SessionKind,
-    Ticket,
     record_name,
 )
 from bff.sessions.engine import Engine
@@ -37,64 +34,18 @@ from bff.sessions.request_session import RequestSession
 from bff.store.connection import connect
 from bff.store.protocol import SessionStore
 from bff.store.redis_store import AnyRedis
-from bff.tokens import TokenSet
 from bff.upstream.token_calls import TokenCallClient
 from bff.wiring import key_ring, open_connections
 from tests.asgi_upstream import AsgiUpstream
 from tests.live import ADA
+from tests.values import NOW, TENANT, Clock, a_session, new_ring, new_ticket, tokens
+
+# Most unit tests import these values together with what is below.
+__all__ = ["NOW", "TENANT", "Clock", "a_session", "new_ring", "new_ticket", "tokens"]
 
 T = TypeVar("T")
-TENANT = "acmeshop"
 ORIGIN = "http://127.0.0.1:8080"
 PROVIDER = "http://127.0.0.1:8091/authorize"
-NOW = 1_800_000_000.0
-
-
-class Clock:
-    """Seconds since the epoch, which only the test moves."""
-
-    def __init__(self, at: float = NOW) -> None:
-        self.at = at
-
-    def __call__(self) -> float:
-        return self.at
-
-
-def new_ring(*kids: str, tenant: str = TENANT) -> KeyRing:
-    """Return a ring of fresh keys."""
-    keys = [(kid, secrets.token_bytes(32)) for kid in kids or ("k1",)]
-    return KeyRing(keys, tenant, secrets.token_bytes)
-
-
-def new_ticket() -> Ticket:
-    return Ticket(secrets.token_bytes(16), secrets.token_bytes(32))
-
-
-def tokens(**changes: Any) -> TokenSet:
-    """Return a token set that was issued now: an hour of access, a day of refresh."""
-    whole = TokenSet(
-        access=Secret("access-" + secrets.token_hex(8)),
-        access_expires_at=NOW + 3600,
-        issued_at=NOW,
-        refresh=Secret("refresh-" + secrets.token_hex(8)),
-        refresh_expires_at=NOW + 86_400,
-    )
-    return replace(whole, **changes)
-
-
-def a_session(**changes: Any) -> Session:
-    """Return a guest that began now: a day of idling, a week in all."""
-    whole = Session(
-        kind=SessionKind.ANONYMOUS,
-        carrier=Carrier.COOKIE,
-        tokens=tokens(),
-        upstream_session_id=Secret("emporix-" + secrets.token_hex(8)),
-        created_at=NOW,
-        expires_at=NOW + 604_800,
-        idle_seconds=86_400,
-        last_seen_at=NOW,
-    )
-    return replace(whole, **changes)
 
 
 class Upstream:
