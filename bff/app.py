@@ -122,10 +122,11 @@ class Proxy:
         return with_problem_details(self.admin_endpoints())
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"]
         if scope["type"] != "http":
             await self._lifespan(scope, receive, send)
-        elif path.startswith("/api/"):
+            return
+        path = scope["path"]
+        if path.startswith("/api/"):
             await self._api_layer(scope, receive, send)
         elif path.startswith("/auth/"):
             await self._auth_layer(scope, receive, send)

@@ -183,7 +183,7 @@ def configured(
         server_header=False,
         timeout_keep_alive=math.ceil(Http1Connection.quiet_seconds),
         timeout_graceful_shutdown=_GRACE_SECONDS,
-        **options,
+        **({"lifespan": "on"} | options),
     )
     config.drain_seconds = drain_seconds
     config.secure = secure
