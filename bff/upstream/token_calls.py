@@ -3,7 +3,7 @@
 import asyncio
 import json as json_format
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -119,16 +119,18 @@ def _request(
 
 
 async def _whole(answer: UpstreamAnswer) -> WholeAnswer:
-    """Read an answer to its end and close it."""
+    """Read an answer to its end and close it; one that unpacks to too much is left at once."""
     try:
+        headers = _by_name(answer.headers)
+        decode = _decoder(headers.get("content-encoding", ""))
         body = bytearray()
         async for chunk in answer.chunks():
-            body += chunk
-            _check_size(body)
+            body += decode(chunk)
+            if len(body) > _LARGEST_ANSWER_BYTES:
+                raise BadUpstreamAnswer(log_detail="an answer too large for a token call")
     finally:
         await answer.aclose()
-    headers = _by_name(answer.headers)
-    return WholeAnswer(answer.status, headers, _decoded(bytes(body), headers.get("content-encoding", "")))
+    return WholeAnswer(answer.status, headers, bytes(body))
 
 
 def _by_name(headers: Sequence[Header]) -> dict[str, str]:
@@ -140,19 +142,16 @@ def _by_name(headers: Sequence[Header]) -> dict[str, str]:
     return found
 
 
-def _decoded(body: bytes, coding: str) -> bytes:
-    """Undo a coding that was not asked for: some gateways compress anyway. An unknown one is left as it is."""
+def _decoder(coding: str) -> Callable[[bytes], bytes]:
+    """Return what undoes a coding: some gateways compress what nobody asked for. An unknown one is left as it is."""
     if coding.strip().lower() not in _ZLIB:
-        return body
+        return lambda chunk: chunk
     unpacking = zlib.decompressobj(_ZLIB_OR_GZIP_WINDOW)
-    try:
-        plain = unpacking.decompress(body, _LARGEST_ANSWER_BYTES + 1)
-    except zlib.error:
-        raise BadUpstreamAnswer(log_detail="a body that is not in the coding that it names") from None
-    _check_size(plain)
-    return plain
 
+    def decode(chunk: bytes) -> bytes:
+        try:
+            return unpacking.decompress(chunk, _LARGEST_ANSWER_BYTES + 1)
+        except zlib.error:
+            raise BadUpstreamAnswer(log_detail="a body that is not in the coding that it names") from None
 
-def _check_size(body: bytes | bytearray) -> None:
-    if len(body) > _LARGEST_ANSWER_BYTES:
-        raise BadUpstreamAnswer(log_detail="an answer too large for a token call")
+    return decode

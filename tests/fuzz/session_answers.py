@@ -114,11 +114,18 @@ def _shown(op: Op, holds: Session | None, answer: httpx2.Response) -> Iterator[s
     )
 
 
+def _ended(op: Op, answer: httpx2.Response) -> bool:
+    """Return whether an answer says that the session which the request carries is no more."""
+    return (op.name == "logout" and answer.status_code == 204) or (
+        answer.status_code == 401 and body(answer).get("code") in LATE
+    )
+
+
 def _version(op: Op, holds: Session | None, answer: httpx2.Response) -> Iterator[str]:
     told = version(op, answer)
     if told is None:
         return
-    if holds is None:
+    if holds is None or _ended(op, answer):
         if told:
             yield f"{op} tells version {told} of no session"
     elif holds.version is None:

@@ -78,8 +78,8 @@ class Model:
         return 201
 
     def _mistype(self, visit: Visit, _about: str | None) -> int:
-        self._credentials(visit)
-        raise Told("invalid_credentials")
+        self._credentials(visit, refused=True)
+        raise AssertionError("unreachable")
 
     def _login(self, visit: Visit, about: str | None) -> int:
         """A new id on the same Emporix session, with the guest's cart; the guest's id is dead for every write."""
@@ -211,15 +211,33 @@ class Model:
             raise Told("", *BROKEN)
         return session if session.access_good else self._renew(visit)
 
-    def _credentials(self, visit: Visit) -> Session:
-        """Return the guest whose token credentials go along with; a customer who logs in again is ended first."""
+    def _credentials(self, visit: Visit, *, refused: bool = False) -> Session:
+        """Return the guest whose token credentials go along with."""
         visit.asked = True
         if visit.holds is not None and visit.holds.kind == "customer":
-            self._end_own(visit, "session_rotated")
+            return self._credentials_beside(visit, visit.holds, refused=refused)
         guest = visit.holds or self._guest(visit)
+        self._answer_login(refused=False)
+        guest = guest if guest.access_good else self._renew(visit)
+        self._answer_login(refused=refused)
+        return guest
+
+    def _credentials_beside(self, visit: Visit, old: Session, *, refused: bool) -> Session:
+        """Log in beside a customer's session, which ends once the new login has succeeded."""
+        guest = self._guest(visit)
+        visit.holds, guest.discarded = old, True
+        self._answer_login(refused=refused)
+        guest.discarded = False
+        guest.newer_than = max(guest.newer_than, old.version or old.newer_than)
+        self._end_own(visit, "session_rotated")
+        visit.holds = guest
+        return guest
+
+    def _answer_login(self, *, refused: bool) -> None:
         if "login" in self.faults:
             raise Told("", *BROKEN)
-        return guest if guest.access_good else self._renew(visit)
+        if refused:
+            raise Told("invalid_credentials")
 
     def _customer(self, visit: Visit) -> tuple[Session, Account]:
         if visit.holds is None or visit.holds.account is None:

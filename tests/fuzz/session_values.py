@@ -83,6 +83,7 @@ class Session:
     value: str | None = None
     ref: str | None = None
     version: int | None = None
+    discarded: bool = False
     newer_than: int = 0
     access_good: bool = True
     refresh_good: bool = True

@@ -153,10 +153,19 @@ async def test_a_validation_renews_a_refused_token_before_it_counts(replica: Rep
         await replica.engine.lifecycle.validate(await loaded(replica))
 
 
-async def test_without_the_store_nothing_is_asked_of_upstream(redis_url: str) -> None:
+async def uncounted(*_: str) -> bool:
+    """Stand for a rate limit whose counter the store did not take."""
+    return False
+
+
+async def test_without_the_store_nothing_is_asked_of_upstream(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with relaying(redis_url) as relay, new_replica(relay.url) as one:
         visit = await loaded(one)
         relay.deaf = True
+        for limit in ("guest", "login"):
+            monkeypatch.setattr(one.limits, limit, uncounted)
         with pytest.raises(StoreUnavailable):
             await one.engine.lifecycle.ensure_session(visit)
         with pytest.raises(StoreUnavailable):

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from bff.errors import Forbidden, ReauthenticationRequired, SessionExpired, UpstreamUnavailable
-from bff.session import EndReason, Session, SessionKind, Ticket, Tombstone
+from bff.session import EndReason, SessionKind, Tombstone
 from bff.sessions.endings import EndedHere
 from bff.sessions.engine import Engine
-from bff.store.protocol import SessionStore
+from bff.store.protocol import SessionLocks
 from bff.telemetry.metrics import REGISTRY
 from tests.unit.refusing import (
     API_KEY,
@@ -124,19 +124,16 @@ async def test_a_shared_token_that_cannot_be_refreshed_is_had_anew(replica: Repl
 # Switching the company
 
 
-class SlowStore:
-    """A store that a customer's refresh token does not outlive."""
+class SlowLocks:
+    """Locks that a customer's refresh token does not outlive."""
 
-    def __init__(self, store: SessionStore, clock: Clock) -> None:
-        self._store = store
+    def __init__(self, locks: SessionLocks, clock: Clock) -> None:
+        self._locks = locks
         self._clock = clock
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    async def load_fresh(self, ticket: Ticket) -> Session | Tombstone | None:
+    def hold(self, *arguments: Any, **options: Any) -> Any:
         self._clock.at += 86_399
-        return await self._store.load_fresh(ticket)
+        return self._locks.hold(*arguments, **options)
 
 
 @pytest.mark.parametrize("status", [403, 404, 409, 422])
@@ -179,9 +176,9 @@ async def test_where_it_is_unclear_a_plain_refresh_tells_that_it_was_the_refresh
 async def test_a_refresh_token_that_ends_while_the_switch_waits_ends_no_session(replica: Replica) -> None:
     """The access token lives on: the customer is asked to log in again, and nothing was refused."""
     visitor, engine = await visitor_of(replica, logged_in=True), replica.engine
-    slow: Any = SlowStore(engine.ports.store, replica.clock)
+    slow: Any = SlowLocks(engine.ports.locks, replica.clock)
     with pytest.raises(ReauthenticationRequired):
-        await Engine(engine.policy, replace(engine.ports, store=slow)).legal_entity.switch(visitor, "LE-100")
+        await Engine(engine.policy, replace(engine.ports, locks=slow)).legal_entity.switch(visitor, "LE-100")
     assert visitor.held is not None
     assert await stored(replica, visitor.held) == visitor.held.session
     assert not replica.upstream.calls(CUSTOMER_REFRESH)
