@@ -35,16 +35,15 @@ from bff.middleware.routing import EndpointRouter
 from bff.middleware.security_headers import security_fields
 from bff.middleware.session_layer import Rules, Selection, SessionLayer
 from bff.middleware.stream_limit import StreamLimit
-from bff.security.keyring import KeyRing
+from bff.security.keyring import KeyRing, RandomBytes
 from bff.server.process import DRAINING
 from bff.sessions.engine import Engine
 from bff.sessions.tasks import Tasks
+from bff.store.options import Clock
 from bff.telemetry.logs import configure_logging
 from bff.upstream.protocol import UpstreamClient
 from bff.wiring import (
-    Clock,
     Connections,
-    RandomBytes,
     key_ring,
     open_connections,
     session_policy,

@@ -53,6 +53,10 @@ class GuestContext:
     target_location: str | None = None
 
 
+CONTEXT_PARAMETERS: Final = ("siteCode", "currency", "language", "targetLocation")
+"""What clients call the fields of a guest's context, in their order."""
+
+
 def next_version(now: float, older: int = 0) -> int:
     """Return a version greater than `older` and than any that a session of this browser had before.
 

@@ -1,24 +1,21 @@
 """From settings to the session engine: wired once, for the app, for operator commands and for tests."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from bff.config.settings import Settings
 from bff.emporix.auth import EmporixAuth
 from bff.emporix.carts import EmporixCarts
-from bff.security.keyring import KeyRing
+from bff.security.keyring import KeyRing, RandomBytes
 from bff.session import ID_BYTES, SECRET_BYTES, Lifetimes, Ticket
 from bff.sessions.ports import Policy, Ports
 from bff.sessions.tasks import Tasks
 from bff.store.backend import Backend, LockTimes, Sources, StoreOptions, open_backend
+from bff.store.options import Clock
 from bff.upstream.httpx_client import HttpxClient
 from bff.upstream.options import PROXIED_CALLS, TOKEN_CALLS, ClientOptions
 from bff.upstream.protocol import UpstreamClient
 from bff.upstream.token_calls import DEADLINE_SECONDS, TokenCallClient
-
-Clock = Callable[[], float]
-RandomBytes = Callable[[int], bytes]
 
 
 def key_ring(settings: Settings, random_bytes: RandomBytes) -> KeyRing:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bff.auth.aliases import Aliases
-from bff.auth.answers import json_response
+from bff.auth.answers import Answer, json_response
 from bff.auth.json_body import json_object, text
 from bff.auth.query import single
 from bff.errors import BffError, InvalidRequest, LoginRequired, NoSession
@@ -23,13 +23,11 @@ from bff.middleware.problem_details import add_error_headers, log_error
 from bff.middleware.request_context import request_context, request_session
 from bff.middleware.session_layer import Rules, Selection
 from bff.security.secret import Secret
-from bff.session import GuestContext, Session
+from bff.session import CONTEXT_PARAMETERS, GuestContext, Session
 from bff.sessions.engine import Engine
 from bff.sessions.request_session import RequestSession
 
 PLACEHOLDER: Final = "kept-by-the-proxy"
-
-Answer = tuple[int, dict[str, Any] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +104,8 @@ class DropIn:
         """Begin a guest; a session that stands is kept, although stock clients ask anew where they could renew."""
         if (call.query("tenant") or call.query("hybris-tenant")) != self._tenant:
             raise InvalidRequest("The supplied tenant is not this one")
-        names = ("siteCode", "currency", "language", "targetLocation")
         session = await self._engine.lifecycle.ensure_session(
-            call.session, GuestContext(*(call.query(name) for name in names))
+            call.session, GuestContext(*(call.query(name) for name in CONTEXT_PARAMETERS))
         )
         return 200, self._tokens(session, scope=f"tenant={self._tenant}")
 

@@ -1,7 +1,7 @@
 """`/auth`: the session's own endpoints. Each handler parses, calls the engine, and returns a status and a body."""
 
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from starlette.requests import Request
 from starlette.types import Scope
@@ -14,12 +14,10 @@ from bff.emporix.outside_tokens import LONGEST_PROVIDER_TOKEN
 from bff.errors import InvalidRequest
 from bff.middleware.routing import Endpoint
 from bff.security.secret import Secret
-from bff.session import GuestContext
+from bff.session import CONTEXT_PARAMETERS, GuestContext
 from bff.sessions.engine import Engine
 from bff.sessions.request_session import RequestSession
 from bff.store.protocol import Touch
-
-_CONTEXT: Final = ("siteCode", "currency", "language", "targetLocation")
 
 
 def _view_touch(scope: Scope) -> Touch:
@@ -67,7 +65,7 @@ class AuthEndpoints:
     async def anonymous(self, request: Request, session: RequestSession) -> Answer:
         """Begin a guest, or find that a session stands."""
         body = await json_object(request, optional=True)
-        context = GuestContext(*(optional_text(body, name) for name in _CONTEXT))
+        context = GuestContext(*(optional_text(body, name) for name in CONTEXT_PARAMETERS))
         stood = session.session is not None
         found = await self._engine.lifecycle.ensure_session(session, context)
         return (200 if stood else 201), session_view(found)

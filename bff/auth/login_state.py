@@ -18,12 +18,11 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 from bff.security.keyring import KeyRing, SealError
 from bff.security.secret import Secret
 from bff.session import ID_BYTES, SECRET_BYTES, Ticket
+from bff.upstream.protocol import Header
 
 LIFETIME_SECONDS: Final = 600
 MAX_ATTEMPTS: Final = 5
 _MAX_STATE_LENGTH: Final = 256
-
-Header = tuple[bytes, bytes]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,15 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_network
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
+from bff.addresses import Network
 from bff.security.secret import Secret
 
 T = TypeVar("T")
-Network = IPv4Network | IPv6Network
 
 EMBEDDED: Final = "embedded:"
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}

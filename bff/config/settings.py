@@ -8,8 +8,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from bff.addresses import Network
 from bff.config import parsing
-from bff.config.parsing import EMBEDDED, InvalidValue, KeySpec, Network, Rate, SsoProvider
+from bff.config.parsing import EMBEDDED, InvalidValue, KeySpec, Rate, SsoProvider
 from bff.security.secret import Secret
 
 __all__ = [

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bff.security.keyring import RandomBytes
+
 Clock = Callable[[], float]
-RandomBytes = Callable[[int], bytes]
 
 
 @dataclass(frozen=True, slots=True)
