@@ -16,7 +16,7 @@ from tests.contract.backends import PROGRAMS, serving
 from tests.contract.on_redis import OnRedis
 from tests.contract.replicas import Replicas, begin
 from tests.live import free_port
-from tests.unit.relay import relaying
+from tests.relay import relaying
 from tests.values import a_session, new_ticket
 
 pytestmark = pytest.mark.anyio

@@ -1,14 +1,33 @@
-"""The replica that most tests of a session's life drive."""
+"""Units are pure: no socket, no process. What needs either is in tests/component."""
 
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import Iterator
+from typing import Any, Final
 
 import pytest
 
-from tests.unit.support import Replica, new_replica
+_REFUSED: Final = frozenset(
+    {"socket.bind", "socket.connect", "subprocess.Popen", "os.fork", "os.posix_spawn"}
+)
 
 
-@pytest.fixture
-async def replica(redis_url: str) -> AsyncIterator[Replica]:
-    """One replica of its own clock, keys and upstream, on the tests' Redis."""
-    async with new_replica(redis_url) as one:
-        yield one
+class _Watch:
+    """Whether a unit test runs now. An audit hook stays for the life of the process."""
+
+    def __init__(self) -> None:
+        self.running = False
+        sys.addaudithook(self)
+
+    def __call__(self, event: str, _arguments: tuple[Any, ...]) -> None:
+        if self.running and event in _REFUSED:
+            raise AssertionError(f"a unit test may not cause {event}: move it to tests/component")
+
+
+_watch: Final = _Watch()
+
+
+@pytest.fixture(autouse=True)
+def _pure() -> Iterator[None]:
+    _watch.running = True
+    yield
+    _watch.running = False

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bff.auth.aliases import Aliases
 from bff.security.keyring import KeyRing
 from bff.security.secret import Secret
-from tests.unit.support import TENANT, new_ring
+from tests.support import TENANT, new_ring
 
 KEYS = [("k1", secrets.token_bytes(32)), ("k2", secrets.token_bytes(32))]
 REAL = Secret("7c0d1931-bf8d-4f43-869e-24109df211ca")

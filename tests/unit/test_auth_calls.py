@@ -28,7 +28,7 @@ from bff.tokens import TokenSet
 from bff.upstream.token_calls import TokenCallClient
 from tests.asgi_upstream import AsgiUpstream
 from tests.live import ADA, TENANT
-from tests.unit.support import Clock, Upstream, tokens
+from tests.support import Clock, Upstream, tokens
 
 pytestmark = pytest.mark.anyio
 

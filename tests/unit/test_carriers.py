@@ -11,7 +11,7 @@ from bff.errors import InvalidRequest, NoSession, OriginNotAllowed
 from bff.middleware.carriers import SessionCarriers
 from bff.security.keyring import KeyRing
 from bff.session import CarriedTicket, Carrier
-from tests.unit.support import new_ring, new_ticket
+from tests.support import new_ring, new_ticket
 
 RING = new_ring()
 HOST = SessionCarriers(RING, cookie_name="__Host-bff", secure=True, same_site="strict")

@@ -15,7 +15,7 @@ from bff.session import GuestContext
 from bff.upstream.token_calls import TokenCallClient
 from tests.asgi_upstream import AsgiUpstream
 from tests.live import ADA, TENANT
-from tests.unit.support import Clock, Upstream
+from tests.support import Clock, Upstream
 
 pytestmark = pytest.mark.anyio
 LOOKUP = "GET /cart/{tenant}/carts"

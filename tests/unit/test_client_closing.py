@@ -10,7 +10,7 @@ from bff.errors import BadUpstreamAnswer, BffError, UpstreamTimeout, UpstreamUna
 from bff.session import GuestContext
 from bff.upstream.token_calls import TokenCallClient
 from tests.frozen_time import FrozenLoop, advance, settle
-from tests.unit.support import TENANT, Clock
+from tests.support import TENANT, Clock
 
 pytestmark = pytest.mark.anyio
 

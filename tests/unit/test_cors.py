@@ -12,7 +12,7 @@ from bff.middleware.cors import Cors
 from bff.middleware.request_layer import RequestLayer, RequestPolicy
 from bff.middleware.stream_limit import StreamLimit
 from bff.telemetry.metrics import REGISTRY
-from tests.unit.support import http_scope, run_app
+from tests.support import http_scope, run_app
 
 pytestmark = pytest.mark.anyio
 

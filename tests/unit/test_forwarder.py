@@ -19,7 +19,7 @@ from bff.security.secret import Secret
 from bff.telemetry.logs import request_id
 from bff.tokens import UpstreamCredentials
 from bff.upstream.protocol import Header
-from tests.unit.support import NOW, Clock, new_ring
+from tests.support import NOW, Clock, new_ring
 
 pytestmark = pytest.mark.anyio
 

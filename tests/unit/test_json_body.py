@@ -11,7 +11,7 @@ from starlette.types import Message
 
 from bff.auth.json_body import json_object, optional_text, text
 from bff.errors import BffError, BodyTooLarge, InvalidRequest, UnsupportedMediaType
-from tests.unit.support import http_scope
+from tests.support import http_scope
 
 pytestmark = pytest.mark.anyio
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bff.security.keyring import KeyRing, Sealer, SealError
-from tests.unit.support import new_ring
+from tests.support import new_ring
 
 OLD, NEW = ("old", secrets.token_bytes(32)), ("new", secrets.token_bytes(32))
 SEALER = new_ring().sealer("cookie")

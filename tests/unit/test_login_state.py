@@ -12,7 +12,7 @@ from itsdangerous import TimestampSigner
 from bff.auth.login_state import LIFETIME_SECONDS, MAX_ATTEMPTS, LoginState, LoginStates
 from bff.security.keyring import KeyRing
 from bff.session import Ticket
-from tests.unit.support import NOW, TENANT, Clock, new_ring, new_ticket
+from tests.support import NOW, TENANT, Clock, new_ring, new_ticket
 
 Header = tuple[bytes, bytes]
 KEYS = [("k1", secrets.token_bytes(32)), ("k2", secrets.token_bytes(32))]

@@ -12,7 +12,7 @@ from bff.errors import MethodNotAllowed, NotFound
 from bff.middleware.origin_check import Proof
 from bff.middleware.routing import Endpoint, EndpointRouter
 from bff.middleware.session_layer import DEFAULT_RULES, Rules
-from tests.unit.support import http_scope, run_app
+from tests.support import http_scope, run_app
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,7 @@ from bff.middleware.request_layer import RequestLayer, RequestPolicy
 from bff.middleware.security_headers import missing_fields, security_fields
 from bff.middleware.stream_limit import StreamLimit
 from bff.upstream.protocol import Header
-from tests.unit.support import http_scope, run_app
+from tests.support import http_scope, run_app
 
 pytestmark = pytest.mark.anyio
 

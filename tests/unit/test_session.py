@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.support import NOW, tokens
+from tests.support import NOW, tokens
 
 
 def test_a_token_is_usable_until_its_end_and_not_at_it() -> None:

@@ -11,7 +11,7 @@ from bff.errors import TooManyRequests
 from bff.middleware.cors import Cors
 from bff.middleware.request_layer import RequestLayer, RequestPolicy
 from bff.middleware.stream_limit import StreamLimit
-from tests.unit.support import http_scope, run_app
+from tests.support import http_scope, run_app
 
 pytestmark = pytest.mark.anyio
 

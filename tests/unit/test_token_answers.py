@@ -17,7 +17,7 @@ from bff.emporix.token_answers import (
 )
 from bff.errors import BadUpstreamAnswer
 from bff.security.secret import Secret
-from tests.unit.support import NOW, tokens
+from tests.support import NOW, tokens
 
 TEN_YEARS = 10 * 365 * 86_400
 JSON = st.recursive(

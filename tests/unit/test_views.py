@@ -6,7 +6,7 @@ from bff.auth.views import session_view, validation_view
 from bff.emporix.token_answers import Validation
 from bff.security.secret import Secret
 from bff.session import SessionKind
-from tests.unit.support import NOW, a_session, tokens
+from tests.support import NOW, a_session, tokens
 
 MEMBERS = {
     *("kind", "customer", "legalEntityId", "initialPassword", "version"),

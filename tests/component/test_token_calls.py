@@ -23,7 +23,7 @@ from bff.upstream.options import TOKEN_CALLS
 from bff.upstream.protocol import Header, WholeAnswer
 from bff.upstream.token_calls import DEADLINE_SECONDS, TokenCallClient
 from tests.live import free_port
-from tests.unit.support import listens
+from tests.support import listens
 
 pytestmark = pytest.mark.anyio
 

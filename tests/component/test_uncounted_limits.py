@@ -8,8 +8,8 @@ from bff.errors import StoreUnavailable
 from bff.security.secret import Secret
 from bff.session import SessionKind
 from tests.live import ADA
-from tests.unit.relay import relaying
-from tests.unit.support import Replica, a_request_session, new_replica
+from tests.relay import relaying
+from tests.support import Replica, a_request_session, new_replica
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,7 @@ from bff.sessions.endings import EndedHere
 from bff.sessions.engine import Engine
 from bff.store.protocol import SessionLocks
 from bff.telemetry.metrics import REGISTRY
-from tests.unit.refusing import (
+from tests.component.refusing import (
     API_KEY,
     CUSTOMER_REFRESH,
     REFRESHES,
@@ -20,7 +20,7 @@ from tests.unit.refusing import (
     stored,
     visitor_of,
 )
-from tests.unit.support import Clock, Replica
+from tests.support import Clock, Replica
 
 pytestmark = pytest.mark.anyio
 

@@ -13,7 +13,7 @@ from bff.upstream.token_calls import DEADLINE_SECONDS
 from bff.wiring import lock_times
 from tests.contract.on_redis import OnRedis
 from tests.contract.replicas import Replicas
-from tests.unit.relay import relaying
+from tests.relay import relaying
 from tests.values import new_ticket
 
 pytestmark = pytest.mark.anyio

@@ -11,7 +11,7 @@ from bff.session import GuestContext, Session
 from bff.sessions import cart_merge as merging
 from bff.sessions.cart_merge import CartMerger
 from bff.telemetry.metrics import REGISTRY
-from tests.unit.support import Replica, a_request_session, new_replica
+from tests.support import Replica, a_request_session, new_replica
 
 pytestmark = pytest.mark.anyio
 CARTS = "GET /cart/{tenant}/carts"

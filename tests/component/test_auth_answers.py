@@ -15,7 +15,7 @@ from bff.middleware.session_layer import SessionLayer
 from bff.middleware.stream_limit import StreamLimit
 from bff.sessions.request_session import RequestSession
 from tests.live import ADA
-from tests.unit.support import ORIGIN, Replica, new_ring
+from tests.support import ORIGIN, Replica, new_ring
 
 pytestmark = pytest.mark.anyio
 

@@ -9,8 +9,8 @@ import pytest
 
 from bff.wiring import key_ring, session_backend
 from tests.live import ADA
-from tests.unit.relay import Relay, relaying
-from tests.unit.support import Replica, new_keys, new_replica, replica_settings
+from tests.relay import Relay, relaying
+from tests.support import Replica, new_keys, new_replica, replica_settings
 
 pytestmark = pytest.mark.anyio
 

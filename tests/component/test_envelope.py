@@ -12,7 +12,7 @@ from bff.errors import CsrfFailed, StoreUnavailable
 from bff.upstream.httpx_client import HttpxClient
 from bff.upstream.protocol import Header
 from tests.live import ADA
-from tests.unit.support import ORIGIN, TENANT, Replica, http_scope, new_keys, new_replica, run_app
+from tests.support import ORIGIN, TENANT, Replica, http_scope, new_keys, new_replica, run_app
 
 pytestmark = pytest.mark.anyio
 

@@ -7,7 +7,7 @@ import pytest
 
 from bff.auth.drop_in import PLACEHOLDER
 from bff.sandbox.federation import _issue_token
-from tests.unit.support import ORIGIN, TENANT, Replica, new_replica
+from tests.support import ORIGIN, TENANT, Replica, new_replica
 
 pytestmark = pytest.mark.anyio
 ANONYMOUS = f"/api/customerlogin/auth/anonymous/login?tenant={TENANT}&client_id=storefront"

@@ -13,7 +13,7 @@ from bff.security.secret import Secret
 from bff.session import Carrier, GuestContext
 from bff.store.backend import Backend
 from bff.wiring import key_ring, session_backend, session_policy
-from tests.unit.support import Clock, a_session, new_keys, new_replica, new_ticket, replica_settings
+from tests.support import Clock, a_session, new_keys, new_replica, new_ticket, replica_settings
 
 pytestmark = pytest.mark.anyio
 

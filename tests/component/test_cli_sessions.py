@@ -13,7 +13,7 @@ from bff.config.settings import Settings, load_settings
 from bff.errors import StoreUnavailable
 from bff.session import Carrier, EndReason, Session, SessionKind, Ticket, Tombstone
 from tests.live import free_port, new_key
-from tests.unit.support import NOW, a_session, new_ticket
+from tests.support import NOW, a_session, new_ticket
 
 pytestmark = pytest.mark.anyio
 ROW = re.compile(r"[\w-]{16}  created (\S+Z)  seen (\S+Z)  (cookie|header)  (.*)")

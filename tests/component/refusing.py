@@ -6,7 +6,7 @@ from bff.security.secret import Secret
 from bff.session import HeldSession, Session, Tombstone
 from bff.sessions.request_session import RequestSession
 from tests.live import ADA
-from tests.unit.support import Replica, a_request_session
+from tests.support import Replica, a_request_session
 
 API_KEY: Final = {"fault": {"faultstring": "Invalid ApiKey"}}
 TENANT_REFUSED: Final = {"message": "The tenant information provided is not valid."}

@@ -8,8 +8,8 @@ from bff.errors import NoSession, SessionExpired, SessionRotated, StoreUnavailab
 from bff.sandbox.state import Knobs
 from bff.session import Carrier, EndReason, GuestContext, HeldSession, Tombstone
 from bff.sessions.endings import EndedHere
-from tests.unit.relay import relaying
-from tests.unit.support import Replica, access_alive, leave, loaded, new_keys, new_replica
+from tests.relay import relaying
+from tests.support import Replica, access_alive, leave, loaded, new_keys, new_replica
 
 pytestmark = pytest.mark.anyio
 

@@ -15,7 +15,7 @@ from bff.errors import BadUpstreamAnswer, UpstreamUnavailable
 from bff.middleware.request_context import RequestContext, add_request_context
 from bff.sessions.request_session import RequestSession
 from bff.upstream.protocol import Header
-from tests.unit.support import TENANT, Replica, access_alive, http_scope, loaded, run_app
+from tests.support import TENANT, Replica, access_alive, http_scope, loaded, run_app
 
 pytestmark = pytest.mark.anyio
 

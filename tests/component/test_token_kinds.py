@@ -19,7 +19,7 @@ from bff.errors import BffError, LoginRequired, NoSession, SessionExpired, Sessi
 from bff.session import EndReason, HeldSession, SessionKind, credentials_of
 from bff.sessions.request_session import RequestSession
 from bff.tokens import UpstreamCredentials
-from tests.unit.support import TENANT, Replica, access_alive, loaded
+from tests.support import TENANT, Replica, access_alive, loaded
 
 pytestmark = pytest.mark.anyio
 

@@ -8,8 +8,8 @@ import pytest
 
 from bff.errors import BadUpstreamAnswer, StoreUnavailable, UpstreamUnavailable
 from bff.session import Carrier, GuestContext, SessionKind
-from tests.unit.relay import relaying
-from tests.unit.support import Replica, bare, new_keys, new_replica, until
+from tests.relay import relaying
+from tests.support import Replica, bare, new_keys, new_replica, until
 
 pytestmark = pytest.mark.anyio
 

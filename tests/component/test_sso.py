@@ -9,7 +9,7 @@ from itsdangerous import TimestampSigner
 
 from bff.errors import StoreUnavailable
 from bff.sandbox.records import LoginCode
-from tests.unit.support import ORIGIN, PROVIDER, Clock, Replica, new_replica
+from tests.support import ORIGIN, PROVIDER, Clock, Replica, new_replica
 
 pytestmark = pytest.mark.anyio
 CALLBACK = f"{ORIGIN}/auth/sso/main/callback"

@@ -19,7 +19,7 @@ from bff.middleware.stream_limit import StreamLimit
 from bff.telemetry.logs import request_id
 from bff.telemetry.metrics import REGISTRY
 from tests.live import TENANT, Sandbox, environment
-from tests.unit.support import http_scope, run_app
+from tests.support import http_scope, run_app
 
 pytestmark = pytest.mark.anyio
 

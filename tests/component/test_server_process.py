@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from bff.server import process as module
 from bff.server.http1 import Http1Connection
 from bff.server.process import Draining, ProxyServer, configured, in_background, listening
-from tests.unit.support import listens, until
+from tests.support import listens, until
 
 pytestmark = pytest.mark.anyio
 

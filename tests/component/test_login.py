@@ -23,7 +23,7 @@ from bff.session import Session, SessionKind, Tombstone
 from bff.sessions.login import CustomerLogin
 from bff.sessions.request_session import RequestSession
 from bff.store.redis_store import RedisSessionStore
-from tests.unit.support import TENANT, Replica, a_request_session, leave, new_replica
+from tests.support import TENANT, Replica, a_request_session, leave, new_replica
 
 pytestmark = pytest.mark.anyio
 ADA, PASSWORD = "ada@example.com", Secret("correct-horse-battery")

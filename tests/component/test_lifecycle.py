@@ -17,8 +17,8 @@ from bff.session import Carrier, EndReason, GuestContext, Session, Tombstone
 from bff.sessions.ports import Ports
 from bff.sessions.request_session import RequestSession
 from tests.live import ADA
-from tests.unit.relay import relaying
-from tests.unit.support import Replica, access_alive, leave, loaded, new_replica, new_ticket
+from tests.relay import relaying
+from tests.support import Replica, access_alive, leave, loaded, new_replica, new_ticket
 
 pytestmark = pytest.mark.anyio
 

@@ -8,7 +8,7 @@ from bff.errors import BffError, InvalidCredentials, NoSession, SessionRotated, 
 from bff.security.secret import Secret
 from bff.session import EndReason, Tombstone
 from tests.live import GRACE
-from tests.unit.support import Replica, access_alive, loaded, until
+from tests.support import Replica, access_alive, loaded, until
 
 pytestmark = pytest.mark.anyio
 

@@ -14,7 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from bff.server.http1 import Http1Connection
 from bff.server.process import in_background, listening
-from tests.unit.support import listens
+from tests.support import listens
 
 pytestmark = pytest.mark.anyio
 

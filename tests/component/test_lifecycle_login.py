@@ -17,7 +17,7 @@ from bff.security.secret import Secret
 from bff.session import SessionKind
 from bff.sessions.token_saver import TRANSIENT
 from tests.live import ADA, GRACE
-from tests.unit.support import Replica, access_alive, loaded, until
+from tests.support import Replica, access_alive, loaded, until
 
 pytestmark = pytest.mark.anyio
 

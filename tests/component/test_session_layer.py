@@ -25,7 +25,7 @@ from bff.session import Carrier, EndReason, GuestContext, HeldSession
 from bff.sessions.request_session import RequestSession
 from bff.store.protocol import Touch
 from bff.upstream.protocol import Header
-from tests.unit.support import Replica, http_scope, new_ring, run_app
+from tests.support import Replica, http_scope, new_ring, run_app
 from tests.unit.test_origin_check import ALLOWED, CSRF, FROM_A_FOREIGN_PAGE, FROM_THE_STOREFRONT, PUBLIC
 
 pytestmark = pytest.mark.anyio

@@ -15,8 +15,16 @@ from bff.errors import (
     UpstreamUnavailable,
 )
 from bff.session import EndReason, Tombstone
-from tests.unit.refusing import API_KEY, CUSTOMER_REFRESH, TENANT_REFUSED, log_in, refuse, stored, visitor_of
-from tests.unit.support import Replica
+from tests.component.refusing import (
+    API_KEY,
+    CUSTOMER_REFRESH,
+    TENANT_REFUSED,
+    log_in,
+    refuse,
+    stored,
+    visitor_of,
+)
+from tests.support import Replica
 
 pytestmark = pytest.mark.anyio
 
