@@ -187,9 +187,10 @@ def _auth_router(settings: Settings, ring: KeyRing, engine: Engine) -> EndpointR
         name: Provider(one.authorize_url, one.client_id, one.scope, one.config)
         for name, one in settings.sso.items()
     }
+    auth = AuthEndpoints(engine, assisted=settings.assisted)
     return_to = ReturnTo(settings.public_origin, settings.allowed_origins)
     sso = SsoEndpoints(engine, states, providers, return_to, public_origin=settings.public_origin)
-    return EndpointRouter([*AuthEndpoints(engine).endpoints(), *sso.endpoints()], navigations=NAVIGATIONS)
+    return EndpointRouter([*auth.endpoints(), *sso.endpoints()], navigations=NAVIGATIONS)
 
 
 def _api_selection(

@@ -70,7 +70,8 @@ class Session:
     """One visitor's session as the store keeps it.
 
     `generation` counts writes and is compared at each; `version` is what storefronts see and grows when
-    who is shopping changes; `upstream_session_id` is the Emporix session that carries the cart through login.
+    who is shopping changes; `upstream_session_id` is the Emporix session that carries the cart through login;
+    `assisted` says that an employee shops for the customer, with tokens from Emporix's dashboard.
     """
 
     kind: SessionKind
@@ -89,6 +90,7 @@ class Session:
     initial_password: bool = False
     context: GuestContext = GuestContext()
     user_agent: str | None = None
+    assisted: bool = False
 
     @property
     def idle_expires_at(self) -> float:

@@ -47,6 +47,7 @@ def served() -> frozenset[tuple[str, str]]:
             "BFF_PUBLIC_ORIGIN": "https://shop.example",
             "BFF_KEYS": new_key(),
             "BFF_REDIS_URL": "redis://127.0.0.1:1",
+            "BFF_ASSISTED": "true",
         }
     )
     proxy = Proxy(settings)

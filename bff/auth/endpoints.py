@@ -1,23 +1,27 @@
 """`/auth`: the session's own endpoints. Each handler parses, calls the engine, and returns a status and a body."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.types import Scope
 
 from bff.auth.answers import DEFAULT, Answer, json_endpoint
-from bff.auth.json_body import json_object, optional_text, text
+from bff.auth.json_body import json_object, optional_text, seconds, text
 from bff.auth.query import single
 from bff.auth.views import own_session_view, session_view, validation_view
-from bff.emporix.outside_tokens import LONGEST_PROVIDER_TOKEN
+from bff.emporix.outside_tokens import LONGEST_PROVIDER_TOKEN, is_bearer_token
 from bff.errors import InvalidRequest
 from bff.middleware.routing import Endpoint
 from bff.security.secret import Secret
 from bff.session import CONTEXT_PARAMETERS, GuestContext
+from bff.sessions.adoption import HandedOver
 from bff.sessions.engine import Engine
 from bff.sessions.request_session import RequestSession
 from bff.store.protocol import Touch
+
+_LONGEST_TOKEN: Final = 8192
+"""Characters; a header field with more is refused by most servers."""
 
 
 def _view_touch(scope: Scope) -> Touch:
@@ -33,16 +37,20 @@ class AuthEndpoints:
 
     Args:
         engine: the sessions.
+        assisted: accept customers' tokens that Emporix's dashboard handed over.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, assisted: bool = False) -> None:
         self._engine = engine
+        self._assisted = assisted
 
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoints with their rules."""
         view = replace(DEFAULT, touch=_view_touch)
         unloaded = replace(DEFAULT, load=False)  # ending a session that has ended is as good
+        adopt = [json_endpoint("POST", "/auth/adopt", self.adopt)] if self._assisted else []
         return [
+            *adopt,
             json_endpoint("GET", "/auth/session", self.session, view),
             json_endpoint("POST", "/auth/anonymous", self.anonymous),
             json_endpoint("POST", "/auth/signup", self.signup),
@@ -117,6 +125,17 @@ class AuthEndpoints:
         """Activate a double-opt-in account and log it in."""
         body = await json_object(request)
         return 200, session_view(await self._engine.login.opt_in(session, Secret(text(body, "token"))))
+
+    async def adopt(self, request: Request, session: RequestSession) -> Answer:
+        """Begin a customer's session with tokens that Emporix's dashboard handed over."""
+        body = await json_object(request)
+        access = Secret(text(body, "customerToken", most=_LONGEST_TOKEN))
+        saas = optional_text(body, "saasToken", most=_LONGEST_TOKEN)
+        handed = HandedOver(access, None if saas is None else Secret(saas), seconds(body, "expiresIn"))
+        for token in (handed.access, handed.saas):
+            if token is not None and not is_bearer_token(token):
+                raise InvalidRequest("a token has characters that no token has")
+        return 200, session_view(await self._engine.adoption.adopt(session, handed))
 
     async def sessions(self, _request: Request, session: RequestSession) -> Answer:
         """List the customer's own sessions."""

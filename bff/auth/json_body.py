@@ -10,6 +10,7 @@ from bff.errors import BodyTooLarge, InvalidRequest, UnsupportedMediaType
 
 _LARGEST_BODY: Final = 64 * 1024  # no call under `/auth` needs more, whatever `/api` may take
 _LONGEST_TEXT: Final = 1024
+_LONGEST_SECONDS: Final = 10 * 365 * 86400
 
 
 async def json_object(request: Request, *, optional: bool = False) -> dict[str, Any]:
@@ -60,6 +61,18 @@ def optional_text(body: Mapping[str, Any], name: str, *, most: int = _LONGEST_TE
         return None
     if not isinstance(value, str) or not 0 < len(value) <= most:
         raise InvalidRequest(f"'{name}' must be a string of 1 to {most} characters")
+    return value
+
+
+def seconds(body: Mapping[str, Any], name: str) -> int:
+    """Return a member that must be a whole number of seconds, at least 1 and at most ten years.
+
+    Raises:
+        InvalidRequest: it is missing, or anything else.
+    """
+    value = body.get(name)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _LONGEST_SECONDS:
+        raise InvalidRequest(f"'{name}' must be a whole number of seconds, at least 1")
     return value
 
 

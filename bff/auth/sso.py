@@ -1,7 +1,7 @@
-"""Single sign-on: `/auth/sso/NAME` out to the identity provider, `…/callback` back in, `…/code` for apps.
+"""Single sign-on: `/auth/sso` lists the providers, `…/NAME` goes out, `…/callback` comes back, `…/code` is for apps.
 
-The first two are top-level navigations and exempt from the X-CSRF header: the first changes nothing but a cookie of its
-own, the second needs a state that this browser began (RFC 6749 §10.12) and is used once.
+Out and back are top-level navigations and exempt from the X-CSRF header: out changes nothing but a cookie of its own,
+back needs a state that this browser began (RFC 6749 §10.12) and is used once.
 """
 
 from collections.abc import Mapping
@@ -25,6 +25,7 @@ from bff.middleware.request_context import request_session
 from bff.middleware.routing import Endpoint
 from bff.middleware.session_layer import Rules
 from bff.security.secret import Secret
+from bff.session import Carrier
 from bff.sessions.engine import Engine
 from bff.sessions.request_session import RequestSession
 
@@ -68,10 +69,17 @@ class SsoEndpoints:
         """Return the endpoints of single sign-on with their rules."""
         callback = Route("/auth/sso/{name}/callback", self.callback, methods=["GET"])
         return [
+            json_endpoint("GET", "/auth/sso", self.providers),
             Endpoint(Route("/auth/sso/{name}", self.start, methods=["GET"]), _NAVIGATION),
             Endpoint(callback, _NAVIGATION),
             json_endpoint("POST", "/auth/sso/{name}/code", self.code),
         ]
+
+    async def providers(self, _request: Request, session: RequestSession) -> Answer:
+        """List the identity providers; apps, which run the redirect themselves, learn how."""
+        if session.carrier is Carrier.COOKIE:
+            return 200, [{"name": name} for name in self._providers]
+        return 200, [_provider_view(name, provider) for name, provider in self._providers.items()]
 
     async def start(self, request: Request) -> Response:
         """Send the browser to the identity provider with state and PKCE."""
@@ -159,6 +167,12 @@ class SsoEndpoints:
 
     def _redirect_uri(self, name: str) -> str:
         return f"{self._public_origin}/auth/sso/{name}/callback"
+
+
+def _provider_view(name: str, provider: Provider) -> dict[str, str]:
+    """Render what an authorization request of an app needs (RFC 6749 §4.1.1); nothing of it is secret."""
+    view = {"name": name, "authorizeUrl": provider.authorize_url, "clientId": provider.client_id}
+    return view if provider.scope is None else view | {"scope": provider.scope}
 
 
 def _authorize(provider: Provider, attempt: LoginState, redirect_uri: str) -> str:

@@ -23,7 +23,7 @@ def session_view(session: Session | None) -> dict[str, Any]:
     """Render a session; nothing in it opens anything."""
     if session is None:
         return dict(NONE_VIEW)
-    return {
+    view = {
         "kind": session.kind.value,
         "customer": {"email": session.email} if session.kind is SessionKind.CUSTOMER else None,
         "legalEntityId": session.legal_entity_id,
@@ -33,6 +33,7 @@ def session_view(session: Session | None) -> dict[str, Any]:
         "idleExpiresAt": _rfc3339(session.idle_expires_at),
         "expiresAt": _rfc3339(session.expires_at),
     }
+    return view | {"assisted": True} if session.assisted else view
 
 
 def validation_view(session: Session, found: Validation) -> dict[str, Any]:

@@ -69,6 +69,7 @@ class Settings:
     site_code: str | None = None
     sso: Mapping[str, SsoProvider] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     drop_in: bool
+    assisted: bool
     routes_file: Path | None = None
     login_rate: Rate
     guest_rate: Rate
@@ -174,6 +175,7 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     _variable("SITE_CODE", _visible, "the site whose guest cart is merged at login"),
     Variable(name="BFF_SSO", parse=parsing.sso, meaning="identity providers, as JSON", secret=True),
     _variable("DROP_IN", parsing.boolean, "serve the upstream's own auth paths under /api", "false"),
+    _variable("ASSISTED", parsing.boolean, "accept a customer's tokens from Emporix's dashboard", "false"),
     _variable("ROUTES_FILE", parsing.readable_file, "changes to the built-in route table"),
     _variable("LOGIN_RATE", parsing.rate, "login attempts per account and per client address", "10/60"),
     _variable("GUEST_RATE", parsing.rate, "new guest sessions per client address", "60/60"),

@@ -9,6 +9,7 @@ from bff.emporix.bearer_calls import BearerCalls
 from bff.emporix.refresh_bearer import AnonymousBearer, with_either_bearer
 from bff.emporix.refusals import (
     AnonymousLoginRefused,
+    ContextRefused,
     LoginRefused,
     RefreshRefused,
     RefreshTokenEnded,
@@ -17,7 +18,15 @@ from bff.emporix.refusals import (
     SwitchRefused,
     ValidationRefused,
 )
-from bff.emporix.token_answers import Issued, Validation, carried_forward, issued, validation
+from bff.emporix.token_answers import (
+    Issued,
+    SessionOwner,
+    Validation,
+    carried_forward,
+    issued,
+    session_owner,
+    validation,
+)
 from bff.errors import BadUpstreamAnswer
 from bff.security.secret import Secret
 from bff.session import GuestContext
@@ -47,6 +56,7 @@ class EmporixAuth:
     ) -> None:
         self._client = client
         self._customers = BearerCalls(client, "customer", tenant)
+        self._contexts = BearerCalls(client, "session-context", tenant)
         self._storefront = {"tenant": tenant, "client_id": client_id}
         self._clock = clock
 
@@ -175,6 +185,15 @@ class EmporixAuth:
         """
         answer = await self._customers.call("validateauthtoken", "GET", "validateauthtoken", access)
         return validation(read(answer, ValidationRefused))
+
+    async def session_owner(self, access: Secret) -> SessionOwner:
+        """Ask which session a token belongs to, and which customer; the session follows from the token [SC].
+
+        Raises:
+            ContextRefused: the token is not known, or its session has no context yet.
+        """
+        answer = await self._contexts.call("session context", "GET", "me/context", access)
+        return session_owner(read(answer, ContextRefused))
 
     async def _refreshauthtoken(
         self, tokens: TokenSet, legal_entity_id: str | None, anonymous: AnonymousBearer

@@ -162,6 +162,12 @@ class ValidationRefused(Refused):
         self.kind = ValidationRefusal.ACCESS_TOKEN if known else ValidationRefusal.UNKNOWN
 
 
+class ContextRefused(Refused):
+    """Emporix refused to show a session context."""
+
+    call = "a session context"
+
+
 class CartLookupRefused(Refused):
     """Emporix refused to find a cart.
 

@@ -100,6 +100,31 @@ def carried_forward(renewed: TokenSet, older: TokenSet) -> TokenSet:
     return kept
 
 
+def saas_expiry(saas: Secret) -> float | None:
+    """Return when a saas token ends, as its `exp` says (RFC 7519 §4.1.4)."""
+    return _number(jwt_claims(saas).get("exp"))
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOwner:
+    """What the session context says of the session that a token belongs to; a guest's has no customer id."""
+
+    session_id: Secret
+    customer_id: str | None
+
+
+def session_owner(body: Mapping[str, Any]) -> SessionOwner:
+    """Read a session context.
+
+    Raises:
+        BadUpstreamAnswer: it names no session.
+    """
+    session_id = _text(body, "sessionId")
+    if session_id is None:
+        raise BadUpstreamAnswer(log_detail="a session context without a session id")
+    return SessionOwner(Secret(session_id), _text(body, "customerId"))
+
+
 def validation(body: Mapping[str, Any]) -> Validation:
     """Read a validation's answer, every member of which is optional."""
     remaining = _number(body.get("expires_in"))

@@ -1,5 +1,6 @@
 """The session engine: `Engine(policy, ports)`, wired once and used by the app, operator commands and tests."""
 
+from bff.sessions.adoption import CustomerAdoption
 from bff.sessions.anonymous import AnonymousSessions
 from bff.sessions.cart_merge import CartMerger
 from bff.sessions.legal_entity import LegalEntitySwitch
@@ -34,3 +35,4 @@ class Engine:
         self.signup = CustomerSignup(ports, self.lifecycle, self.shared_token)
         carts = CartMerger(ports.carts, site_code=policy.site_code)
         self.login = CustomerLogin(policy, ports, self.lifecycle, saver, carts)
+        self.adoption = CustomerAdoption(policy, ports, self.lifecycle)

@@ -46,6 +46,7 @@ def to_record(session: Session, ticket: Ticket) -> bytes:
         "initial": session.initial_password,
         "context": [context.site_code, context.currency, context.language, context.target_location],
         "agent": session.user_agent,
+        "assisted": session.assisted,
     }
     return json.dumps(fields, separators=(",", ":")).encode()
 
@@ -85,6 +86,7 @@ def from_record(record: bytes, ticket: Ticket, *, generation: int, last_seen_at:
         initial_password=fields["initial"],
         context=GuestContext(*fields["context"]),
         user_agent=fields["agent"],
+        assisted=fields.get("assisted", False),
     )
 
 

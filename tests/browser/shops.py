@@ -132,6 +132,7 @@ def open_shop(sandbox: Sandbox, redis_url: str) -> Iterator[Shop]:
                 BFF_PUBLIC_ORIGIN=url,
                 BFF_SITE_CODE="main",
                 BFF_SSO=json.dumps(sso),
+                BFF_ASSISTED="true",
             )
         )
         recorded = _Recorded(proxy)

@@ -219,3 +219,24 @@ async def test_an_apps_code_must_be_whole(redis_url: str, body: dict[str, Any]) 
         answer = await browser.post("/auth/sso/main/code", json=body)
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
         assert one.upstream.calls("") == []
+
+
+async def test_browsers_learn_the_providers_names_only(redis_url: str) -> None:
+    async with new_replica(redis_url) as one, one.browser() as browser:
+        answer = await browser.get("/auth/sso")
+        assert (answer.status_code, answer.json()) == (200, [{"name": "main"}, {"name": "bare"}])
+        assert answer.headers["x-session-version"] == "0"
+        assert "set-cookie" not in answer.headers
+
+
+async def test_apps_learn_what_their_own_redirect_needs(redis_url: str) -> None:
+    async with new_replica(redis_url) as one, one.browser(**{"X-Session-Transport": "header"}) as app:
+        assert (await app.get("/auth/sso")).json() == [
+            {"name": "main", "authorizeUrl": PROVIDER, "clientId": "shop", "scope": "openid email"},
+            {"name": "bare", "authorizeUrl": PROVIDER + "?a=b", "clientId": "shop"},
+        ]
+
+
+async def test_the_providers_are_not_for_foreign_pages(redis_url: str) -> None:
+    async with new_replica(redis_url) as one, one.browser(Origin="https://evil.test") as foreign:
+        assert (await foreign.get("/auth/sso")).json()["code"] == "csrf_failed"

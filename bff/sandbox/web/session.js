@@ -76,6 +76,10 @@ export async function login(email, password) {
   return runAction("POST", "/auth/login", { email, password });
 }
 
+export async function adopt(handed) {
+  return runAction("POST", "/auth/adopt", handed);
+}
+
 export async function logout() {
   return runAction("POST", "/auth/logout");
 }

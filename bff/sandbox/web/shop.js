@@ -2,6 +2,7 @@
 
 import * as account from "./account.js";
 import { bus, call } from "./api.js";
+import * as assisted from "./assisted.js";
 import * as cart from "./cart.js";
 import * as catalogue from "./catalogue.js";
 import { find, openDialog, notify, notifyError, wireDialogs } from "./dom.js";
@@ -37,6 +38,8 @@ function onRequestFailed({ code }) {
   if (code === "session_rotated") session.load().catch(notifyError);
 }
 
+const handed = assisted.takeFromAddress();
+
 async function start() {
   wireDialogs();
   panel.wire();
@@ -51,6 +54,7 @@ async function start() {
   cart.wire(config, account.currentProfile);
   catalogue.wire(cart.add);
   await Promise.allSettled([session.load({ slide: true }), catalogue.load(config)]);
+  await assisted.offer(handed);
 }
 
 start().catch(notifyError);
