@@ -13,7 +13,8 @@ from bff.sessions.tasks import Tasks
 from bff.store.backend import Backend, LockTimes, Sources, StoreOptions, open_backend
 from bff.store.options import Clock
 from bff.upstream.httpx_client import HttpxClient
-from bff.upstream.options import PROXIED_CALLS, TOKEN_CALLS, ClientOptions
+from bff.upstream.llhttp_client import LlhttpClient
+from bff.upstream.options import PROXIED_CALLS, TOKEN_CALLS
 from bff.upstream.protocol import UpstreamClient
 from bff.upstream.token_calls import DEADLINE_SECONDS, TokenCallClient
 
@@ -67,13 +68,9 @@ def open_connections(
     """
     return Connections(
         session_backend(settings, ring, clock=clock, random_bytes=random_bytes),
-        TokenCallClient(_upstream_client(settings, TOKEN_CALLS)),
-        _upstream_client(settings, PROXIED_CALLS),
+        TokenCallClient(HttpxClient(settings.upstream_url, TOKEN_CALLS)),
+        LlhttpClient(settings.upstream_url, PROXIED_CALLS),
     )
-
-
-def _upstream_client(settings: Settings, options: ClientOptions) -> UpstreamClient:
-    return HttpxClient(settings.upstream_url, options)
 
 
 def session_backend(settings: Settings, ring: KeyRing, *, clock: Clock, random_bytes: RandomBytes) -> Backend:

@@ -55,7 +55,10 @@ TESTED_BY = {
     "telemetry/logs": "unit/test_telemetry.py",
     "telemetry/metrics": "integration/test_ops.py",
     "tokens": "unit/test_session.py",
+    "upstream/connection": "component/test_llhttp_client.py",
+    "upstream/exchange": "component/test_llhttp_client.py",
     "upstream/httpx_client": "contract/test_upstream_client.py",
+    "upstream/pool": "component/test_llhttp_client.py",
     "upstream/protocol": "contract/test_upstream_client.py",
 }
 
@@ -168,6 +171,7 @@ def test_tasks_begin_in_one_place() -> None:
         ("sessions/tasks", "create_task"),
         ("server/process", "create_task"),  # a listener and a sweep, held by the blocks that they serve in
         ("api/delivery", "ensure_future"),  # both ends of one stream, awaited where they begin
+        ("upstream/connection", "ensure_future"),  # the body of one request, cancelled with its exchange
     }
     assert set(begun) <= allowed
 

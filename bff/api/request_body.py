@@ -1,5 +1,6 @@
 """The body of a request that is forwarded: a small body is buffered so that it can be sent again, others stream."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from typing import Final
 
@@ -36,6 +37,8 @@ class RequestBody:
         self._length, chunked = _framing(headers)
         self._empty = not chunked and not self._length
         self._buffered: bytes | None = None
+        self._not_reading = asyncio.Event()
+        self._not_reading.set()
         self.replayable = self._empty or (not chunked and (self._length or 0) <= REPLAYABLE_BYTES)
         if self._length is not None and self._length > limit:
             raise BodyTooLarge
@@ -51,24 +54,29 @@ class RequestBody:
         return self._buffered
 
     async def left(self) -> None:
-        """Wait until the client disconnects; call it only after the body has been read."""
+        """Wait until the client disconnects. A body that is still being read has its own reader, which notices that."""
+        await self._not_reading.wait()
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
     async def _stream(self) -> AsyncIterator[bytes]:
-        read = 0
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise ClientLeft
-            chunk = message.get("body", b"")
-            read += len(chunk)
-            if read > self._limit:
-                raise BodyTooLarge
-            if chunk:
-                yield chunk
-            if not message.get("more_body", False):
-                return
+        self._not_reading.clear()
+        try:
+            read = 0
+            while True:
+                message = await self._receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientLeft
+                chunk = message.get("body", b"")
+                read += len(chunk)
+                if read > self._limit:
+                    raise BodyTooLarge
+                if chunk:
+                    yield chunk
+                if not message.get("more_body", False):
+                    return
+        finally:
+            self._not_reading.set()
 
 
 def _framing(headers: Iterable[tuple[bytes, bytes]]) -> tuple[int | None, bool]:

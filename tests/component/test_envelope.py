@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from bff.errors import CsrfFailed, StoreUnavailable
-from bff.upstream.httpx_client import HttpxClient
+from bff.upstream.llhttp_client import LlhttpClient
 from bff.upstream.protocol import Header
 from tests.live import ADA
 from tests.support import ORIGIN, TENANT, Replica, http_scope, new_keys, new_replica, run_app
@@ -79,11 +79,11 @@ def proxied(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """What upstream is asked by proxied calls, which it all answers."""
     targets: list[bytes] = []
 
-    async def opened(_self: HttpxClient, _method: str, target: bytes, *_rest: object) -> Empty:
+    async def opened(_self: LlhttpClient, _method: str, target: bytes, *_rest: object) -> Empty:
         targets.append(target)
         return Empty()
 
-    monkeypatch.setattr(HttpxClient, "open", opened)
+    monkeypatch.setattr(LlhttpClient, "open", opened)
     return targets
 
 
@@ -324,7 +324,7 @@ async def test_an_unforeseen_exception_after_the_head_adds_nothing_to_the_answer
     async def opened(*_arguments: object) -> Empty:
         return Empty(breaks=True)
 
-    monkeypatch.setattr(HttpxClient, "open", opened)
+    monkeypatch.setattr(LlhttpClient, "open", opened)
     path = f"/api/site/{TENANT}/sites"
     sent = await run_app(drop_in.proxy, http_scope(path=path, headers=[(b"x-csrf", b"1")]))
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]

@@ -11,6 +11,7 @@ import pytest
 
 from bff.errors import BffError
 from bff.upstream.httpx_client import HttpxClient
+from bff.upstream.llhttp_client import LlhttpClient
 from bff.upstream.options import PROXIED_CALLS, ClientOptions
 from bff.upstream.protocol import UpstreamAnswer, UpstreamClient
 from tests.contract.socket_upstream import Connection, Serve, SocketUpstream, answer, serving
@@ -18,6 +19,7 @@ from tests.contract.socket_upstream import Connection, Serve, SocketUpstream, an
 Factory = Callable[[str, ClientOptions], UpstreamClient]
 CLIENTS: Final[dict[str, Factory]] = {
     "httpx2": HttpxClient,
+    "llhttp": LlhttpClient,
 }
 EVERY_CLIENT: Final = pytest.mark.parametrize("factory", CLIENTS.values(), ids=CLIENTS)
 

@@ -116,6 +116,30 @@ def test_an_upload_reaches_upstream_before_its_end_is_sent(wired: LiveProxy, ups
     assert whole.index(b"first") < whole.index(b"last")
 
 
+@pytest.mark.parametrize("closes", [True, False])
+def test_an_answer_that_comes_before_the_whole_upload_is_given_at_once(
+    wired: LiveProxy, upstream: Upstream, *, closes: bool
+) -> None:
+    """The upload goes on until the client stops: upstream's answer does not wait for that."""
+    answered = threading.Event()
+
+    def script(connection: socket.socket, _incoming: Incoming) -> None:
+        connection.sendall(reply("413 Content Too Large", body=b'{"message":"too large"}'))
+        if closes:
+            return
+        answered.wait(PATIENCE)
+
+    upstream.script = script
+    with dial(wired) as connection:
+        announced = head(
+            wired, f"PUT /api/cart/{TENANT}/carts/1 HTTP/1.1", [f"Content-Length: {8 * MEBIBYTE}"]
+        )
+        connection.sendall(announced + b"x" * MEBIBYTE)
+        answer = answer_on(connection)
+        answered.set()
+    assert (answer.status, answer.json()) == (413, {"message": "too large"})
+
+
 @pytest.mark.parametrize("announced", [True, False], ids=["with a length", "without one"])
 def test_a_download_reaches_the_client_before_its_end_is_sent(
     wired: LiveProxy, upstream: Upstream, *, announced: bool

@@ -1,5 +1,6 @@
 """The body of a forwarded request: framing, limits, and when it can be sent again."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -111,3 +112,18 @@ async def test_left_returns_after_the_client_disconnects() -> None:
 
     await RequestBody([], recording_receive, LIMIT).left()
     assert received == ["http.request", "http.request", "http.disconnect"]
+
+
+async def test_a_listener_leaves_the_body_to_who_reads_it() -> None:
+    """An answer may come before the whole body is out: two who receive would take each other's parts."""
+    body = RequestBody(CHUNKED, receiving(b"first", b"second"), LIMIT)
+    content = await body.content()
+    assert content is not None
+    assert not isinstance(content, bytes)
+    reader = aiter(content)
+    assert await anext(reader) == b"first"
+    listener = asyncio.create_task(body.left())
+    await asyncio.sleep(0)
+    assert not listener.done()
+    assert [chunk async for chunk in reader] == [b"second"]
+    await listener

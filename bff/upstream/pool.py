@@ -1,0 +1,172 @@
+"""Connections to one origin: bounded, the most recently used first, with a queue that does not wait for ever."""
+
+import asyncio
+import ssl
+from collections import deque
+from typing import Final
+from urllib.parse import urlsplit
+
+from bff.errors import UpstreamUnavailable
+from bff.upstream.connection import Connection
+from bff.upstream.failures import NotConnected
+from bff.upstream.options import ClientOptions
+
+_IDLE_SECONDS: Final = 30.0
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+class ConnectionPool:
+    """Opens connections and hands them out, one request at a time.
+
+    Every connection has one of a fixed number of slots, from before it is opened until it has ended. Addresses are
+    looked up for each new connection and tried in turn, so that a changed DNS entry is followed.
+
+    Args:
+        url: the origin, as `scheme://host[:port]`.
+        options: how many connections there may be, and how long one waits for them.
+        tls: checks the upstream's certificate; None for http.
+    """
+
+    def __init__(self, url: str, options: ClientOptions, tls: ssl.SSLContext | None) -> None:
+        parts = urlsplit(url)
+        self._host, self._port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
+        self._options = options
+        self._tls = tls
+        self._free_slots = options.connections
+        self._connections: set[Connection] = set()
+        self._idle: deque[Connection] = deque()
+        self._waiters: deque[asyncio.Future[Connection | None]] = deque()
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    async def acquire(self, *, fresh: bool = False, sent_once: bool = False) -> Connection:
+        """Return a connection for one request.
+
+        Args:
+            fresh: open a new one, because a kept one has just broken.
+            sent_once: the request cannot be sent again, so make sure that upstream has not closed a kept connection.
+
+        Raises:
+            NotConnected: upstream cannot be reached.
+            UpstreamUnavailable: all are in use, or none could be opened in time.
+        """
+        while True:
+            connection = await self._kept_or_slot(fresh=fresh)
+            if connection is None:
+                return await self._open()
+            if not connection.closed and not fresh and not (sent_once and connection.stale()):
+                return connection
+            connection.close()  # its slot is free again
+
+    async def aclose(self) -> None:
+        """Close all connections; who waits for one learns that there is none."""
+        self._closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        waiting, self._waiters = self._waiters, deque()
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_exception(UpstreamUnavailable(log_detail="the client is closed"))
+        for connection in list(self._connections):
+            connection.close()
+
+    async def _kept_or_slot(self, *, fresh: bool) -> Connection | None:
+        """Return a kept connection, or None: the right to open one."""
+        if self._idle and not (fresh and self._free_slots):
+            return self._idle.pop()
+        if self._free_slots:
+            self._free_slots -= 1
+            return None
+        waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            async with asyncio.timeout(self._options.pool_seconds):
+                return await waiter
+        except BaseException as error:
+            self._take_back(waiter)
+            if isinstance(error, TimeoutError):
+                raise UpstreamUnavailable(log_detail="no free connection") from None
+            raise
+
+    def _take_back(self, waiter: "asyncio.Future[Connection | None]") -> None:
+        """One who waited has left, perhaps at the moment at which its turn came."""
+        if not waiter.done() or waiter.cancelled():
+            waiter.cancel()
+        elif waiter.exception() is None:
+            given = waiter.result()
+            if given is None:
+                self._free_slot()
+            elif not given.closed:
+                self._keep(given)
+
+    async def _open(self) -> Connection:
+        """Open a connection in a slot that the caller has taken."""
+        try:
+            connection = await self._connected()
+        except BaseException:
+            self._free_slot()
+            raise
+        self._connections.add(connection)
+        return connection
+
+    async def _connected(self) -> Connection:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._options.connect_seconds):
+                _, connection = await loop.create_connection(
+                    self._new_connection, self._host, self._port, ssl=self._tls
+                )
+        except TimeoutError:
+            raise UpstreamUnavailable(log_detail="no connection in time") from None
+        except OSError as error:
+            raise NotConnected(log_detail=type(error).__name__) from None
+        if connection.closed or self._closed:
+            connection.close()
+            raise NotConnected(log_detail="closed at once")
+        return connection
+
+    def _new_connection(self) -> Connection:
+        return Connection(self._options, ended=self._forget, idle=self._keep)
+
+    def _forget(self, connection: Connection) -> None:
+        """A connection has ended."""
+        if connection in self._connections:
+            self._connections.discard(connection)
+            if connection in self._idle:
+                self._idle.remove(connection)
+            self._free_slot()
+
+    def _free_slot(self) -> None:
+        if not self._hand_over(None):
+            self._free_slots += 1
+
+    def _keep(self, connection: Connection) -> None:
+        """A connection can take the next request."""
+        if self._hand_over(connection):
+            return
+        connection.idle_since = asyncio.get_running_loop().time()
+        self._idle.append(connection)
+        if len(self._idle) > self._options.idle_connections:
+            self._idle[0].close()
+        elif self._sweeper is None:
+            self._sweep_later()
+
+    def _hand_over(self, connection: Connection | None) -> bool:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(connection)
+                return True
+        return False
+
+    def _sweep_later(self) -> None:
+        self._sweeper = asyncio.get_running_loop().call_later(_IDLE_SECONDS / 2, self._sweep)
+
+    def _sweep(self) -> None:
+        """Close what has been idle for long; the oldest come first."""
+        self._sweeper = None
+        oldest = asyncio.get_running_loop().time() - _IDLE_SECONDS
+        while self._idle and self._idle[0].idle_since < oldest:
+            self._idle[0].close()
+        if self._idle:
+            self._sweep_later()
