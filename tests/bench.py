@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
@@ -76,8 +77,8 @@ def serve(role: str, port: int, *arguments: str) -> None:
 
 
 @contextmanager
-def child(role: str, *arguments: str) -> Iterator[str]:
-    """Start one of them and yield its address."""
+def child(role: str, *arguments: str) -> Iterator[tuple[str, int]]:
+    """Start one of them and yield its address and its process id."""
     port = free_port()
     command = [sys.executable, "-m", "tests.bench", "--role", role, "--port", str(port), *arguments]
     process = subprocess.Popen(command)
@@ -89,7 +90,7 @@ def child(role: str, *arguments: str) -> Iterator[str]:
                 break
             except httpx2.TransportError:
                 time.sleep(0.05)
-        yield url
+        yield url, process.pid
     finally:
         process.terminate()
         process.wait()
@@ -119,21 +120,39 @@ async def _body(reader: asyncio.StreamReader, head: bytes) -> None:
     await reader.readexactly(2)
 
 
-async def measure(
-    url: str, path: str, headers: dict[str, str], *, connections: int, seconds: float
-) -> tuple[float, float]:
-    """Return requests a second, and the median seconds of one."""
+@dataclass(frozen=True)
+class Run:
+    """A request that is measured, and the process that answers it."""
+
+    url: str
+    pid: int
+    path: str
+    headers: dict[str, str]
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time that a process has had, where the system has `/proc`; 0 elsewhere."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def measure(run: Run, connections: int, seconds: float) -> tuple[float, float, int]:
+    """Return requests a second, the median seconds of one, and how many there were."""
     lines = [
-        f"GET {path} HTTP/1.1",
-        f"Host: {url[7:]}",
-        *(f"{name}: {value}" for name, value in headers.items()),
+        f"GET {run.path} HTTP/1.1",
+        f"Host: {run.url[7:]}",
+        *(f"{name}: {value}" for name, value in run.headers.items()),
     ]
     wire = ("\r\n".join(lines) + "\r\n\r\n").encode()
-    port = int(url.rpartition(":")[2])
+    port = int(run.url.rpartition(":")[2])
     began = time.perf_counter()
     runs = await asyncio.gather(*(_requests(port, wire, began + seconds) for _ in range(connections)))
     spent = time.perf_counter() - began
-    return sum(count for count, _ in runs) / spent, statistics.median(one for _, each in runs for one in each)
+    count = sum(done for done, _ in runs)
+    return count / spent, statistics.median(one for _, each in runs for one in each), count
 
 
 def main() -> None:
@@ -151,8 +170,8 @@ def main() -> None:
     with ExitStack() as ending:
         folder = Path(ending.enter_context(tempfile.TemporaryDirectory()))
         redis = ending.enter_context(EmbeddedRedis.start(folder / "redis"))
-        source = ending.enter_context(child("upstream"))
-        plain = ending.enter_context(child("naive", source, redis.url))
+        source, source_pid = ending.enter_context(child("upstream"))
+        plain, plain_pid = ending.enter_context(child("naive", source, redis.url))
         environ = {
             "BFF_TENANT": TENANT, "BFF_CLIENT_ID": "bench", "BFF_UPSTREAM_URL": source, "BFF_KEYS": new_key(),
             "BFF_REDIS_URL": redis.url, "BFF_DRAIN_SECONDS": "0",
@@ -162,34 +181,38 @@ def main() -> None:
         browser.post("/auth/anonymous").raise_for_status()
         carried = {"X-CSRF": "1", "Cookie": f"bff={browser.cookies['bff']}"}
         runs = {
-            "upstream itself": (source, PATH, {}),
-            "plain Starlette proxy": (plain, f"/api{PATH}", {}),
-            "this proxy, a session": (ours.url, f"/api{PATH}", carried),
-            "this proxy, no session": (ours.url, f"/api{PATH}", {"X-CSRF": "1"}),
+            "upstream itself": Run(source, source_pid, PATH, {}),
+            "plain Starlette proxy": Run(plain, plain_pid, f"/api{PATH}", {}),
+            "this proxy, a session": Run(ours.url, ours.process.pid, f"/api{PATH}", carried),
+            "this proxy, no session": Run(ours.url, ours.process.pid, f"/api{PATH}", {"X-CSRF": "1"}),
         }
         report(runs, options)
 
 
-def report(runs: dict[str, tuple[str, str, dict[str, str]]], options: argparse.Namespace) -> None:
+def report(runs: dict[str, Run], options: argparse.Namespace) -> None:
     """Run the rounds in turn and print medians and ratios."""
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
+    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in runs}
     for number in range(options.rounds + 1):
-        for name, (url, path, headers) in runs.items():
-            rate, _ = asyncio.run(
-                measure(url, path, headers, connections=options.connections, seconds=options.seconds)
-            )
-            _, alone = asyncio.run(measure(url, path, headers, connections=1, seconds=options.seconds / 3))
+        for name, run in runs.items():
+            before = cpu_seconds(run.pid)
+            rate, _, count = asyncio.run(measure(run, options.connections, options.seconds))
+            spent = (cpu_seconds(run.pid) - before) / count
+            _, alone, _ = asyncio.run(measure(run, 1, options.seconds / 3))
             if number:  # the first round warms up
-                found[name].append((rate, alone))
-    base = statistics.median(rate for rate, _ in found["plain Starlette proxy"])
+                found[name].append((rate, spent * 1e6, alone * 1000))
+    medians = {
+        name: [statistics.median(column) for column in zip(*rows, strict=True)]
+        for name, rows in found.items()
+    }
+    plain_rate, plain_cpu, _ = medians["plain Starlette proxy"]
     sys.stdout.write(
         f"{os.cpu_count()} CPUs, {options.connections} connections, medians of {options.rounds} rounds\n"
+        f"{'':24}{'requests/s':>12}{'to plain':>10}{'CPU us each':>13}{'to plain':>10}{'one alone, ms':>15}\n"
     )
-    sys.stdout.write(f"{'':26}{'requests/s':>12}{'to plain':>10}{'one alone, ms':>16}\n")
-    for name, rows in found.items():
-        rate = statistics.median(row[0] for row in rows)
-        alone = statistics.median(row[1] for row in rows) * 1000
-        sys.stdout.write(f"{name:26}{rate:12.0f}{rate / base:10.2f}{alone:16.2f}\n")
+    for name, (rate, spent, alone) in medians.items():
+        sys.stdout.write(
+            f"{name:24}{rate:12.0f}{rate / plain_rate:10.2f}{spent:13.0f}{spent / plain_cpu:10.2f}{alone:15.2f}\n"
+        )
 
 
 if __name__ == "__main__":

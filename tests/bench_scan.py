@@ -22,7 +22,7 @@ import httpx2
 
 from bff.api.token_scan import found_in_body, found_in_head, searchable
 from bff.config.embedded_redis import EmbeddedRedis
-from tests.bench import PATH, child, report
+from tests.bench import PATH, Run, child, report
 from tests.live import TENANT, LiveProxy, free_port, new_key
 
 # `bff serve` without the scan, and otherwise unchanged.
@@ -62,8 +62,8 @@ def microseconds(items: int) -> None:
 
 
 @contextmanager
-def unscanned(environ: Mapping[str, str]) -> Iterator[str]:
-    """Run the proxy without the scan and yield its URL."""
+def unscanned(environ: Mapping[str, str]) -> Iterator[tuple[str, int]]:
+    """Run the proxy without the scan and yield its URL and its process id."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     whole = {**os.environ, **environ, "BFF_PUBLIC_ORIGIN": url}
@@ -77,7 +77,7 @@ def unscanned(environ: Mapping[str, str]) -> Iterator[str]:
                 break
             except httpx2.TransportError:
                 time.sleep(0.05)
-        yield url
+        yield url, process.pid
     finally:
         process.terminate()
         process.wait()
@@ -95,19 +95,19 @@ def main() -> None:
     with ExitStack() as ending:
         folder = Path(ending.enter_context(tempfile.TemporaryDirectory()))
         redis = ending.enter_context(EmbeddedRedis.start(folder / "redis"))
-        source = ending.enter_context(child("upstream"))
-        plain = ending.enter_context(child("naive", source, redis.url))
+        source, _ = ending.enter_context(child("upstream"))
+        plain, plain_pid = ending.enter_context(child("naive", source, redis.url))
         environ = {
             "BFF_TENANT": TENANT, "BFF_CLIENT_ID": "bench", "BFF_UPSTREAM_URL": source, "BFF_KEYS": new_key(),
             "BFF_REDIS_URL": redis.url, "BFF_DRAIN_SECONDS": "0",
         }  # fmt: skip
         scanned = ending.enter_context(LiveProxy(environ))
-        without = ending.enter_context(unscanned(environ))
+        without, without_pid = ending.enter_context(unscanned(environ))
         asked = {"X-CSRF": "1", "Accept-Encoding": "gzip, deflate, br"}
-        runs: dict[str, tuple[str, str, dict[str, str]]] = {
-            "plain Starlette proxy": (plain, f"/api{PATH}", {}),
-            "with the scan": (scanned.url, f"/api{PATH}", asked),
-            "without": (without, f"/api{PATH}", asked),
+        runs = {
+            "plain Starlette proxy": Run(plain, plain_pid, f"/api{PATH}", {}),
+            "with the scan": Run(scanned.url, scanned.process.pid, f"/api{PATH}", asked),
+            "without": Run(without, without_pid, f"/api{PATH}", asked),
         }
         report(runs, options)
 
