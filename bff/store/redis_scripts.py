@@ -120,6 +120,16 @@ Keys: the session, its lock. Arguments: now, the owner's mark, the lease in mill
 this owner's, and what LOAD returns.
 """
 
+EXTEND: Final = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return 0
+"""
+"""Let a lock last for another lease.
+
+Keys: the lock. Arguments: the owner's mark, the lease in milliseconds. Returns 1, or 0 where the lock was not this
+owner's any more.
+"""
+
 UNLOCK: Final = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0
