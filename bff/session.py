@@ -134,6 +134,14 @@ class Tombstone:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherSchema:
+    """A session that stands, in a record that another release wrote and this one does not read.
+
+    It is there all the same: nobody begins another one in its place, and a logout ends it by its name.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class HeldSession:
     """A session together with the ticket that opens it."""
 

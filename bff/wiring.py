@@ -10,13 +10,13 @@ from bff.security.keyring import KeyRing, RandomBytes
 from bff.session import ID_BYTES, SECRET_BYTES, Lifetimes, Ticket
 from bff.sessions.ports import Policy, Ports
 from bff.sessions.tasks import Tasks
-from bff.store.backend import Backend, LockTimes, Sources, StoreOptions, open_backend
+from bff.store.backend import Backend, Sources, StoreOptions, open_backend
 from bff.store.options import Clock
 from bff.upstream.httpx_client import HttpxClient
 from bff.upstream.llhttp_client import LlhttpClient
 from bff.upstream.options import PROXIED_CALLS, TOKEN_CALLS
 from bff.upstream.protocol import UpstreamClient
-from bff.upstream.token_calls import DEADLINE_SECONDS, TokenCallClient
+from bff.upstream.token_calls import TokenCallClient
 
 
 def key_ring(settings: Settings, random_bytes: RandomBytes) -> KeyRing:
@@ -84,21 +84,8 @@ def session_backend(settings: Settings, ring: KeyRing, *, clock: Clock, random_b
         index_lifetime=settings.customer_max_seconds,
         login_rate=(settings.login_rate.count, settings.login_rate.seconds),
         guest_rate=(settings.guest_rate.count, settings.guest_rate.seconds),
-        lock_times=lock_times(DEADLINE_SECONDS),
     )
     return open_backend(settings.redis_url, ring, options, Sources(clock, time.monotonic, random_bytes))
-
-
-def lock_times(token_deadline: float) -> LockTimes:
-    """Return how long a session's lock is held and waited for.
-
-    Whoever holds it may make four token calls: it outlives them all, or two would refresh at once. One who waits for
-    it waits a little longer than one call takes.
-
-    Args:
-        token_deadline: seconds that one token call may take.
-    """
-    return LockTimes(lease=5 * token_deadline, wait=token_deadline + 1)
 
 
 def session_ports(

@@ -1,6 +1,8 @@
 """A relay in front of a real Redis, by which tests make it slow, deaf or mute."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import unquote, urlsplit
@@ -20,6 +22,7 @@ class Relay:
     def __init__(self, target: str) -> None:
         self._target = target
         self._running: set[asyncio.Task[None]] = set()
+        self._clients: set[asyncio.StreamWriter] = set()
         self.url = ""
         self.delay = 0.0
         self.deaf = False
@@ -37,12 +40,41 @@ class Relay:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
+    def reset(self) -> int:
+        """Reset every client's connection (RFC 9293 §3.5.2), and say how many there were."""
+        alive = [writer for writer in self._clients if not writer.is_closing()]
+        for writer in alive:
+            raw = writer.get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+        return len(alive)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._clients.add(writer)
+        try:
+            there, to = await self._connect()
+            try:
+                await self._pass(reader, writer, there, to)
+            finally:
+                to.close()
+        finally:
+            writer.close()
+            self._clients.discard(writer)
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         parts = urlsplit(self._target)
         if parts.scheme == "unix":
-            there, to = await asyncio.open_unix_connection(unquote(parts.path))
-        else:
-            there, to = await asyncio.open_connection(parts.hostname, parts.port)
+            return await asyncio.open_unix_connection(unquote(parts.path))
+        return await asyncio.open_connection(parts.hostname, parts.port)
+
+    async def _pass(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        there: asyncio.StreamReader,
+        to: asyncio.StreamWriter,
+    ) -> None:
+        """Pass on what both sides send until one of them has ended."""
         lost, asked = asyncio.Event(), asyncio.Event()
         ways = [
             asyncio.ensure_future(self._commands(reader, to, lost, asked)),
@@ -54,8 +86,6 @@ class Relay:
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
-            to.close()
-            writer.close()
 
     async def _commands(
         self,
@@ -64,7 +94,7 @@ class Relay:
         lost: asyncio.Event,
         asked: asyncio.Event,
     ) -> None:
-        while chunk := await reader.read(65_536):
+        while chunk := await _received(reader):
             self.round_trips += not asked.is_set()
             asked.set()
             if self.deaf:
@@ -82,7 +112,7 @@ class Relay:
         lost: asyncio.Event,
         asked: asyncio.Event,
     ) -> None:
-        while chunk := await there.read(65_536):
+        while chunk := await _received(there):
             asked.clear()
             await asyncio.sleep(self.delay)
             if not lost.is_set():
@@ -90,11 +120,19 @@ class Relay:
                 await writer.drain()
 
 
+async def _received(reader: asyncio.StreamReader) -> bytes:
+    """Return what came; nothing where the connection has ended, however it did."""
+    try:
+        return await reader.read(65_536)
+    except ConnectionError:
+        return b""
+
+
 @asynccontextmanager
-async def relaying(target: str) -> AsyncIterator[Relay]:
-    """Run a relay in front of the Redis at `target`."""
+async def relaying(target: str, port: int = 0) -> AsyncIterator[Relay]:
+    """Run a relay in front of the Redis at `target`, on this port, or on any that is free."""
     relay = Relay(target)
-    server = await asyncio.start_server(relay.accept, "127.0.0.1", 0)
+    server = await asyncio.start_server(relay.accept, "127.0.0.1", port)
     relay.url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield relay

@@ -29,7 +29,7 @@ from bff.emporix.token_answers import (
 )
 from bff.errors import BadUpstreamAnswer
 from bff.security.secret import Secret
-from bff.session import GuestContext
+from bff.session import GuestContext, Session
 from bff.tokens import TokenSet
 from bff.upstream.protocol import WholeAnswer
 from bff.upstream.token_calls import TokenCallClient
@@ -81,7 +81,7 @@ class EmporixAuth:
             raise BadUpstreamAnswer(log_detail="an anonymous session without an id")
         return got
 
-    async def anonymous_refresh(self, tokens: TokenSet) -> TokenSet:
+    async def anonymous_refresh(self, session: Session) -> TokenSet:
         """Renew an anonymous session's tokens; it keeps its session id [CM].
 
         Only `refresh_token` is sent: `anonymous_token` is marked required and deprecated at once, the tutorial
@@ -90,9 +90,9 @@ class EmporixAuth:
         Raises:
             RefreshRefused: see its kinds.
         """
-        query = self._storefront | {"refresh_token": self._refresh_token(tokens).reveal()}
+        query = self._storefront | {"refresh_token": self._refresh_token(session.tokens).reveal()}
         answer = await self._client.call("anonymous refresh", "GET", f"{_ANONYMOUS}/refresh", query=query)
-        return self._renewed(tokens, answer, RefreshRefused)
+        return self._renewed(session, answer, RefreshRefused)
 
     async def signup(self, bearer: Secret, body: Mapping[str, Any]) -> str:
         """Create an account with an anonymous bearer and return its customer number; no tokens come back [CM].
@@ -155,27 +155,25 @@ class EmporixAuth:
         )
         judge(answer, Refused)
 
-    async def customer_refresh(
-        self, tokens: TokenSet, legal_entity_id: str | None, anonymous: AnonymousBearer
-    ) -> TokenSet:
+    async def customer_refresh(self, session: Session, anonymous: AnonymousBearer) -> TokenSet:
         """Renew a customer's tokens, for the company that they are for already.
 
         Raises:
             RefreshRefused: see its kinds.
         """
-        answer = await self._refreshauthtoken(tokens, legal_entity_id, anonymous)
-        return self._renewed(tokens, answer, RefreshRefused)
+        answer = await self._refreshauthtoken(session.tokens, session.legal_entity_id, anonymous)
+        return self._renewed(session, answer, RefreshRefused)
 
     async def switch_legal_entity(
-        self, tokens: TokenSet, legal_entity_id: str | None, anonymous: AnonymousBearer
+        self, session: Session, legal_entity_id: str | None, anonymous: AnonymousBearer
     ) -> TokenSet:
         """Renew a customer's tokens for another company, or for none.
 
         Raises:
             SwitchRefused: see its kinds.
         """
-        answer = await self._refreshauthtoken(tokens, legal_entity_id, anonymous)
-        return self._renewed(tokens, answer, SwitchRefused)
+        answer = await self._refreshauthtoken(session.tokens, legal_entity_id, anonymous)
+        return self._renewed(session, answer, SwitchRefused)
 
     async def validate(self, access: Secret) -> Validation:
         """Ask whether an access token is valid; `sessionId` is in camel case here and stays inside [CM].
@@ -220,8 +218,14 @@ class EmporixAuth:
             raise RefreshTokenEnded
         return tokens.refresh
 
-    def _renewed(self, tokens: TokenSet, answer: WholeAnswer, meaning: Meaning) -> TokenSet:
-        return carried_forward(issued(read(answer, meaning), self._clock()).tokens, tokens)
+    def _renewed(self, session: Session, answer: WholeAnswer, meaning: Meaning) -> TokenSet:
+        """Read a renewal's answer; one that names another Emporix session or customer is nobody's to keep."""
+        got = issued(read(answer, meaning), self._clock())
+        if got.session_id not in {None, session.upstream_session_id}:
+            raise BadUpstreamAnswer(log_detail="a renewal that names another Emporix session")
+        if session.customer_id is not None and got.customer_number not in {None, session.customer_id}:
+            raise BadUpstreamAnswer(log_detail="a renewal that names another customer")
+        return carried_forward(got.tokens, session.tokens)
 
     def _logged_in(self, answer: WholeAnswer) -> Issued:
         return issued(read(answer, LoginRefused), self._clock())

@@ -1,17 +1,19 @@
 """What a request learns of a session that has ended."""
 
-from bff.errors import BffError, NoSession, SessionExpired, SessionRotated
-from bff.session import EndReason, Tombstone
+from bff.errors import BffError, NoSession, SessionExpired, SessionRotated, StoreUnavailable
+from bff.session import EndReason, OtherSchema, Tombstone
 
 
 class EndedHere(SessionExpired):
     """This very refresh ended the session, so its answer is the one that clears the cookie."""
 
 
-def ended_error(found: Tombstone | None) -> BffError:
-    """Return the error for a request that carries the id of an ended session."""
+def ended_error(found: Tombstone | OtherSchema | None) -> BffError:
+    """Return the error for a request that carries the id of an ended session, or of one that cannot be read here."""
     if found is None:
         return NoSession()
+    if isinstance(found, OtherSchema):
+        return StoreUnavailable(log_detail="the record has another release's schema")
     match found.reason:
         case EndReason.SUPERSEDED:
             return SessionRotated()

@@ -69,7 +69,7 @@ class LegalEntitySwitch:
             switched = replace(
                 found,
                 tokens=await self._ports.emporix.switch_legal_entity(
-                    found.tokens, legal_entity_id, self._shared_token
+                    found, legal_entity_id, self._shared_token
                 ),
                 legal_entity_id=legal_entity_id,
                 version=next_version(self._ports.clock(), found.version),

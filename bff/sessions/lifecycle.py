@@ -22,7 +22,16 @@ from bff.errors import (
     SessionExpired,
     SessionRotated,
 )
-from bff.session import EndReason, GuestContext, HeldSession, Session, SessionKind, Ticket, Tombstone
+from bff.session import (
+    EndReason,
+    GuestContext,
+    HeldSession,
+    OtherSchema,
+    Session,
+    SessionKind,
+    Ticket,
+    Tombstone,
+)
 from bff.sessions.anonymous import AnonymousSessions
 from bff.sessions.endings import EndedHere, ended_error
 from bff.sessions.ports import Ports
@@ -65,9 +74,12 @@ class SessionLifecycle:
 
         Raises:
             NoSession, SessionExpired, SessionRotated: the session that is carried has ended.
+            StoreUnavailable: it cannot be read now, or not by this release.
         """
         ticket = request_session.carried
         found = None if ticket is None else await self._ports.store.peek(ticket, touch)
+        if isinstance(found, OtherSchema):
+            raise ended_error(found)
         request_session.known = True
         if ticket is None:
             return request_session
@@ -127,7 +139,7 @@ class SessionLifecycle:
             return session
         if not await self._ports.limits.guest(request_session.client):
             # A store that fails must not cost upstream a session that nobody can keep.
-            await self._ports.store.ping()
+            await self._ports.store.prove_write()
         start = self._anonymous.start(
             context or GuestContext(), request_session.carrier, request_session.user_agent
         )
@@ -244,6 +256,8 @@ class SessionLifecycle:
             found = await store.load_fresh(ticket)
             if isinstance(found, Tombstone) and found.reason is EndReason.SUPERSEDED:
                 raise SessionRotated
+            if isinstance(found, OtherSchema):
+                return await store.retire(ticket, reason)  # its tokens are for a release that reads them
             if not isinstance(found, Session):
                 return False
             # Compared on its generation, so that the tokens revoked are the ones that the session had.

@@ -67,7 +67,7 @@ class CustomerLogin:
             InvalidCredentials: upstream refused them; the guest and its cart stay as they were.
         """
         if not await self._ports.limits.login(request_session.client, email):
-            await self._ports.store.ping()  # the limits let through where the store fails
+            await self._ports.store.prove_write()  # the limits let through where the store fails
 
         async def obtain(guest: Session) -> Issued:
             return await self._ports.emporix.login(guest.tokens.access, email, password)
@@ -127,7 +127,7 @@ class CustomerLogin:
     async def _sign_on(self, request_session: RequestSession, obtain: Obtain) -> Session:
         """Log in with something that names no account."""
         if not await self._ports.limits.sign_on(request_session.client):
-            await self._ports.store.ping()
+            await self._ports.store.prove_write()
         return await self._logged_in(request_session, obtain, None)
 
     async def _logged_in(self, request_session: RequestSession, obtain: Obtain, email: str | None) -> Session:

@@ -173,11 +173,9 @@ class TokenRefresher:
         emporix = self._ports.emporix
         match session.kind:
             case SessionKind.CUSTOMER:
-                return await emporix.customer_refresh(
-                    session.tokens, session.legal_entity_id, self._shared_token
-                )
+                return await emporix.customer_refresh(session, self._shared_token)
             case SessionKind.ANONYMOUS:
-                return await emporix.anonymous_refresh(session.tokens)
+                return await emporix.anonymous_refresh(session)
             case _:
                 assert_never(session.kind)
 

@@ -91,7 +91,7 @@ class SharedToken:
     async def _refreshed(self, session: Session) -> Session | None:
         """Return the session with refreshed tokens, or None where they cannot be refreshed."""
         try:
-            tokens = await self._ports.emporix.anonymous_refresh(session.tokens)
+            tokens = await self._ports.emporix.anonymous_refresh(session)
         except (RefreshRefused, RefreshTokenEnded):
             return None
         return await self._ports.store.replace(self._ticket, replace(session, tokens=tokens))

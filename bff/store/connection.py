@@ -14,6 +14,7 @@ from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 
 from bff.security.secret import Secret
+from bff.store.redis_failures import naming_broken
 
 TIMEOUT_SECONDS: Final = 0.5
 POOL_SIZE: Final = 64
@@ -30,12 +31,17 @@ def connect(url: Secret) -> Redis | RedisCluster:
         ValueError: the URL is not one of these.
     """
     scheme = url.reveal().partition("://")[0]
-    if scheme == "redis+sentinel":
-        return _sentinel(url.reveal())
     if scheme == "redis+cluster":
         return _cluster(url.reveal())
+    client = _sentinel(url.reveal()) if scheme == "redis+sentinel" else _server(url.reveal())
+    pool: Any = client.connection_pool
+    pool.connection_class = naming_broken(pool.connection_class)
+    return client
+
+
+def _server(url: str) -> Redis:
     pool = BlockingConnectionPool.from_url(
-        url.reveal(),
+        url,
         max_connections=POOL_SIZE,
         timeout=TIMEOUT_SECONDS,
         **_timeouts(),
@@ -55,12 +61,17 @@ def _timeouts() -> dict[str, Any]:
 
 def _cluster(url: str) -> RedisCluster:
     addresses, user, password = _addresses(url, 6379)
-    return RedisCluster(
+    client = RedisCluster(
         startup_nodes=[ClusterNode(host, port) for host, port in addresses],
         username=user,
         password=password,
         **_timeouts(),
     )
+    options = client.connection_kwargs  # of every node that it will find
+    options["connection_class"] = naming_broken(options["connection_class"])
+    for node in client.nodes_manager.startup_nodes.values():
+        node.connection_class = options["connection_class"]
+    return client
 
 
 def _sentinel(url: str) -> Redis:

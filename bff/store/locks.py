@@ -16,6 +16,8 @@ from bff.store.redis_reader import RedisSessionReader, milliseconds
 from bff.store.redis_store import AnyRedis
 
 _POLL_SECONDS: Final = 0.05
+_EXTENSIONS_A_LEASE: Final = 4
+"""So that a lock outlasts one that fails and is late."""
 
 
 class RedisSessionLocks:
@@ -25,7 +27,7 @@ class RedisSessionLocks:
         redis: where the sessions are.
         reader: reads the session that comes with its lock.
         keys: names the keys.
-        times: how long a lock is held at most, and how long one waits for it.
+        times: how long a lock lasts without its holder, and how long one waits for it.
         monotonic: seconds, for waiting.
         random_bytes: the source of owners' marks, and of the pauses of those who wait, so that not all ask at once.
     """
@@ -42,6 +44,7 @@ class RedisSessionLocks:
     ) -> None:
         client: Any = redis
         self._lock = client.register_script(scripts.LOCK)
+        self._extend = client.register_script(scripts.EXTEND)
         self._unlock = client.register_script(scripts.UNLOCK)
         self._reader = reader
         self._keys = keys
@@ -59,9 +62,11 @@ class RedisSessionLocks:
         if not read.acquired:
             yield read
             return
+        extending = asyncio.create_task(self._keep(ticket, owner))
         try:
             yield read
         finally:
+            extending.cancel()
             with suppress(StoreUnavailable):  # it ends by itself
                 await self.unlock(ticket, owner)
 
@@ -92,6 +97,20 @@ class RedisSessionLocks:
                 args=[self._reader.now(), owner, milliseconds(self._times.lease)],
             )
         return LockedRead(self._reader.read(ticket, reply), bool(acquired))
+
+    async def _keep(self, ticket: Ticket, owner: bytes) -> None:
+        """Extend the lock again and again, until it is somebody else's."""
+        held = True
+        while held:
+            await asyncio.sleep(self._times.lease / _EXTENSIONS_A_LEASE)
+            with suppress(StoreUnavailable):
+                held = await self.extend(ticket, owner)
+
+    async def extend(self, ticket: Ticket, owner: bytes) -> bool:
+        """Let the lock last for another lease; return False where it is not this owner's any more."""
+        async with unavailable_on_failure():
+            keys, lease = [self._keys.lock(record_name(ticket))], milliseconds(self._times.lease)
+            return bool(await self._extend(keys=keys, args=[owner, lease]))
 
     async def unlock(self, ticket: Ticket, owner: bytes) -> None:
         """Give the lock back if it is still this owner's."""

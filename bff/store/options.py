@@ -10,15 +10,15 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class LockTimes:
-    """How long a session's lock may be held, and how long one waits for it, in seconds.
+    """How long a session's lock lasts, and how long one waits for it, in seconds.
 
     Attributes:
-        lease: after this a lock ends by itself; the longest work under it must fit.
+        lease: a lock whose holder is alive is extended; after its end, the lock ends so much later.
         wait: after this a waiter gives up.
     """
 
-    lease: float = 50.0
-    wait: float = 11.0
+    lease: float = 3.5
+    wait: float = 2.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class StoreOptions:
         index_lifetime: seconds that a customer's index outlives the last login by.
         login_rate: how many logins in how many seconds, per account and per client address.
         guest_rate: how many new guests in how many seconds, per client address.
-        lock_times: how long a session's lock is held and waited for.
+        lock_times: how long a session's lock lasts and is waited for.
     """
 
     tenant: str

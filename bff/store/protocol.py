@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
 
-from bff.session import Carrier, EndReason, HeldSession, Session, Ticket, Tombstone
+from bff.session import Carrier, EndReason, HeldSession, OtherSchema, Session, Ticket, Tombstone
 
-Found = Session | Tombstone | None
+Found = Session | Tombstone | OtherSchema | None
 """What a store has for a ticket: the session, for 30 seconds after its end a tombstone, else None."""
 
 
@@ -33,6 +33,10 @@ class SessionStore(Protocol):
 
     async def ping(self) -> None:
         """Return once the store has answered."""
+        ...
+
+    async def prove_write(self) -> None:
+        """Return once the store has taken a write: one that is full or read-only answers and keeps nothing."""
         ...
 
     async def peek(self, ticket: Ticket, touch: Touch = Touch.LAZY) -> Found:

@@ -5,19 +5,31 @@ is shopping is kept beside the record, in clear: the generation and the time at 
 """
 
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
 from bff.security.keyring import RecordSealer, SealError
 from bff.security.secret import Secret
-from bff.session import Carrier, GuestContext, Session, SessionKind, Ticket, record_name
+from bff.session import Carrier, GuestContext, OtherSchema, Session, SessionKind, Ticket, record_name
 from bff.tokens import TokenSet
 
 SCHEMA: Final = 1
 """Grows with every change that an older release would misread."""
 
+UPGRADES: Final[dict[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
+"""By an older schema, what makes the fields of this one out of its own.
+
+A release reads its own schema and the one before it: two releases stand side by side during an upgrade, and after a
+rollback the newer one's sessions are there again once it comes back.
+"""
+
 
 class RecordError(Exception):
-    """A record that belongs to another session, or has a schema that this release does not read."""
+    """A record that belongs to another session."""
+
+
+class OtherSchemaError(Exception):
+    """A record in a schema that this release does not read."""
 
 
 def to_record(session: Session, ticket: Ticket) -> bytes:
@@ -61,12 +73,14 @@ def from_record(record: bytes, ticket: Ticket, *, generation: int, last_seen_at:
         last_seen_at: seconds since the epoch.
 
     Raises:
-        RecordError: the schema is another one (a replica that was rolled back must not misread it), or the id inside
-            is not the ticket's.
+        OtherSchemaError: the schema is another one; a replica that was rolled back must not misread it.
+        RecordError: the id inside is not the ticket's.
     """
     fields: dict[str, Any] = json.loads(record)
+    if (upgrade := UPGRADES.get(fields.get("v", SCHEMA))) is not None:
+        fields = upgrade(fields)
     if fields.get("v") != SCHEMA:
-        raise RecordError("the record has another schema")
+        raise OtherSchemaError
     if fields["id"] != ticket.id.hex():
         raise RecordError("the record belongs to another session")
     return Session(
@@ -105,11 +119,15 @@ class SealedRecords:
         record = to_record(session, ticket)
         return self._sealer.seal(record, secret=ticket.secret, name=record_name(ticket))
 
-    def open(self, sealed: bytes, ticket: Ticket, *, generation: int, last_seen_at: float) -> Session | None:
-        """Return the session; None where the record is not this ticket's or not one that this release reads."""
+    def open(
+        self, sealed: bytes, ticket: Ticket, *, generation: int, last_seen_at: float
+    ) -> Session | OtherSchema | None:
+        """Return the session; None where the record is not this ticket's."""
         try:
             record = self._sealer.open(sealed, secret=ticket.secret, name=record_name(ticket))
             return from_record(record, ticket, generation=generation, last_seen_at=last_seen_at)
+        except OtherSchemaError:
+            return OtherSchema()
         except (SealError, RecordError):
             return None
 

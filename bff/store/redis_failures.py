@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
+from redis.asyncio import Connection
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError
 
 from bff.errors import StoreUnavailable
@@ -16,15 +18,35 @@ FAILURES: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
 """Everything that the client raises where a server is away, silent, refuses, or is not one."""
 
 
+class _BrokenIsNamed:
+    """Makes a connection that broke under a command one of the client's own connection errors, which it retries.
+
+    uvloop raises a `RuntimeError` where something is written to a connection that was reset a moment ago. A cluster's
+    client closes connections that another task is about to write to, which is then an `AttributeError`.
+    """
+
+    async def send_packed_command(self, *arguments: Any, **options: Any) -> None:
+        """Send a command; the first of everything that touches a connection."""
+        try:
+            await super().send_packed_command(*arguments, **options)  # type: ignore[misc]
+        except (RuntimeError, AttributeError):
+            raise RedisConnectionError("the connection broke") from None
+
+
+def naming_broken(kind: type[Connection]) -> type[Connection]:
+    """Return this class of connections, with every break reported as the client's own connection error."""
+    return type(f"Named{kind.__name__}", (_BrokenIsNamed, kind), {})
+
+
 @asynccontextmanager
-async def unavailable_on_failure(deadline: float = DEADLINE_SECONDS) -> AsyncIterator[None]:
+async def unavailable_on_failure(deadline: float | None = None) -> AsyncIterator[None]:
     """Raise `StoreUnavailable` for every failure of Redis in the block, and where the block takes too long.
 
     Args:
-        deadline: seconds for the whole block.
+        deadline: seconds for the whole block; None takes the usual `DEADLINE_SECONDS`.
     """
     try:
-        async with asyncio.timeout(deadline):
+        async with asyncio.timeout(deadline or DEADLINE_SECONDS):
             yield
     except FAILURES as exc:
         # The exception's own text may hold an address with a password in it: only its kind is kept.

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from bff.session import EndReason, Ticket, Tombstone
+from bff.session import EndReason, OtherSchema, Session, Ticket, Tombstone
 from bff.store.protocol import Found
 from bff.store.record import SealedRecords
 
@@ -29,15 +29,15 @@ class RedisSessionReader:
         if reply is None:
             return None
         generation, sealed, seen, reason = reply
-        session = None
+        session: Session | OtherSchema | None = None
         if sealed:
             session = self._records.open(
                 sealed, ticket, generation=int(generation), last_seen_at=int(seen) / 1000
             )
         if reason:
-            return Tombstone(_end_reason(reason.decode()), session)
+            return Tombstone(_end_reason(reason.decode()), session if isinstance(session, Session) else None)
         # The end that the scripts compare is in clear beside the record; the one that counts is sealed inside.
-        if session is None or self._clock() >= session.expires_at:
+        if isinstance(session, Session) and self._clock() >= session.expires_at:
             return None
         return session
 

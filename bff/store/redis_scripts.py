@@ -12,7 +12,8 @@ field  meaning
 ``w``  the last write's mark: a retried command recognises its own success
 =====  ==========================================================================
 
-Both lifetimes are checked at every read, and are the key's time to live as well.
+Both lifetimes are checked at every read, and are the key's time to live as well. A server that is full or read-only
+refuses the touch in a read and nothing else of it.
 """
 
 from typing import Final
@@ -24,13 +25,15 @@ local function read(key, now_text, touch_pause)
   if r[4] then return {r[1], r[2] or '', r[3], r[4]} end
   local now, seen, idle, ends = tonumber(now_text), tonumber(r[3]), tonumber(r[5]), tonumber(r[6])
   if now >= math.min(seen + idle, ends) then
-    redis.call('DEL', key)
+    redis.pcall('DEL', key)
     return false
   end
   if touch_pause >= 0 and now - seen >= math.min(touch_pause, idle / 10) then
-    redis.call('HSET', key, 's', now_text)
-    redis.call('PEXPIRE', key, math.max(1, math.ceil(math.min(idle, ends - now))))
-    r[3] = now_text
+    local touched = redis.pcall('HSET', key, 's', now_text)
+    if type(touched) == 'number' then
+      redis.pcall('PEXPIRE', key, math.max(1, math.ceil(math.min(idle, ends - now))))
+      r[3] = now_text
+    end
   end
   return {r[1], r[2], r[3], ''}
 end
@@ -118,6 +121,16 @@ return {{acquired, read(KEYS[1], ARGV[1], -1)}}
 
 Keys: the session, its lock. Arguments: now, the owner's mark, the lease in milliseconds. Returns whether the lock is
 this owner's, and what LOAD returns.
+"""
+
+EXTEND: Final = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return 0
+"""
+"""Let a lock last for another lease.
+
+Keys: the lock. Arguments: the owner's mark, the lease in milliseconds. Returns 1, or 0 where the lock was not this
+owner's any more.
 """
 
 UNLOCK: Final = """

@@ -70,6 +70,10 @@ class RedisSessionStore:
         async with unavailable_on_failure():
             await self._redis.ping()
 
+    async def prove_write(self) -> None:
+        """Write something that ends by itself; refused by a server that is full or read-only."""
+        await self.claim(b"write", 1.0)
+
     async def peek(self, ticket: Ticket, touch: Touch = Touch.LAZY) -> Found:
         """Return what is in Redis now."""
         key = self._keys.session(record_name(ticket))

@@ -3,8 +3,9 @@
 from typing import Any, Final
 
 from bff.security.secret import Secret
-from bff.session import HeldSession, Session, Tombstone
+from bff.session import HeldSession, Session
 from bff.sessions.request_session import RequestSession
+from bff.store.protocol import Found
 from tests.live import ADA
 from tests.support import Replica, a_request_session
 
@@ -32,6 +33,6 @@ async def log_in(replica: Replica, visitor: RequestSession) -> Session:
     return await replica.engine.login.login(visitor, ADA["email"], Secret(ADA["password"]))
 
 
-async def stored(replica: Replica, held: HeldSession | None) -> Session | Tombstone | None:
+async def stored(replica: Replica, held: HeldSession | None) -> Found:
     assert held is not None
     return await replica.store.load_fresh(held.ticket)

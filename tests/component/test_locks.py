@@ -9,8 +9,6 @@ import pytest
 from bff.errors import StoreUnavailable
 from bff.store.backend import LockTimes
 from bff.store.locks import RedisSessionLocks
-from bff.upstream.token_calls import DEADLINE_SECONDS
-from bff.wiring import lock_times
 from tests.contract.on_redis import OnRedis
 from tests.contract.replicas import Replicas
 from tests.relay import relaying
@@ -61,16 +59,39 @@ async def test_an_owner_that_asks_again_has_its_lock_still_and_no_longer(on_redi
     assert 0 < await on_redis.redis.pttl(on_redis.key(ticket) + ":lock") <= 1000
 
 
-async def test_the_lock_outlives_all_that_its_holder_may_ask_of_upstream(on_redis: OnRedis) -> None:
-    ticket, times = new_ticket(), lock_times(DEADLINE_SECONDS)
+async def test_a_living_holder_keeps_its_lock_for_longer_than_a_lease(on_redis: OnRedis) -> None:
+    ticket, other, times = new_ticket(), secrets.token_bytes(16), LockTimes(lease=1.0)
     async with locks_of(on_redis, times).hold(ticket):
-        left = await on_redis.redis.pttl(on_redis.key(ticket) + ":lock")
-    assert 4 * DEADLINE_SECONDS * 1000 < left <= times.lease * 1000
-    assert times.wait > DEADLINE_SECONDS
+        for _ in range(12):
+            await asyncio.sleep(times.lease / 4)
+            assert not (await on_redis.locks.try_lock(ticket, other)).acquired
 
 
-async def test_a_backend_that_is_told_nothing_has_todays_times() -> None:
-    assert LockTimes() == lock_times(DEADLINE_SECONDS)
+async def test_a_lock_outlasts_a_redis_that_fails_for_a_moment(on_redis: OnRedis) -> None:
+    async with relaying(on_redis.url) as relay:
+        ticket, times = new_ticket(), LockTimes(lease=8.0)
+        locks = on_redis.open(url=relay.url, lock_times=times).locks
+        async with locks.hold(ticket):
+            relay.reset()
+            await asyncio.sleep(times.lease / 4 + 0.5)
+            left = await on_redis.redis.pttl(on_redis.key(ticket) + ":lock")
+    assert left > 6_500, "nobody extended it"
+
+
+async def test_an_owner_that_lost_its_lock_extends_nobodys(on_redis: OnRedis) -> None:
+    ticket, late, next_owner = new_ticket(), secrets.token_bytes(16), secrets.token_bytes(16)
+    assert (await on_redis.locks.try_lock(ticket, next_owner)).acquired
+    await on_redis.redis.pexpire(on_redis.key(ticket) + ":lock", 1000)
+    assert not await on_redis.locks.extend(ticket, late)
+    assert await on_redis.redis.pttl(on_redis.key(ticket) + ":lock") <= 1000
+    assert await on_redis.locks.extend(ticket, next_owner)
+    assert await on_redis.redis.pttl(on_redis.key(ticket) + ":lock") > 1000
+
+
+async def test_a_dead_holder_blocks_nobody_for_long_and_who_waits_is_answered_soon() -> None:
+    times = LockTimes()
+    assert 3 <= times.lease <= 5
+    assert 2 < times.wait < 3, "a request with a good token has gone on with it before"
 
 
 async def test_a_store_that_fails_at_the_end_does_not_spoil_the_work(on_redis: OnRedis) -> None:
@@ -100,10 +121,10 @@ async def test_waiters_do_not_all_look_at_once(on_redis: OnRedis, monkeypatch: p
             raise asyncio.CancelledError
 
     ticket = new_ticket()
-    async with on_redis.locks.hold(ticket):
-        monkeypatch.setattr("bff.store.locks.asyncio.sleep", noted)
-        with pytest.raises(asyncio.CancelledError):
-            async with on_redis.locks.hold(ticket):
-                raise AssertionError
+    assert (await on_redis.locks.try_lock(ticket, secrets.token_bytes(16))).acquired
+    monkeypatch.setattr("bff.store.locks.asyncio.sleep", noted)
+    with pytest.raises(asyncio.CancelledError):
+        async with on_redis.locks.hold(ticket):
+            raise AssertionError
     assert len(set(pauses)) > 10
     assert 0.025 <= min(pauses) < max(pauses) <= 0.075

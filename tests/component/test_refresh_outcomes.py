@@ -86,6 +86,21 @@ async def test_what_says_nothing_about_the_refresh_token_ends_nobody(
     assert more_than(before, held.session.kind) == {"failed": 1}
 
 
+@pytest.mark.parametrize("logged_in", [False, True])
+async def test_a_renewal_that_names_another_emporix_session_is_stored_nowhere(
+    replica: Replica,
+    logged_in: bool,  # noqa: FBT001
+) -> None:
+    visitor = await visitor_of(replica, logged_in=logged_in)
+    held = visitor.held
+    assert held is not None
+    replica.upstream.fail(REFRESHES, "session_mismatch")
+    with pytest.raises(UpstreamUnavailable):
+        await replica.engine.lifecycle.refresh(visitor)
+    assert await stored(replica, held) == held.session
+    assert not visitor.cleared
+
+
 async def test_a_refresh_token_that_ended_by_its_clock_is_counted_apart_and_nobody_is_asked(
     replica: Replica,
 ) -> None:

@@ -58,13 +58,13 @@ def serving(server: str, *options: str) -> Iterator[str]:
 
 
 @contextmanager
-def serving_cluster(server: str) -> Iterator[str]:
+def serving_cluster(server: str, *options: str) -> Iterator[str]:
     """Run a program as a cluster of one node, and yield the cluster's URL."""
     port = free_port()
     while port > HIGHEST_CLUSTER_PORT:  # the nodes' own port is 10,000 above
         port = free_port()
     with ExitStack() as ending:
-        url = _program(PROGRAMS[server], port, ("--cluster-enabled", "yes"), ending)
+        url = _program(PROGRAMS[server], port, ("--cluster-enabled", "yes", *options), ending)
         with redis.Redis.from_url(url) as client:
             client.execute_command("CLUSTER ADDSLOTS", *range(SLOTS))
             until = time.monotonic() + CLUSTER_SECONDS

@@ -17,7 +17,7 @@ from tests.integration.wire import (
     head,
 )
 from tests.live import ADA, TENANT, LiveProxy, Sandbox, environment
-from tests.resilience.outages import end_locks, expire, reached, session_of
+from tests.resilience.outages import expire, reached, session_of
 
 SITES = f"/api/site/{TENANT}/sites"
 ORDERS = f"/api/order-v2/{TENANT}/orders"
@@ -229,7 +229,8 @@ def test_a_replica_killed_during_a_renewal_logs_nobody_out(
         assert int(waiting.headers["retry-after"]) > 0
         assert "set-cookie" not in waiting.headers
         assert browser.get("/auth/session").json()["kind"] == ("anonymous" if kind == "guest" else "customer")
-        assert end_locks(redis_url) >= 1
         healed = browser.get(path)
-        assert (healed.status_code, "set-cookie" in healed.headers) == (200, False)
+        assert (healed.status_code, "set-cookie" in healed.headers) == (200, False), (
+            "the lock outlived its holder"
+        )
         assert len(watch.of(refresh)) == 2

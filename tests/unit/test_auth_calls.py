@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
@@ -23,12 +24,12 @@ from bff.emporix.refusals import (
 from bff.emporix.token_answers import Issued
 from bff.errors import BadUpstreamAnswer, TooManyRequests, UpstreamUnavailable
 from bff.security.secret import Secret
-from bff.session import GuestContext
+from bff.session import GuestContext, Session
 from bff.tokens import TokenSet
 from bff.upstream.token_calls import TokenCallClient
 from tests.asgi_upstream import AsgiUpstream
 from tests.live import ADA, TENANT
-from tests.support import Clock, Upstream, tokens
+from tests.support import Clock, Upstream, a_session
 
 pytestmark = pytest.mark.anyio
 
@@ -109,7 +110,7 @@ async def test_the_context_of_an_anonymous_login_is_sent_and_nothing_else(calls:
 
 async def test_an_anonymous_refresh_keeps_the_emporix_session(calls: Calls) -> None:
     first = await calls.guest()
-    second = await calls.anonymous_refresh(first.tokens)
+    second = await calls.anonymous_refresh(held(first))
     access = calls.upstream.world.access
     assert access[second.access.reveal()].session_id == access[first.tokens.access.reveal()].session_id
     assert second.access != first.tokens.access
@@ -117,20 +118,63 @@ async def test_an_anonymous_refresh_keeps_the_emporix_session(calls: Calls) -> N
 
 
 async def test_an_anonymous_refresh_without_a_refresh_token_in_its_answer_is_fine(calls: Calls) -> None:
-    first = (await calls.guest()).tokens
+    guest = held(await calls.guest())
+    first = guest.tokens
     calls.upstream.fail("GET /customerlogin/auth/anonymous/refresh", "no_refresh")
-    second = await calls.anonymous_refresh(first)
+    second = await calls.anonymous_refresh(guest)
     assert second.access != first.access
     assert (second.refresh, second.refresh_expires_at) == (first.refresh, first.refresh_expires_at)
 
 
+def held(got: Issued) -> Session:
+    """Return the session of whoever has these tokens."""
+    assert got.session_id is not None
+    return a_session(tokens=got.tokens, upstream_session_id=got.session_id, customer_id=got.customer_number)
+
+
+@pytest.mark.parametrize("other", [{"upstream_session_id": Secret("another")}, {"customer_id": "another"}])
+async def test_a_renewal_that_names_somebody_else_is_a_bad_answer(
+    calls: Calls, other: dict[str, Any]
+) -> None:
+    """A mixed-up upstream must not show one customer what is another's."""
+    customer, shared = await calls.ada(), await calls.shared()
+    calls.upstream.fail("GET /customer*refresh*", "error", status=200, body=said_of(customer))
+    session = held(customer)
+    assert (await calls.customer_refresh(session, shared)).access == Secret("renewed")
+    for ask in (
+        calls.customer_refresh(replace(session, **other), shared),
+        calls.switch_legal_entity(replace(session, **other), "LE-100", shared),
+    ):
+        with pytest.raises(BadUpstreamAnswer):
+            await ask
+
+
+async def test_a_guests_renewal_that_names_another_session_is_a_bad_answer(calls: Calls) -> None:
+    guest = await calls.guest()
+    calls.upstream.fail("GET /customer*refresh*", "session_mismatch")
+    with pytest.raises(BadUpstreamAnswer):
+        await calls.anonymous_refresh(held(guest))
+
+
+def said_of(customer: Issued) -> dict[str, Any]:
+    """Return the body of a renewal that names this customer."""
+    assert customer.session_id is not None
+    assert customer.tokens.saas is not None
+    return {
+        "access_token": "renewed",
+        "session_id": customer.session_id.reveal(),
+        "saas_token": customer.tokens.saas.reveal(),
+    }
+
+
 async def ended(calls: Calls, tokens: TokenSet) -> None:
     """Refresh in every way, with a refresh token that has ended."""
+    session = a_session(tokens=tokens)
     shared, before = await calls.shared(), len(calls.watched.queries)
     for ask in (
-        calls.anonymous_refresh(tokens),
-        calls.customer_refresh(tokens, None, shared),
-        calls.switch_legal_entity(tokens, "LE-100", shared),
+        calls.anonymous_refresh(session),
+        calls.customer_refresh(session, shared),
+        calls.switch_legal_entity(session, "LE-100", shared),
     ):
         with pytest.raises(RefreshTokenEnded):
             await ask
@@ -172,32 +216,33 @@ async def test_a_dead_bearer_is_told_from_wrong_credentials(calls: Calls) -> Non
 async def test_a_customer_refresh_says_refresh_token_in_camel_case_and_the_company_each_time(
     calls: Calls,
 ) -> None:
-    customer, shared = (await calls.ada()).tokens, await calls.shared()
-    plain = await calls.customer_refresh(customer, None, shared)
+    customer, shared = held(await calls.ada()), await calls.shared()
+    plain = await calls.customer_refresh(customer, shared)
     assert set(calls.watched.queries[-1]) == {"refreshToken"}
-    assert plain.refresh != customer.refresh
-    scoped = await calls.switch_legal_entity(plain, "LE-100", shared)
+    assert plain.refresh != customer.tokens.refresh
+    scoped = await calls.switch_legal_entity(replace(customer, tokens=plain), "LE-100", shared)
     assert calls.watched.queries[-1]["legalEntityId"] == ["LE-100"]
     assert (await calls.validate(scoped.access)).legal_entity_id == "LE-100"
-    again = await calls.customer_refresh(scoped, "LE-100", shared)
+    again = await calls.customer_refresh(replace(customer, tokens=scoped, legal_entity_id="LE-100"), shared)
     assert calls.watched.queries[-1]["legalEntityId"] == ["LE-100"]
     assert (await calls.validate(again.access)).legal_entity_id == "LE-100"
 
 
 async def test_the_saas_token_is_carried_forward_for_no_refresh_answer_has_one(calls: Calls) -> None:
-    customer, shared = (await calls.ada()).tokens, await calls.shared()
-    assert customer.saas is not None
+    customer, shared = held(await calls.ada()), await calls.shared()
+    before = customer.tokens
+    assert before.saas is not None
     for refreshed in (
-        renewed := await calls.customer_refresh(customer, None, shared),
-        await calls.switch_legal_entity(renewed, "LE-100", shared),
+        renewed := await calls.customer_refresh(customer, shared),
+        await calls.switch_legal_entity(replace(customer, tokens=renewed), "LE-100", shared),
     ):
-        assert (refreshed.saas, refreshed.saas_expires_at) == (customer.saas, customer.saas_expires_at)
+        assert (refreshed.saas, refreshed.saas_expires_at) == (before.saas, before.saas_expires_at)
 
 
 async def test_a_foreign_company_is_refused(calls: Calls) -> None:
     customer, shared = await calls.ada(), await calls.shared()
     with pytest.raises(SwitchRefused) as caught:
-        await calls.switch_legal_entity(customer.tokens, "LE-999", shared)
+        await calls.switch_legal_entity(held(customer), "LE-999", shared)
     assert caught.value.kind is SwitchRefusal.LEGAL_ENTITY
     assert str(caught.value).endswith("with 403")
 
@@ -274,10 +319,10 @@ async def test_every_way_of_failing_is_a_typed_outcome(
     calls.upstream.fail("* /customer*", kind, **more)
     for ask in (
         calls.anonymous_login(GuestContext()),
-        calls.anonymous_refresh(guest.tokens),
+        calls.anonymous_refresh(held(guest)),
         calls.login(guest.tokens.access, ADA["email"], PASSWORD),
-        calls.customer_refresh(refreshing.tokens, None, shared),
-        calls.switch_legal_entity(switching.tokens, "LE-100", shared),
+        calls.customer_refresh(held(refreshing), shared),
+        calls.switch_legal_entity(held(switching), "LE-100", shared),
     ):
         with pytest.raises(outcome):
             await ask
@@ -293,7 +338,7 @@ async def test_an_anonymous_session_without_an_id_is_a_bad_answer() -> None:
     emporix = EmporixAuth(client, tenant=TENANT, client_id="storefront", clock=Clock())
     with pytest.raises(BadUpstreamAnswer):
         await emporix.anonymous_login(GuestContext())
-    assert (await emporix.anonymous_refresh(tokens())).access == Secret("a")
+    assert (await emporix.anonymous_refresh(a_session())).access == Secret("a")
     with pytest.raises(BadUpstreamAnswer):
         await emporix.signup(Secret("a"), {"email": "x"})
     await client.aclose()
