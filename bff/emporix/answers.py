@@ -7,7 +7,7 @@ means depends on the call: see `bff.emporix.refusals`. No other room sees a stat
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bff.errors import BadUpstreamAnswer, TooManyRequests, UpstreamUnavailable
@@ -27,12 +27,14 @@ class Refusal:
         bearer_refused: the gateway refused the bearer itself, not what was asked with it.
         misconfigured: the client id or the tenant was refused, which is the operator's mistake and no visitor's.
         fields: names of the fields that Emporix complained of; values never.
+        message: what Emporix says for people; read here, never logged.
     """
 
     status: int
     bearer_refused: bool = False
     misconfigured: bool = False
     fields: tuple[str, ...] = ()
+    message: str = field(default="", repr=False)
 
 
 Meaning = Callable[[Refusal], Exception]
@@ -79,8 +81,9 @@ def refusal_of(answer: WholeAnswer) -> Refusal:
     fault = body.get("fault")
     if isinstance(fault, Mapping):
         return _gateway_refusal(status, fault)
-    tenant = status == 400 and "tenant" in str(body.get("message", "")).lower()
-    return Refusal(status, misconfigured=tenant, fields=_field_names(body.get("details")))
+    message = str(body.get("message", ""))
+    tenant = status == 400 and "tenant" in message.lower()
+    return Refusal(status, misconfigured=tenant, fields=_field_names(body.get("details")), message=message)
 
 
 def _gateway_refusal(status: int, fault: Mapping[str, Any]) -> Refusal:

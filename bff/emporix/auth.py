@@ -193,6 +193,15 @@ class EmporixAuth:
         answer = await self._contexts.call("session context", "GET", "me/context", access)
         return session_owner(read(answer, ContextRefused))
 
+    async def accepts(self, access: Secret) -> bool:
+        """Ask whether the gateway accepts a token; a session without a context yet is a 404 of an accepted one [SC]."""
+        answer = await self._contexts.call("session context", "GET", "me/context", access)
+        try:
+            judge(answer, ContextRefused)
+        except ContextRefused as refused:
+            return not refused.bearer_refused
+        return True
+
     async def _refreshauthtoken(
         self, tokens: TokenSet, legal_entity_id: str | None, anonymous: AnonymousBearer
     ) -> WholeAnswer:

@@ -1,17 +1,35 @@
 """The three cart calls that a merge at login takes [CART].
 
-Carts are found by site and by whose they are; a customer's token also reaches the cart of a session by that
+Carts are found by site, type and by whose they are; a customer's token also reaches the cart of a session by that
 session's id, which is how a guest's cart is found without anybody remembering its id.
 """
 
+from dataclasses import dataclass
+from typing import Final
 from urllib.parse import quote
 
 from bff.emporix.answers import judge, read
 from bff.emporix.bearer_calls import BearerCalls
-from bff.emporix.refusals import CartLookupRefused, Refused
+from bff.emporix.refusals import CartLookupRefused, CartMergeRefused
 from bff.errors import BadUpstreamAnswer
 from bff.security.secret import Secret
 from bff.upstream.token_calls import TokenCallClient
+
+CART_TYPES: Final = (None, "shopping")
+"""The types that storefronts give to a cart: none, or the one of Emporix' own examples [CART]."""
+
+
+@dataclass(frozen=True, slots=True)
+class CartKey:
+    """What an open cart is found by, besides its owner; without a type only carts without one are found [CART]."""
+
+    site_code: str
+    type: str | None = None
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The key as a look-up has it."""
+        return {"siteCode": self.site_code} | ({} if self.type is None else {"type": self.type})
 
 
 class EmporixCarts:
@@ -26,13 +44,13 @@ class EmporixCarts:
         self._service = BearerCalls(client, "cart", tenant)
 
     async def of_guest(
-        self, site_code: str, session_id: Secret, *, customer: Secret, guest: Secret
+        self, key: CartKey, session_id: Secret, *, customer: Secret, guest: Secret
     ) -> str | None:
         """Return the id of the open cart of a guest's session, or None.
 
         Some tenants let only the guest's own token see it, so that it is asked with after the customer's.
         """
-        query = {"siteCode": site_code, "sessionId": session_id.reveal()}
+        query = key.query | {"sessionId": session_id.reveal()}
         for access in dict.fromkeys((customer, guest)):
             try:
                 return await self._find(access, query, session_id)
@@ -41,16 +59,20 @@ class EmporixCarts:
                     raise
         return None
 
-    async def of_customer(self, access: Secret, site_code: str, session_id: Secret) -> str:
+    async def of_customer(self, access: Secret, key: CartKey, session_id: Secret) -> str:
         """Return the id of the customer's open cart, which is made where there is none."""
-        return await self._find(access, {"siteCode": site_code, "create": "true"}, session_id)
+        return await self._find(access, key.query | {"create": "true"}, session_id)
 
     async def merge(self, access: Secret, customer_cart: str, guest_cart: str, session_id: Secret) -> None:
-        """Merge: the path has the customer's cart, the body the guest's, the token is the customer's."""
+        """Merge: the path has the customer's cart, the body the guest's, the token is the customer's.
+
+        Raises:
+            CartMergeRefused: see its kinds.
+        """
         path, body = f"carts/{quote(customer_cart, safe='')}/merge", {"carts": [guest_cart]}
         judge(
             await self._service.call("cart merge", "POST", path, access, session_id=session_id, json=body),
-            Refused,
+            CartMergeRefused,
         )
 
     async def _find(self, access: Secret, query: dict[str, str], session_id: Secret) -> str:

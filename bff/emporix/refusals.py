@@ -182,5 +182,41 @@ class CartLookupRefused(Refused):
         self.not_seen = refusal.status in {403, 404}
 
 
+class MergeRefusal(Enum):
+    """Why a merge of carts was refused; the texts were met on live tenants, no document has them."""
+
+    CURRENCY = auto()
+    """"All the items must have the same currency when merging carts"."""
+    PRICE = auto()
+    """"No price has been found" for an item, which may name the currency."""
+    COMPANY = auto()
+    """"Anonymous cart cannot be assigned to a legal entity"."""
+    GONE = auto()
+    """One of the two carts has been closed meanwhile: a 404."""
+    OTHER = auto()
+    """Anything else."""
+
+
+class CartMergeRefused(Refused):
+    """Emporix refused to merge carts."""
+
+    call = "a cart merge"
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal)
+        self.kind = _merge_kind(refusal)
+
+
+def _merge_kind(refusal: Refusal) -> MergeRefusal:
+    text = refusal.message.lower()
+    if refusal.status == 404:
+        return MergeRefusal.GONE
+    if "no price" in text:
+        return MergeRefusal.PRICE
+    if "same currency" in text:
+        return MergeRefusal.CURRENCY
+    return MergeRefusal.COMPANY if "legal entity" in text else MergeRefusal.OTHER
+
+
 class RefreshTokenEnded(Exception):
     """There is no refresh token, or its own clock says that it has ended: Emporix was not asked."""

@@ -63,10 +63,20 @@ def login(call: Call) -> Response:
         raise answers.bad_request("The login is not valid.", password="needs at least 6 characters")
     customer = world.customer_by_email(email)
     if customer is None or customer.password != password:
-        raise answers.customer(401, "unauthorized", "Invalid credentials.")
+        raise _refused_login(world)
     if not customer.active:
         raise answers.customer(401, "unauthorized", "The account is not active.")
     return JSONResponse(log_in(call, customer))
+
+
+def _refused_login(world: World) -> answers.SandboxError:
+    match world.knobs.login_refusal:
+        case "service":
+            return answers.customer(401, "unauthorized", "Invalid credentials.")
+        case "bad_request":
+            return answers.bad_request("Invalid credentials.")
+        case _:
+            return answers.invalid_token()
 
 
 def log_in(call: Call, customer: Customer) -> dict[str, Any]:

@@ -17,7 +17,9 @@ def readable_cart(call: Call) -> Cart:
     if cart is None or cart.status == "CLOSED":
         raise answers.cart(404, "Not Found", "The cart was not found")
     by_customer = cart.customer is None and call.token.kind == "customer" and not cart.session_validated
-    if not (by_customer or _is_own(call, cart)):
+    if by_customer:
+        check_guest_cart(call)
+    elif not _is_own(call, cart):
         raise answers.cart(403, "Forbidden", "The cart belongs to someone else")
     if cart.session_validated:
         own_session_header(call)
@@ -45,6 +47,17 @@ def find(call: Call, site: str, kind: str | None, entity: str | None) -> Cart | 
 
 def find_by_session(call: Call, site: str, kind: str | None, entity: str | None) -> Cart | None:
     return _first_match(call.world.carts_of(call.query["sessionId"]), site, kind, entity)
+
+
+def check_guest_cart(call: Call) -> None:
+    """Refuse a guest's cart to a customer where the `guest_carts` knob says so."""
+    match call.world.knobs.guest_carts:
+        case "forbidden":
+            raise answers.cart(403, "FORBIDDEN", "The cart belongs to someone else")
+        case "not_found":
+            raise answers.cart(404, "NOT_FOUND", "The cart was not found")
+        case _:
+            return
 
 
 def create_cart(

@@ -8,6 +8,7 @@ from bff.sandbox import answers, issuer
 from bff.sandbox.baskets import (
     add_product,
     cart_response,
+    check_guest_cart,
     create_cart,
     document,
     entity_of,
@@ -56,7 +57,12 @@ def look_up(call: Call) -> Response:
     if call.query.get("customerId", call.token.customer) != call.token.customer:
         raise answers.cart(403, "Forbidden", "The cart belongs to another customer")
     wanted = (site, call.query.get("type"), entity_of(call, call.query.get("legalEntityId")))
-    cart = find_by_session(call, *wanted) if "sessionId" in call.query else find(call, *wanted)
+    if "sessionId" in call.query:
+        cart = find_by_session(call, *wanted)
+        if cart is not None and call.token.kind == "customer":
+            check_guest_cart(call)
+    else:
+        cart = find(call, *wanted)
     if cart is None and call.query.get("create") == "true":
         currency = issuer.ensure_context(call.world, call.session).currency
         cart = create_cart(call, *wanted, currency=currency, session_validated=False)
@@ -114,12 +120,16 @@ def merge(call: Call) -> Response:
     if not isinstance(guest_ids, list) or not guest_ids:
         raise answers.cart(400, "Bad Request", "carts must not be empty")
     guests = [guest_cart(call, str(key)) for key in guest_ids]
+    if any(guest.currency != target.currency for guest in guests):
+        raise answers.cart(400, "BAD_REQUEST", "All the items must have the same currency when merging carts")
+    if target.legal_entity is not None:
+        raise answers.cart(400, "BAD_REQUEST", "Anonymous cart cannot be assigned to a legal entity")
     for guest in guests:
         for item in guest.items.values():
             add_product(target, item["productId"], item["quantity"])
         guest.status = "CLOSED"
     updated(call, target)
-    return cart_response(call, target)
+    return Response(status_code=200)
 
 
 def _word(value: object) -> str | None:

@@ -16,6 +16,8 @@ Window = Literal["sliding", "fixed"]
 RefreshBearer = Literal["anonymous", "customer", "both"]
 ContextCreation = Literal["login", "cart"]
 Refusal = Literal["bad_request", "unauthorized", "apigee"]
+LoginRefusal = Literal["gateway", "service", "bad_request"]
+GuestCarts = Literal["shown", "forbidden", "not_found"]
 
 _CHOICES: Final[dict[str, frozenset[str]]] = {
     "anonymous_rotation": frozenset({"strict", "tolerant"}),
@@ -24,6 +26,8 @@ _CHOICES: Final[dict[str, frozenset[str]]] = {
     "refresh_bearer": frozenset({"anonymous", "customer", "both"}),
     "context_created_at": frozenset({"login", "cart"}),
     "refresh_refusal": frozenset({"bad_request", "unauthorized", "apigee"}),
+    "guest_carts": frozenset({"shown", "forbidden", "not_found"}),
+    "login_refusal": frozenset({"gateway", "service", "bad_request"}),
 }
 
 
@@ -50,6 +54,9 @@ class Knobs:
         refresh_window: whether a refresh restarts the lifetime of the refresh token (sliding) or not (fixed).
         refresh_bearer: whose access token refreshauthtoken needs as the bearer token; the sources disagree.
         refresh_refusal: the response to an invalid refresh token: E2 400, E1 401, or the gateway's own 401.
+        guest_carts: what a customer's token gets for a guest's cart; both the cart and a 404 were met on live tenants.
+        login_refusal: the response to wrong credentials: the gateway's 401, which is the only documented one, or a 401
+            or a 400 of the customer service.
         camel_names: whether token responses have the deprecated camelCase names.
         snake_names: whether token responses have the snake_case names.
         anonymous_token_variant: whether anonymous refresh accepts the deprecated `anonymous_token`.
@@ -81,6 +88,8 @@ class Knobs:
     refresh_window: Window = "sliding"
     refresh_bearer: RefreshBearer = "anonymous"
     refresh_refusal: Refusal = "bad_request"
+    login_refusal: LoginRefusal = "gateway"
+    guest_carts: GuestCarts = "shown"
     camel_names: bool = True
     snake_names: bool = True
     anonymous_token_variant: bool = True

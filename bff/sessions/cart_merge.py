@@ -1,21 +1,30 @@
-"""The guest's cart at login: merged into the customer's, best effort, within a deadline of its own.
+"""The guest's carts at login: merged into the customer's of the same type, best effort, within a deadline of its own.
 
 It runs after the customer's session is stored, because a login must not depend on a cart; whatever comes of it is
-logged and counted. Where it fails, the guest's cart stays open and reachable by its id.
+logged and counted. Where it fails, the guest's cart stays open and reachable by its id. Typed and untyped carts are
+merged at the same time: storefronts make either.
 """
 
 import asyncio
 import logging
 from typing import Final
 
-from bff.emporix.carts import EmporixCarts
-from bff.emporix.refusals import Refused
+from bff.emporix.carts import CART_TYPES, CartKey, EmporixCarts
+from bff.emporix.refusals import CartMergeRefused, MergeRefusal, Refused
 from bff.errors import BffError
 from bff.session import Session
 from bff.telemetry.logs import event
 from bff.telemetry.metrics import CART_MERGES
 
 DEADLINE_SECONDS: Final = 3.0
+NOTHING: Final = "nothing"
+_OUTCOMES: Final = {
+    MergeRefusal.CURRENCY: "failed_currency",
+    MergeRefusal.PRICE: "failed_price",
+    MergeRefusal.COMPANY: "failed_company",
+    MergeRefusal.GONE: "failed_gone",
+    MergeRefusal.OTHER: "failed",
+}
 _log = logging.getLogger(__name__)
 
 
@@ -32,27 +41,35 @@ class CartMerger:
         self._site_code = site_code
 
     async def merge(self, guest: Session, customer: Session) -> None:
-        """Merge the guest's open cart into the customer's; never raises for what upstream does."""
+        """Merge the guest's open carts into the customer's; never raises for what upstream does."""
         site_code = guest.context.site_code or self._site_code
         if site_code is None:
             return
+        keys = (CartKey(site_code, cart_type) for cart_type in CART_TYPES)
+        outcomes = await asyncio.gather(*(self._outcome(key, guest, customer) for key in keys))
+        for outcome in [one for one in outcomes if one != NOTHING] or [NOTHING]:
+            CART_MERGES.labels(outcome).inc()
+            event(_log, "cart_merge", outcome=outcome)
+
+    async def _outcome(self, key: CartKey, guest: Session, customer: Session) -> str:
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
-                outcome = await self._merged(site_code, guest, customer)
+                return await self._merged(key, guest, customer)
+        except CartMergeRefused as refused:
+            outcome, reason = _OUTCOMES[refused.kind], refused.kind.name.lower()
         except (BffError, Refused, TimeoutError) as exc:
-            outcome = "failed"
-            event(_log, "cart_merge_failed", level=logging.WARNING, reason=type(exc).__name__)
-        CART_MERGES.labels(outcome).inc()
-        event(_log, "cart_merge", outcome=outcome)
+            outcome, reason = "failed", type(exc).__name__
+        event(_log, "cart_merge_failed", level=logging.WARNING, reason=reason)
+        return outcome
 
-    async def _merged(self, site_code: str, guest: Session, customer: Session) -> str:
+    async def _merged(self, key: CartKey, guest: Session, customer: Session) -> str:
         access, session_id = customer.tokens.access, customer.upstream_session_id
         found = await self._carts.of_guest(
-            site_code, guest.upstream_session_id, customer=access, guest=guest.tokens.access
+            key, guest.upstream_session_id, customer=access, guest=guest.tokens.access
         )
         if found is None:
-            return "nothing"
-        own = await self._carts.of_customer(access, site_code, session_id)
+            return NOTHING
+        own = await self._carts.of_customer(access, key, session_id)
         if own == found:
             return "same"
         await self._carts.merge(access, own, found, session_id)

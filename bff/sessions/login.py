@@ -174,14 +174,17 @@ class CustomerLogin:
     async def _promote(
         self, request_session: RequestSession, obtain: Obtain, email: str | None, *, older_version: int = 0
     ) -> Session:
-        """Make a customer of a guest under the guest's lock; a refused bearer is refreshed once."""
+        """Make a customer of a guest under the guest's lock; a refused bearer is refreshed once.
+
+        A wrong password gets the gateway's fault too [CM]: whether the guest's token is at fault, another call tells.
+        """
         for last in (False, True):
             async with self._guest(request_session) as held:
                 ticket, guest = held.ticket, held.session
                 try:
                     issued = await obtain(guest)
                 except LoginRefused as refused:
-                    if last or not refused.bearer_refused:
+                    if last or not await self._bearer_at_fault(refused, guest):
                         raise
                 else:
                     session = self._customer_session(
@@ -190,6 +193,9 @@ class CustomerLogin:
                     return await self._rotate(request_session, HeldSession(ticket, guest), session)
             await self._lifecycle.refresh(request_session)
         raise AssertionError("unreachable")
+
+    async def _bearer_at_fault(self, refused: LoginRefused, guest: Session) -> bool:
+        return refused.bearer_refused and not await self._ports.emporix.accepts(guest.tokens.access)
 
     @asynccontextmanager
     async def _guest(self, request_session: RequestSession) -> AsyncIterator[HeldSession]:

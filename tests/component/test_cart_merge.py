@@ -6,14 +6,17 @@ from typing import Any
 
 import pytest
 
+from bff.emporix.carts import CartKey
 from bff.security.secret import Secret
-from bff.session import GuestContext, Session
+from bff.session import Carrier, GuestContext, Session
 from bff.sessions import cart_merge as merging
 from bff.sessions.cart_merge import CartMerger
 from bff.telemetry.metrics import REGISTRY
 from tests.support import Replica, a_request_session, new_replica
 
 pytestmark = pytest.mark.anyio
+MAIN = CartKey("main")
+SHOPPING = CartKey("main", "shopping")
 CARTS = "GET /cart/{tenant}/carts"
 MERGE = "POST /cart/{tenant}/carts/{cart}/merge"
 BROKEN = ("error", "throttled", "html", "unauthorized_invalid", "conflict")
@@ -24,7 +27,7 @@ async def both(one: Replica, *, filled: bool = True, **context: Any) -> tuple[Se
     visit = a_request_session()
     guest = await one.engine.lifecycle.ensure_session(visit, GuestContext(**context))
     if filled:
-        await one.ports.carts.of_customer(guest.tokens.access, "main", guest.upstream_session_id)
+        await one.ports.carts.of_customer(guest.tokens.access, MAIN, guest.upstream_session_id)
     return guest, await one.engine.login.login(visit, "ada@example.com", Secret("correct-horse-battery"))
 
 
@@ -90,7 +93,7 @@ async def test_a_cart_that_is_the_customers_already_is_left_alone(
 ) -> None:
     async with new_replica(redis_url) as one:
         guest, customer = await both(one, filled=False)
-        cart = await one.ports.carts.of_customer(customer.tokens.access, "main", customer.upstream_session_id)
+        cart = await one.ports.carts.of_customer(customer.tokens.access, MAIN, customer.upstream_session_id)
         one.upstream.world._by_owner[guest.upstream_session_id.reveal()].append(
             one.upstream.world.carts[cart]
         )
@@ -100,29 +103,31 @@ async def test_a_cart_that_is_the_customers_already_is_left_alone(
         assert one.upstream.calls("/merge") == []
 
 
-@pytest.mark.parametrize("status", [403, 404])
+@pytest.mark.parametrize("shown", ["forbidden", "not_found"])
 async def test_where_only_the_guests_token_sees_the_cart_it_is_asked_with(
-    redis_url: str, caplog: pytest.LogCaptureFixture, status: int
+    redis_url: str, caplog: pytest.LogCaptureFixture, shown: str
 ) -> None:
     async with new_replica(redis_url) as one:
+        one.upstream.turn(guest_carts=shown)
         guest, customer = await both(one)
-        one.upstream.fail(CARTS, "error", times=1, status=status)
+        one.upstream.world.log.clear()
         caplog.set_level(logging.INFO, "bff")
         await merged(one, guest, customer)
         assert told(caplog) == ["merged"]
-        asked = [record["bearer"] for record in one.upstream.calls("/carts")]
-        assert asked[-4:] == ["customer", "anonymous", "customer", "customer"]
+        calls = one.upstream.calls("/carts")
+        untyped = [record["bearer"] for record in calls if "type" not in record["query"]]
+        assert untyped == ["customer", "anonymous", "customer", "customer"]
 
 
 @pytest.mark.parametrize(
-    ("match", "kind"),
+    ("match", "kind", "times"),
     [
-        *((CARTS, kind) for kind in (*BROKEN, "garbage", "empty")),
-        *((MERGE, kind) for kind in BROKEN),  # nothing of a merge's answer but its status is read
+        *((CARTS, kind, 2) for kind in (*BROKEN, "garbage", "empty")),  # both types are looked up
+        *((MERGE, kind, 1) for kind in BROKEN),  # nothing of a merge's answer but its status is read
     ],
 )
 async def test_whatever_upstream_says_is_logged_and_not_raised(
-    redis_url: str, caplog: pytest.LogCaptureFixture, match: str, kind: str
+    redis_url: str, caplog: pytest.LogCaptureFixture, match: str, kind: str, times: int
 ) -> None:
     async with new_replica(redis_url) as one:
         guest, customer = await both(one)
@@ -130,10 +135,10 @@ async def test_whatever_upstream_says_is_logged_and_not_raised(
         caplog.set_level(logging.INFO, "bff")
         before = counted("failed")
         await merged(one, guest, customer)
-        assert told(caplog) == ["failed"]
-        assert counted("failed") == before + 1
-        (failure,) = [record for record in caplog.records if record.message == "cart_merge_failed"]
-        assert failure.levelno == logging.WARNING
+        assert told(caplog) == ["failed"] * times
+        assert counted("failed") == before + times
+        failures = [record for record in caplog.records if record.message == "cart_merge_failed"]
+        assert [failure.levelno for failure in failures] == [logging.WARNING] * times
         for token in one.upstream.world.issued:
             assert token not in caplog.text
 
@@ -149,3 +154,72 @@ async def test_a_merge_ends_at_its_own_deadline(
             async with asyncio.timeout(20):
                 await merged(one, guest, customer)
         assert told(caplog) == ["failed"]
+
+
+def open_carts(one: Replica, owner: str) -> dict[str | None, list[str]]:
+    """Return the products in the open carts of a customer number or a session id, by the carts' type."""
+    return {
+        cart.type: [item["productId"] for item in cart.items.values()]
+        for cart in one.upstream.world.carts_of(owner)
+    }
+
+
+async def fill(one: Replica, session: Session, key: CartKey, product: str) -> None:
+    cart = await one.ports.carts.of_customer(session.tokens.access, key, session.upstream_session_id)
+    one.upstream.world.carts[cart].items[product] = {"productId": product, "quantity": 1}
+
+
+@pytest.mark.parametrize("carrier", list(Carrier))
+@pytest.mark.parametrize("keys", [(MAIN,), (SHOPPING,), (MAIN, SHOPPING)], ids=["untyped", "typed", "both"])
+async def test_carts_of_every_type_are_merged_into_one_of_their_type_at_login(
+    redis_url: str, caplog: pytest.LogCaptureFixture, keys: tuple[CartKey, ...], carrier: Carrier
+) -> None:
+    products = {MAIN: "morning-ledge", SHOPPING: "harbour-fog"}
+    async with new_replica(redis_url, site_code="main") as one:
+        visit = a_request_session(carrier)
+        guest = await one.engine.lifecycle.ensure_session(visit)
+        for key in keys:
+            await fill(one, guest, key, products[key])
+        caplog.set_level(logging.INFO, "bff")
+        customer = await one.engine.login.login(visit, "ada@example.com", Secret("correct-horse-battery"))
+        assert told(caplog) == ["merged"] * len(keys)
+        assert open_carts(one, guest.upstream_session_id.reveal()) == {}
+        assert open_carts(one, customer.customer_id or "") == {key.type: [products[key]] for key in keys}
+
+
+async def test_a_cart_that_cannot_be_merged_does_not_keep_back_the_other(
+    redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with new_replica(redis_url) as one:
+        guest, customer = await both(one)
+        await fill(one, guest, SHOPPING, "harbour-fog")
+        one.upstream.world.carts_of(guest.upstream_session_id.reveal())[0].currency = "USD"
+        caplog.set_level(logging.INFO, "bff")
+        await merged(one, guest, customer)
+        assert told(caplog) == ["failed_currency", "merged"]
+
+
+REFUSALS = [
+    (400, "All the items must have the same currency when merging carts", "currency"),
+    (400, "No price has been found for item 1 in currency USD", "price"),
+    (400, "Anonymous cart cannot be assigned to a legal entity", "company"),
+    (404, "The cart was not found", "gone"),
+]
+
+
+@pytest.mark.parametrize(("status", "message", "reason"), REFUSALS)
+async def test_why_a_merge_was_refused_is_logged_and_counted(
+    redis_url: str, caplog: pytest.LogCaptureFixture, status: int, message: str, reason: str
+) -> None:
+    async with new_replica(redis_url) as one:
+        guest, customer = await both(one)
+        body = {"code": status, "status": "BAD_REQUEST", "message": message}
+        one.upstream.fail(MERGE, "error", status=status, body=body)
+        caplog.set_level(logging.INFO, "bff")
+        before = counted(f"failed_{reason}")
+        await merged(one, guest, customer)
+        assert told(caplog) == [f"failed_{reason}"]
+        assert counted(f"failed_{reason}") == before + 1
+        (failure,) = [record for record in caplog.records if record.message == "cart_merge_failed"]
+        assert failure.__dict__["fields"] == {"reason": reason}
+        assert message not in caplog.text

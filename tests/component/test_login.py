@@ -28,6 +28,7 @@ from tests.support import TENANT, Replica, a_request_session, leave, new_replica
 pytestmark = pytest.mark.anyio
 ADA, PASSWORD = "ada@example.com", Secret("correct-horse-battery")
 LOGIN = "POST /customer/{tenant}/login"
+CONTEXT = "GET /session-context/{tenant}/me/context"
 Way = Callable[[CustomerLogin, RequestSession], Awaitable[Session]]
 WAYS: dict[str, tuple[str, Way]] = {
     "login": (LOGIN, lambda one, visit: one.login(visit, ADA, PASSWORD)),
@@ -55,6 +56,13 @@ FAILURES: list[tuple[str, type[BffError]]] = [
 def alive(one: Replica, session: Session) -> bool:
     token = one.upstream.world.access[session.tokens.access.reveal()]
     return one.upstream.world.alive(token)
+
+
+def statuses(one: Replica, match: str) -> list[int]:
+    """Return what upstream answered to the calls that `match` says."""
+    method, _, path = match.partition(" ")
+    part = path.partition("{tenant}")[2].rstrip("/")
+    return [call["status"] for call in one.upstream.calls(part) if call["method"] == method]
 
 
 async def a_guest(one: Replica) -> RequestSession:
@@ -106,11 +114,61 @@ async def test_a_guest_bearer_that_upstream_refuses_is_renewed_once(redis_url: s
     async with new_replica(redis_url) as one:
         visit = await a_guest(one)
         one.upstream.fail(match, "unauthorized_expired")
+        one.upstream.fail(CONTEXT, "unauthorized_expired")
         with pytest.raises(InvalidCredentials):
             await ask(one.engine.login, visit)
         assert len(one.upstream.calls("/anonymous/refresh")) == 1
-        part = match.partition("{tenant}")[2].rstrip("/")
-        assert len([record for record in one.upstream.calls(part) if record["status"] == 401]) == 2
+        assert statuses(one, match) == [401, 401]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("context_created_at", ["login", "cart"])
+async def test_what_the_gateway_refuses_is_sent_once_where_it_accepts_the_guests_bearer(
+    redis_url: str, way: str, context_created_at: str
+) -> None:
+    match, ask = WAYS[way]
+    async with new_replica(redis_url) as one:
+        one.upstream.turn(context_created_at=context_created_at)
+        visit = await a_guest(one)
+        one.upstream.fail(match, "unauthorized_invalid")
+        with pytest.raises(InvalidCredentials):
+            await ask(one.engine.login, visit)
+        assert one.upstream.calls("/anonymous/refresh") == []
+        assert statuses(one, match) == [401]
+
+
+@pytest.mark.parametrize("shape", ["gateway", "service", "bad_request"])
+async def test_a_wrong_password_is_sent_once_whatever_refuses_it(redis_url: str, shape: str) -> None:
+    async with new_replica(redis_url) as one:
+        one.upstream.turn(login_refusal=shape)
+        visit = await a_guest(one)
+        with pytest.raises(InvalidCredentials):
+            await one.engine.login.login(visit, ADA, Secret("wrong-password"))
+        assert len(statuses(one, LOGIN)) == 1
+        assert len(statuses(one, CONTEXT)) == (1 if shape == "gateway" else 0)
+        assert one.upstream.calls("/anonymous/refresh") == []
+
+
+@pytest.mark.parametrize("shape", ["gateway", "service", "bad_request"])
+async def test_an_ended_guest_bearer_is_renewed_whatever_a_wrong_password_gets(
+    redis_url: str, shape: str
+) -> None:
+    async with new_replica(redis_url) as one:
+        one.upstream.turn(login_refusal=shape)
+        visit = await a_guest(one)
+        assert visit.session is not None
+        one.upstream.world.access[visit.session.tokens.access.reveal()].revoked = True
+        assert (await one.engine.login.login(visit, ADA, PASSWORD)).kind is SessionKind.CUSTOMER
+        assert statuses(one, LOGIN) == [401, 200]
+
+
+async def test_an_outage_while_the_bearer_is_checked_blames_no_password(redis_url: str) -> None:
+    async with new_replica(redis_url) as one:
+        visit = await a_guest(one)
+        one.upstream.fail(CONTEXT, "error")
+        with pytest.raises(UpstreamUnavailable):
+            await one.engine.login.login(visit, ADA, Secret("wrong-password"))
+        assert len(statuses(one, LOGIN)) == 1
 
 
 async def test_a_sign_on_without_an_address_asks_upstream_whose_it_is(redis_url: str) -> None:

@@ -29,6 +29,7 @@ from tests.support import Replica
 pytestmark = pytest.mark.anyio
 
 LOGIN = "POST /customer/{tenant}/login"
+CONTEXT = "GET /session-context/{tenant}/me/context"
 SIGNUP = "POST /customer/{tenant}/signup"
 VALIDATE = "GET /customer/{tenant}/validateauthtoken"
 NEW_ACCOUNT = {"email": "new@example.com", "password": "long-enough"}
@@ -66,6 +67,7 @@ async def test_a_login_whose_bearer_is_refused_is_sent_once_more_with_another(
 ) -> None:
     visitor = await visitor_of(replica)
     replica.upstream.fail(LOGIN, "unauthorized_expired", times=times)
+    replica.upstream.fail(CONTEXT, "unauthorized_expired")
     if times == 1:
         assert (await log_in(replica, visitor)).customer_id == "10000001"
     else:

@@ -125,9 +125,10 @@ async def test_a_merge_that_hangs_holds_a_login_up_for_three_seconds_and_fails_n
         sandbox.control("DELETE", "/faults")
         assert (await browser.get("/auth/session")).json()["kind"] == "customer"
         assert (await browser.get(f"{CARTS}/{cart}")).json()["status"] == "OPEN"
-    assert merges("failed") == failed + 1
-    (line,) = [record for record in caplog.records if record.getMessage() == "cart_merge_failed"]
-    assert line.levelno == logging.WARNING
+    times = 2 if match.startswith("GET") else 1  # carts with and without a type are looked up
+    assert merges("failed") == failed + times
+    lines = [record for record in caplog.records if record.getMessage() == "cart_merge_failed"]
+    assert [line.levelno for line in lines] == [logging.WARNING] * times
 
 
 async def asked(sandbox: Sandbox, before: int, call: str) -> None:

@@ -210,10 +210,43 @@ async def test_merging_closes_the_guests_cart(shop: Any) -> None:
     path, body = f"{CARTS}/{right}/merge", {"carts": [left]}
     assert (await shop.request("POST", path, guest["access_token"], json=body)).status_code == 403
     merged = await shop.request("POST", path, customer["access_token"], json=body)
-    assert [item["quantity"] for item in merged.json()["items"]] == [2, 1]
+    assert (merged.status_code, merged.content) == (200, b"")
+    shown = await shop.request("GET", f"{CARTS}/{right}", customer["access_token"])
+    assert [item["quantity"] for item in shown.json()["items"]] == [2, 1]
     gone = await shop.request("GET", f"{CARTS}/{left}", guest["access_token"])
     assert (gone.status_code, gone.json()["code"], gone.json()["status"]) == (404, 404, "Not Found")
     assert (await shop.request("POST", path, customer["access_token"], json=body)).status_code == 404
+
+
+async def test_carts_of_two_currencies_do_not_merge(shop: Any) -> None:
+    guest, customer = await shop.guest(currency="USD"), await shop.customer()
+    left = await cart_of(shop, guest["access_token"], "cloudbank")
+    right = await cart_of(shop, customer["access_token"], "cloudbank")
+    path, body = f"{CARTS}/{right}/merge", {"carts": [left]}
+    refused = await shop.request("POST", path, customer["access_token"], json=body)
+    assert (refused.status_code, "same currency" in refused.json()["message"]) == (400, True)
+
+
+async def test_a_guests_cart_does_not_merge_into_a_companys(shop: Any) -> None:
+    guest, customer = await shop.guest(), await shop.customer()
+    left = await cart_of(shop, guest["access_token"], "cloudbank")
+    params = {"siteCode": "main", "create": "true", "legalEntityId": "LE-100"}
+    right = (await shop.request("GET", CARTS, customer["access_token"], params=params)).json()["id"]
+    path, body = f"{CARTS}/{right}/merge", {"carts": [left]}
+    refused = await shop.request("POST", path, customer["access_token"], json=body)
+    assert (refused.status_code, "legal entity" in refused.json()["message"]) == (400, True)
+
+
+@pytest.mark.parametrize(("shown", "status"), [("shown", 200), ("forbidden", 403), ("not_found", 404)])
+async def test_the_knob_says_what_a_customer_gets_of_a_guests_cart(
+    shop: Any, shown: str, status: int
+) -> None:
+    shop.set_knobs(guestCarts=shown)
+    guest, customer = await shop.guest(), await shop.customer()
+    cart = await cart_of(shop, guest["access_token"], "cloudbank")
+    token, params = customer["access_token"], {"siteCode": "main", "sessionId": guest["sessionId"]}
+    assert (await shop.request("GET", CARTS, token, params=params)).status_code == status
+    assert (await shop.request("GET", f"{CARTS}/{cart}", token)).status_code == status
 
 
 async def test_each_legal_entity_has_a_separate_cart(shop: Any) -> None:

@@ -198,18 +198,26 @@ async def test_a_login_carries_the_guests_session_along(calls: Calls) -> None:
     assert calls.watched.headers[-1][b"emporix-tenant"] == TENANT.encode()
 
 
-async def test_a_wrong_password_is_refused_and_no_fault_of_the_bearer(calls: Calls) -> None:
+@pytest.mark.parametrize(("shape", "gateway"), [("gateway", True), ("service", False)])
+async def test_a_wrong_password_may_look_like_a_fault_of_the_bearer(
+    calls: Calls,
+    shape: str,
+    gateway: bool,  # noqa: FBT001
+) -> None:
+    calls.upstream.turn(login_refusal=shape)
     guest = await calls.guest()
     with pytest.raises(LoginRefused) as caught:
         await calls.login(guest.tokens.access, ADA["email"], Secret("wrong-password"))
-    assert (caught.value.kind, caught.value.bearer_refused) == (LoginRefusal.CREDENTIALS, False)
+    assert (caught.value.kind, caught.value.bearer_refused) == (LoginRefusal.CREDENTIALS, gateway)
     assert str(caught.value).endswith("with 401")
+    assert await calls.accepts(guest.tokens.access)
 
 
 async def test_a_dead_bearer_is_told_from_wrong_credentials(calls: Calls) -> None:
     with pytest.raises(LoginRefused) as caught:
         await calls.login(Secret("dead"), ADA["email"], PASSWORD)
     assert caught.value.bearer_refused
+    assert not await calls.accepts(Secret("dead"))
     assert str(caught.value).endswith("with 401")
 
 

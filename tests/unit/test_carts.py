@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from bff.emporix.auth import EmporixAuth
-from bff.emporix.carts import EmporixCarts
+from bff.emporix.carts import CartKey, EmporixCarts
 from bff.emporix.refusals import CartLookupRefused
 from bff.emporix.token_answers import Issued
 from bff.errors import BadUpstreamAnswer
@@ -18,6 +18,8 @@ from tests.live import ADA, TENANT
 from tests.support import Clock, Upstream
 
 pytestmark = pytest.mark.anyio
+MAIN = CartKey("main")
+SHOPPING = CartKey("main", "shopping")
 LOOKUP = "GET /cart/{tenant}/carts"
 
 
@@ -35,15 +37,15 @@ class Visitor:
         assert self.guest.session_id is not None
         return self.guest.session_id
 
-    async def fill(self) -> str:
+    async def fill(self, key: CartKey = MAIN) -> str:
         """Make the guest's cart, and forget that it was asked for."""
-        cart = await self.carts.of_customer(self.guest.tokens.access, "main", self.session_id)
+        cart = await self.carts.of_customer(self.guest.tokens.access, key, self.session_id)
         self.upstream.world.log.clear()
         return cart
 
-    async def find(self) -> str | None:
+    async def find(self, key: CartKey = MAIN) -> str | None:
         return await self.carts.of_guest(
-            "main", self.session_id, customer=self.customer.tokens.access, guest=self.guest.tokens.access
+            key, self.session_id, customer=self.customer.tokens.access, guest=self.guest.tokens.access
         )
 
     def asked(self) -> list[str]:
@@ -88,7 +90,7 @@ async def test_a_cart_that_neither_token_sees_is_none(visitor: Visitor, status: 
 
 async def test_one_token_is_asked_with_once(visitor: Visitor) -> None:
     guest = visitor.guest.tokens.access
-    assert await visitor.carts.of_guest("main", visitor.session_id, customer=guest, guest=guest) is None
+    assert await visitor.carts.of_guest(MAIN, visitor.session_id, customer=guest, guest=guest) is None
     assert visitor.asked() == ["anonymous"]
 
 
@@ -110,4 +112,18 @@ async def test_a_page_is_no_missing_cart(visitor: Visitor) -> None:
 async def test_the_customers_own_cart_is_never_missing(visitor: Visitor, status: int) -> None:
     visitor.upstream.fail(LOOKUP, "error", status=status)
     with pytest.raises(CartLookupRefused):
-        await visitor.carts.of_customer(visitor.customer.tokens.access, "main", visitor.session_id)
+        await visitor.carts.of_customer(visitor.customer.tokens.access, MAIN, visitor.session_id)
+
+
+async def test_a_typed_cart_is_found_with_its_type_only(visitor: Visitor) -> None:
+    cart = await visitor.fill(SHOPPING)
+    assert await visitor.find(SHOPPING) == cart
+    assert await visitor.find(MAIN) is None
+    untyped = await visitor.fill(MAIN)
+    assert (await visitor.find(MAIN), await visitor.find(SHOPPING)) == (untyped, cart)
+
+
+@pytest.mark.parametrize("key", [MAIN, SHOPPING])
+async def test_the_customers_cart_is_made_with_the_guests_type(visitor: Visitor, key: CartKey) -> None:
+    cart = await visitor.carts.of_customer(visitor.customer.tokens.access, key, visitor.session_id)
+    assert visitor.upstream.world.carts[cart].type == key.type
