@@ -17,7 +17,14 @@ from bff.emporix.refusals import (
     SwitchRefused,
     ValidationRefused,
 )
-from bff.emporix.token_answers import Issued, Validation, carried_forward, issued, validation
+from bff.emporix.token_answers import (
+    Issued,
+    Validation,
+    carried_forward,
+    customer_number,
+    issued,
+    validation,
+)
 from bff.errors import BadUpstreamAnswer
 from bff.security.secret import Secret
 from bff.session import GuestContext
@@ -175,6 +182,15 @@ class EmporixAuth:
         """
         answer = await self._customers.call("validateauthtoken", "GET", "validateauthtoken", access)
         return validation(read(answer, ValidationRefused))
+
+    async def customer_number(self, access: Secret) -> str | None:
+        """Return the number in the profile of the customer whose token this is; None where it has none.
+
+        Raises:
+            Refused: the profile is not for this token.
+        """
+        answer = await self._customers.call("profile", "GET", "me", access)
+        return customer_number(read(answer, Refused).get("customerNumber"))
 
     async def _refreshauthtoken(
         self, tokens: TokenSet, legal_entity_id: str | None, anonymous: AnonymousBearer

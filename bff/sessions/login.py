@@ -7,6 +7,7 @@ session and its cart along, and the customer gets a new session id.
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import assert_never
 
 from bff.emporix.outside_tokens import is_mail_token, provider_token_fits
@@ -184,6 +185,7 @@ class CustomerLogin:
                     if last or not refused.bearer_refused:
                         raise
                 else:
+                    issued = await self._numbered(issued)
                     session = self._customer_session(
                         request_session, guest, issued, email or await self._email(issued), older_version
                     )
@@ -205,6 +207,15 @@ class CustomerLogin:
             if not isinstance(lock.found, Session):
                 raise ended_error(lock.found)
             yield HeldSession(ticket, lock.found)
+
+    async def _numbered(self, issued: Issued) -> Issued:
+        """Ask for the customer's number, for logins that come without a saas token."""
+        if issued.customer_number is not None:
+            return issued
+        with suppress(Refused, *TRANSIENT):
+            number = await self._ports.emporix.customer_number(issued.tokens.access)
+            return replace(issued, customer_number=number)
+        return issued
 
     async def _email(self, issued: Issued) -> str | None:
         """Ask whose tokens these are, for logins that do not begin with an address."""

@@ -167,6 +167,7 @@ class OwnSession:
         carrier: what its visitor carries it in.
         user_agent: what its visitor's client called itself at login, if anything.
         number: the customer number, where upstream gave one.
+        address: the e-mail address as it was written at login, where it is known.
     """
 
     ref: str
@@ -176,6 +177,7 @@ class OwnSession:
     carrier: Carrier
     user_agent: str | None
     number: str | None
+    address: str | None
 
 
 class CustomerIndex(Protocol):
@@ -190,7 +192,14 @@ class CustomerIndex(Protocol):
         ...
 
     async def by_email(self, email: str) -> list[OwnSession]:
-        """Return the sessions of the customer who has this address, newest first."""
+        """Return the sessions of whoever logged in with this address, newest first.
+
+        They may be several customers': an address may have passed from one to another.
+        """
+        ...
+
+    async def by_number(self, number: str) -> list[OwnSession]:
+        """Return the sessions of the customer who has this number, newest first."""
         ...
 
     async def end(self, entry: OwnSession, reason: EndReason) -> bool:

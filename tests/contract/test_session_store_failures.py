@@ -140,7 +140,7 @@ async def assert_unavailable(url: str) -> None:
         backend = replicas.open()
         ticket, guest = new_ticket(), a_session()
         customer = a_session(kind=SessionKind.CUSTOMER, email="ada@example.com")
-        entry = OwnSession("ref", bytes(32), 0, 0, guest.carrier, None, None)
+        entry = OwnSession("ref", bytes(32), 0, 0, guest.carrier, None, None, None)
         asked: list[Awaitable[Any]] = [
             backend.store.ping(),
             backend.store.peek(ticket),
@@ -159,6 +159,7 @@ async def assert_unavailable(url: str) -> None:
             backend.customers.add(ticket, customer),
             backend.customers.own(ticket, customer),
             backend.customers.by_email("ada@example.com"),
+            backend.customers.by_number("10"),
             backend.customers.end(entry, EndReason.ENDED),
             backend.customers.end_others(ticket, customer, EndReason.ENDED),
         ]
