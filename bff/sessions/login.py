@@ -24,6 +24,7 @@ from bff.errors import (
 )
 from bff.security.secret import Secret
 from bff.session import EndReason, HeldSession, Session, SessionKind, Ticket, next_version
+from bff.sessions.admission import Admission
 from bff.sessions.cart_merge import CartMerger
 from bff.sessions.endings import ended_error
 from bff.sessions.lifecycle import SessionLifecycle
@@ -41,7 +42,8 @@ class CustomerLogin:
 
     Args:
         policy: how long a customer may idle and last.
-        ports: the store, the upstream, the rate limits and the index of customers.
+        ports: the store, the upstream and the index of customers.
+        admission: counts logins.
         lifecycle: the guest that logs in.
         saver: revokes what came too late.
         carts: merges the guest's cart.
@@ -51,12 +53,14 @@ class CustomerLogin:
         self,
         policy: Policy,
         ports: Ports,
+        admission: Admission,
         lifecycle: SessionLifecycle,
         saver: TokenSaver,
         carts: CartMerger,
     ) -> None:
         self._lifetimes = policy.customer
         self._ports = ports
+        self._admission = admission
         self._lifecycle = lifecycle
         self._saver = saver
         self._carts = carts
@@ -67,8 +71,7 @@ class CustomerLogin:
         Raises:
             InvalidCredentials: upstream refused them; the guest and its cart stay as they were.
         """
-        if not await self._ports.limits.login(request_session.client, email):
-            await self._ports.store.ping()  # the limits let through where the store fails
+        await self._admission.account(request_session, email)
 
         async def obtain(guest: Session) -> Issued:
             return await self._ports.emporix.login(guest.tokens.access, email, password)
@@ -127,8 +130,7 @@ class CustomerLogin:
 
     async def _sign_on(self, request_session: RequestSession, obtain: Obtain) -> Session:
         """Log in with something that names no account."""
-        if not await self._ports.limits.sign_on(request_session.client):
-            await self._ports.store.ping()
+        await self._admission.sign_on(request_session)
         return await self._logged_in(request_session, obtain, None)
 
     async def _logged_in(self, request_session: RequestSession, obtain: Obtain, email: str | None) -> Session:

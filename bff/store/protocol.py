@@ -9,7 +9,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Any, Protocol
 
 from bff.session import Carrier, EndReason, HeldSession, Session, Ticket, Tombstone
@@ -211,6 +211,17 @@ class CustomerIndex(Protocol):
         ...
 
 
+class RatedCall(StrEnum):
+    """What else a client address may do only so often; each is counted apart."""
+
+    SIGN_UP = "sign-up"
+    MAIL = "mail"
+    """Asks for a mail, such as one to reset a password, or brings what was in one."""
+    PASSWORD = "password"  # noqa: S105 - the name of a count
+    """Brings the customer's password, which could be a guess."""
+    REFRESH = "refresh"
+
+
 class RateLimits(Protocol):
     """Counts what a client may do only so often.
 
@@ -224,12 +235,19 @@ class RateLimits(Protocol):
         """Count one new guest of a client address."""
         ...
 
-    async def login(self, client: str, account: str) -> bool:
-        """Count one login to an account from a client address, for each of the two."""
+    async def sign_on(self, client: str) -> bool:
+        """Count one login from a client address, whatever it logs in with; before the account is counted."""
         ...
 
-    async def sign_on(self, client: str) -> bool:
-        """Count one login from a client address that names no account."""
+    async def account(self, client: str, account: str) -> bool:
+        """Count one login to an account: for the account and the client together, then for the account alone.
+
+        The account alone has so high a limit that no single client reaches it: strangers must not lock a customer out.
+        """
+        ...
+
+    async def call(self, call: RatedCall, client: str) -> bool:
+        """Count one call of a client address."""
         ...
 
 

@@ -11,7 +11,7 @@ import pytest
 from bff.errors import StoreUnavailable
 from bff.session import EndReason, HeldSession, SessionKind, Tombstone
 from bff.store.backend import Backend
-from bff.store.protocol import OwnSession
+from bff.store.protocol import OwnSession, RatedCall
 from tests.contract.backends import PROGRAMS, serving
 from tests.contract.on_redis import OnRedis
 from tests.contract.replicas import Replicas, begin
@@ -167,8 +167,13 @@ async def assert_unavailable(url: str) -> None:
         assert [type(outcome) for outcome in outcomes] == [StoreUnavailable] * len(asked)
         assert not any("t0psecret" in f"{outcome!r} {vars(outcome)}" for outcome in outcomes)
         limits = backend.limits
-        counted = [await limits.guest("::1"), await limits.login("::1", "ada"), await limits.sign_on("::1")]
-        assert counted == [False] * 3
+        counted = [
+            await limits.guest("::1"),
+            await limits.sign_on("::1"),
+            await limits.account("::1", "ada"),
+            await limits.call(RatedCall.REFRESH, "::1"),
+        ]
+        assert counted == [False] * 4
 
 
 async def test_a_port_where_nobody_listens_is_unavailable() -> None:
