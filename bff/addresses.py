@@ -41,12 +41,22 @@ def _within(address: str, networks: tuple[Network, ...]) -> bool:
 @lru_cache(maxsize=4096)
 def network_of(client: str) -> str:
     """Return what counts as one client: of IPv6 it is the /64, of which a subscriber has all."""
+    return _network(client, 64)
+
+
+@lru_cache(maxsize=4096)
+def site_of(client: str) -> str:
+    """Return the widest that one subscriber may have: of IPv6 it is the /48 (RFC 6177 §2), else the address."""
+    return _network(client, 48)
+
+
+def _network(client: str, prefix: int) -> str:
     address = _parsed(client)
     if address is None:
         return client
     if address.version == 4:
         return str(address)
-    return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(ipaddress.ip_network((address, prefix), strict=False))
 
 
 def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -10,7 +10,7 @@ from bff.security.keyring import KeyRing, RandomBytes
 from bff.session import ID_BYTES, SECRET_BYTES, Lifetimes, Ticket
 from bff.sessions.ports import Policy, Ports
 from bff.sessions.tasks import Tasks
-from bff.store.backend import Backend, Sources, StoreOptions, open_backend
+from bff.store.backend import Backend, Rates, Sources, StoreOptions, open_backend
 from bff.store.options import Clock
 from bff.upstream.httpx_client import HttpxClient
 from bff.upstream.llhttp_client import LlhttpClient
@@ -82,8 +82,12 @@ def session_backend(settings: Settings, ring: KeyRing, *, clock: Clock, random_b
     options = StoreOptions(
         tenant=settings.tenant,
         index_lifetime=settings.customer_max_seconds,
-        login_rate=(settings.login_rate.count, settings.login_rate.seconds),
-        guest_rate=(settings.guest_rate.count, settings.guest_rate.seconds),
+        rates=Rates(
+            login=(settings.login_rate.count, settings.login_rate.seconds),
+            guest=(settings.guest_rate.count, settings.guest_rate.seconds),
+            account=(settings.account_rate.count, settings.account_rate.seconds),
+            refresh=(settings.refresh_rate.count, settings.refresh_rate.seconds),
+        ),
     )
     return open_backend(settings.redis_url, ring, options, Sources(clock, time.monotonic, random_bytes))
 

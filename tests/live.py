@@ -192,5 +192,7 @@ def environment(sandbox: Sandbox, redis_url: str, **settings: str) -> dict[str, 
         "BFF_REDIS_URL": redis_url,
         "BFF_LOGIN_RATE": "100000/60",
         "BFF_GUEST_RATE": "100000/60",
+        "BFF_ACCOUNT_RATE": "100000/60",
+        "BFF_REFRESH_RATE": "100000/60",
         "BFF_DRAIN_SECONDS": "0",
     } | settings

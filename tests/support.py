@@ -32,7 +32,7 @@ from bff.sessions.engine import Engine
 from bff.sessions.ports import Ports
 from bff.sessions.request_session import RequestSession
 from bff.store.connection import connect
-from bff.store.protocol import SessionStore
+from bff.store.protocol import RatedCall, SessionStore
 from bff.store.redis_store import AnyRedis
 from bff.upstream.token_calls import TokenCallClient
 from bff.wiring import key_ring, open_connections
@@ -102,19 +102,24 @@ class CountedLimits:
     """Rate limits that only count."""
 
     guests: list[str] = field(default_factory=list)
-    logins: list[tuple[str, str]] = field(default_factory=list)
     sign_ons: list[str] = field(default_factory=list)
+    accounts: list[tuple[str, str]] = field(default_factory=list)
+    calls: list[tuple[RatedCall, str]] = field(default_factory=list)
 
     async def guest(self, client: str) -> bool:
         self.guests.append(client)
         return True
 
-    async def login(self, client: str, account: str) -> bool:
-        self.logins.append((client, account))
-        return True
-
     async def sign_on(self, client: str) -> bool:
         self.sign_ons.append(client)
+        return True
+
+    async def account(self, client: str, account: str) -> bool:
+        self.accounts.append((client, account))
+        return True
+
+    async def call(self, call: RatedCall, client: str) -> bool:
+        self.calls.append((call, client))
         return True
 
 

@@ -17,12 +17,23 @@ from bff.middleware.origin_check import may_begin_session
 from bff.middleware.request_context import request_context, request_session
 from bff.sessions.engine import Engine
 from bff.sessions.request_session import RequestSession
+from bff.store.protocol import RatedCall
 from bff.telemetry.logs import event
 from bff.tokens import UpstreamCredentials
 from bff.upstream.protocol import UpstreamAnswer
 
 PREFIX: Final = b"/api"
 PASSWORD_CHANGE: Final = "POST /customer/{tenant}/password/change"  # noqa: S105 - a route
+RATED: Final = {
+    PASSWORD_CHANGE: RatedCall.PASSWORD,
+    "POST /customer/{tenant}/me/accounts/internal/email/change": RatedCall.PASSWORD,
+    "POST /customer/{tenant}/me/accounts/internal/email/change/confirm": RatedCall.MAIL,
+    "POST /customer/{tenant}/password/reset": RatedCall.MAIL,
+    "POST /customer/{tenant}/password/reset/update": RatedCall.MAIL,
+    "POST /customer/{tenant}/signup": RatedCall.SIGN_UP,
+    "POST /customer/{tenant}/signup/optin/refresh_token": RatedCall.MAIL,
+}
+"""Routes with a rate limit of their own: they send mails, make accounts, or bring what could be guessed."""
 _log = logging.getLogger(__name__)
 
 
@@ -56,6 +67,8 @@ class ApiEndpoint:
         call = self._matched(scope)
         request_context(scope).route = call.route.name
         session = request_session(scope)
+        if (rated := RATED.get(call.route.name)) is not None:
+            await self._engine.admission.call(session, rated)
         body = RequestBody(call.headers, receive, self._max_body_bytes)
         try:
             answer, credentials = await self._answered(call, session, body)

@@ -116,6 +116,7 @@ class DropIn:
 
     async def login(self, call: _Call) -> Answer:
         """Log in with e-mail and password."""
+        await self._engine.admission.sign_on(call.session)
         body = await json_object(call.request)
         session = await self._engine.login.login(
             call.session, text(body, "email"), Secret(text(body, "password"))

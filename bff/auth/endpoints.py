@@ -1,4 +1,7 @@
-"""`/auth`: the session's own endpoints. Each handler parses, calls the engine, and returns a status and a body."""
+"""`/auth`: the session's own endpoints. Each handler parses, calls the engine, and returns a status and a body.
+
+A request is counted against the rate limits before its body is read.
+"""
 
 from dataclasses import replace
 from typing import Any, Final
@@ -18,7 +21,7 @@ from bff.session import CONTEXT_PARAMETERS, GuestContext
 from bff.sessions.adoption import HandedOver
 from bff.sessions.engine import Engine
 from bff.sessions.request_session import RequestSession
-from bff.store.protocol import Touch
+from bff.store.protocol import RatedCall, Touch
 
 _LONGEST_TOKEN: Final = 8192
 """Characters; a header field with more is refused by most servers."""
@@ -72,6 +75,8 @@ class AuthEndpoints:
 
     async def anonymous(self, request: Request, session: RequestSession) -> Answer:
         """Begin a guest, or find that a session stands."""
+        if session.session is None:
+            await self._engine.admission.guest(session)
         body = await json_object(request, optional=True)
         context = GuestContext(*(optional_text(body, name) for name in CONTEXT_PARAMETERS))
         stood = session.session is not None
@@ -80,6 +85,7 @@ class AuthEndpoints:
 
     async def signup(self, request: Request, session: RequestSession) -> Answer:
         """Create a customer account."""
+        await self._engine.admission.call(session, RatedCall.SIGN_UP)
         body = await json_object(request)
         text(body, "email")
         text(body, "password")
@@ -87,6 +93,7 @@ class AuthEndpoints:
 
     async def login(self, request: Request, session: RequestSession) -> Answer:
         """Log a customer in."""
+        await self._engine.admission.sign_on(session)
         body = await json_object(request)
         email, password = text(body, "email"), Secret(text(body, "password"))
         return 200, session_view(await self._engine.login.login(session, email, password))
@@ -102,6 +109,7 @@ class AuthEndpoints:
 
     async def legal_entity(self, request: Request, session: RequestSession) -> Answer:
         """Switch the company."""
+        await self._engine.admission.call(session, RatedCall.REFRESH)
         body = await json_object(request)
         if "legalEntityId" not in body:
             raise InvalidRequest("'legalEntityId' is missing: a company's id, or null for none")
@@ -116,6 +124,7 @@ class AuthEndpoints:
 
     async def exchange(self, request: Request, session: RequestSession) -> Answer:
         """Log in with an identity provider's token."""
+        await self._engine.admission.sign_on(session)
         body = await json_object(request)
         token = Secret(text(body, "token", most=LONGEST_PROVIDER_TOKEN))
         config = optional_text(body, "config")
@@ -123,6 +132,7 @@ class AuthEndpoints:
 
     async def opt_in(self, request: Request, session: RequestSession) -> Answer:
         """Activate a double-opt-in account and log it in."""
+        await self._engine.admission.sign_on(session)
         body = await json_object(request)
         return 200, session_view(await self._engine.login.opt_in(session, Secret(text(body, "token"))))
 

@@ -115,6 +115,7 @@ class SsoEndpoints:
     async def code(self, request: Request, session: RequestSession) -> Answer:
         """Finish a sign-on that an app ran itself."""
         self._provider(request.path_params["name"])
+        await self._engine.admission.sign_on(session)
         body = await json_object(request)
         code, redirect_uri = text(body, "code", most=_LONGEST_CODE), text(body, "redirectUri")
         verifier = optional_text(body, "codeVerifier")

@@ -27,6 +27,7 @@ from bff.telemetry.logs import configure_logging
 
 _MISTAKE = 2
 _FAILED = 3
+_WHOSE = "the customer's e-mail address, or customer number"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,11 +74,11 @@ def _parser() -> argparse.ArgumentParser:
     sessions = commands.add_parser("sessions", help="list or end customers' sessions")
     actions = sessions.add_subparsers(required=True, metavar="COMMAND")
     listing = actions.add_parser("list", help="list a customer's sessions")
-    listing.add_argument("--customer", required=True, metavar="MAIL")
+    listing.add_argument("--customer", required=True, metavar="MAIL", help=_WHOSE)
     listing.set_defaults(run=_list_sessions)
     ending = actions.add_parser("end", help="end a customer's sessions, or everybody's")
     whose = ending.add_mutually_exclusive_group(required=True)
-    whose.add_argument("--customer", metavar="MAIL")
+    whose.add_argument("--customer", metavar="MAIL", help=_WHOSE)
     whose.add_argument("--all", action="store_true")
     ending.set_defaults(run=_end_sessions)
     conformance = commands.add_parser("conformance", help="check a running deployment against the checklists")

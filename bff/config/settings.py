@@ -73,6 +73,8 @@ class Settings:
     routes_file: Path | None = None
     login_rate: Rate
     guest_rate: Rate
+    account_rate: Rate
+    refresh_rate: Rate
     client_streams: int
     max_body_bytes: int
     drain_seconds: float
@@ -179,6 +181,10 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     _variable("ROUTES_FILE", parsing.readable_file, "changes to the built-in route table"),
     _variable("LOGIN_RATE", parsing.rate, "login attempts per account and per client address", "10/60"),
     _variable("GUEST_RATE", parsing.rate, "new guest sessions per client address", "60/60"),
+    _variable(
+        "ACCOUNT_RATE", parsing.rate, "sign-ups, mails and password changes per client address", "30/60"
+    ),
+    _variable("REFRESH_RATE", parsing.rate, "requested token refreshes per client address", "120/60"),
     _variable("CLIENT_STREAMS", parsing.integer(1, 1 << 20), "concurrent requests per client", "128"),
     _variable("MAX_BODY_BYTES", parsing.integer(1024, 1 << 40), "largest request body", "10485760"),
     _variable("DRAIN_SECONDS", parsing.decimal(0, 300), "how long to keep serving after SIGTERM", "5"),

@@ -23,6 +23,7 @@ from bff.emporix.token_answers import (
     SessionOwner,
     Validation,
     carried_forward,
+    customer_number,
     issued,
     session_owner,
     validation,
@@ -201,6 +202,15 @@ class EmporixAuth:
         except ContextRefused as refused:
             return not refused.bearer_refused
         return True
+
+    async def customer_number(self, access: Secret) -> str | None:
+        """Return the number in the profile of the customer whose token this is; None where it has none.
+
+        Raises:
+            Refused: the profile is not for this token.
+        """
+        answer = await self._customers.call("profile", "GET", "me", access)
+        return customer_number(read(answer, Refused).get("customerNumber"))
 
     async def _refreshauthtoken(
         self, tokens: TokenSet, legal_entity_id: str | None, anonymous: AnonymousBearer

@@ -18,6 +18,7 @@ from bff.tokens import TokenSet
 
 # Where Emporix does not say how long a token lives, it is renewed soon rather than trusted long.
 UNKNOWN_LIFETIME_SECONDS: Final = 300.0
+_NOBODYS_NUMBER: Final = "00000000"  # what a guest's profile has [CM]
 _LONGEST_LIFETIME_SECONDS: Final = 10 * 365 * 86400.0
 
 
@@ -56,13 +57,13 @@ def issued(body: Mapping[str, Any], now: float) -> Issued:
     """
     saas = _text(body, "saas_token", "saasToken")
     claims = {} if saas is None else jwt_claims(Secret(saas))
-    session_id, subject = _text(body, "session_id", "sessionId"), claims.get("sub")
+    session_id = _text(body, "session_id", "sessionId")
     return Issued(
         tokens=_token_set(body, saas, _number(claims.get("exp")), now),
         session_id=None if session_id is None else Secret(session_id),
         # The schema says string, the example says boolean [CM].
         initial_password=str(body.get("initialPassword", "")).lower() == "true",
-        customer_number=subject if isinstance(subject, str) else None,
+        customer_number=customer_number(claims.get("sub")),
     )
 
 
@@ -134,6 +135,11 @@ def validation(body: Mapping[str, Any]) -> Validation:
         email=_text(body, "email"),
         legal_entity_id=_text(body, "legalEntityId"),
     )
+
+
+def customer_number(value: Any) -> str | None:
+    """Return a customer's number; None where it is none, or the one that all guests have."""
+    return value if isinstance(value, str) and value not in {"", _NOBODYS_NUMBER} else None
 
 
 def jwt_claims(token: Secret) -> dict[str, Any]:

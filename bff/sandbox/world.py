@@ -103,11 +103,11 @@ class World:
         number = str(10_000_001 + len(self.customers))
         defaults = {"preferredLanguage": "en_US", "preferredCurrency": "EUR", "preferredSite": "main"}
         customer = Customer(number, email, password, {**defaults, **(details or {})})
-        self.customers[number] = self._by_email[email.casefold()] = customer
+        self.customers[number] = self._by_email[email.lower()] = customer
         return customer
 
     def customer_by_email(self, email: str) -> Customer | None:
-        return self._by_email.get(email.casefold())
+        return self._by_email.get(email.lower())
 
     def add_token(self, token: AnyToken) -> None:
         """Record an issued token, also by its session."""

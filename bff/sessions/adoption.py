@@ -13,6 +13,7 @@ from bff.emporix.token_answers import Validation, saas_expiry
 from bff.errors import BadUpstreamAnswer, BffError, InvalidCredentials, NoSession, StoreUnavailable
 from bff.security.secret import Secret
 from bff.session import EndReason, HeldSession, Session, SessionKind, next_version
+from bff.sessions.admission import Admission
 from bff.sessions.lifecycle import SessionLifecycle
 from bff.sessions.ports import Policy, Ports
 from bff.sessions.request_session import RequestSession
@@ -37,13 +38,17 @@ class CustomerAdoption:
 
     Args:
         policy: how long a customer may idle and last.
-        ports: the store, the upstream, the rate limits and the index of customers.
+        ports: the store, the upstream and the index of customers.
+        admission: counts logins.
         lifecycle: ends the session that the new one replaces.
     """
 
-    def __init__(self, policy: Policy, ports: Ports, lifecycle: SessionLifecycle) -> None:
+    def __init__(
+        self, policy: Policy, ports: Ports, admission: Admission, lifecycle: SessionLifecycle
+    ) -> None:
         self._lifetimes = policy.customer
         self._ports = ports
+        self._admission = admission
         self._lifecycle = lifecycle
 
     async def adopt(self, request_session: RequestSession, handed: HandedOver) -> Session:
@@ -53,8 +58,7 @@ class CustomerAdoption:
             InvalidCredentials: upstream does not know the token, or it is not a customer's.
             NoSession: the carried session was ended meanwhile.
         """
-        if not await self._ports.limits.sign_on(request_session.client):
-            await self._ports.store.ping()  # the limits let through where the store fails
+        await self._admission.sign_on(request_session)
         held = request_session.held
         if held is not None and held.session.tokens.access == handed.access:
             return held.session  # a page that asks twice must not end what it began

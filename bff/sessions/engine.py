@@ -1,5 +1,6 @@
 """The session engine: `Engine(policy, ports)`, wired once and used by the app, operator commands and tests."""
 
+from bff.sessions.admission import Admission
 from bff.sessions.adoption import CustomerAdoption
 from bff.sessions.anonymous import AnonymousSessions
 from bff.sessions.cart_merge import CartMerger
@@ -25,14 +26,15 @@ class Engine:
     def __init__(self, policy: Policy, ports: Ports) -> None:
         self.policy = policy
         self.ports = ports
+        self.admission = Admission(ports)
         self.anonymous = AnonymousSessions(policy, ports)
         self.shared_token = SharedToken(policy, ports)
         saver = TokenSaver(ports)
         self.refresher = TokenRefresher(policy, ports, self.anonymous, self.shared_token, saver)
-        self.lifecycle = SessionLifecycle(ports, self.anonymous, self.refresher, saver)
-        self.legal_entity = LegalEntitySwitch(ports, self.lifecycle, self.shared_token, saver)
+        self.lifecycle = SessionLifecycle(ports, self.admission, self.anonymous, self.refresher, saver)
+        self.legal_entity = LegalEntitySwitch(ports, self.admission, self.lifecycle, self.shared_token, saver)
         self.own_sessions = OwnSessions(ports, self.lifecycle)
-        self.signup = CustomerSignup(ports, self.lifecycle, self.shared_token)
+        self.signup = CustomerSignup(ports, self.admission, self.lifecycle, self.shared_token)
         carts = CartMerger(ports.carts, site_code=policy.site_code)
-        self.login = CustomerLogin(policy, ports, self.lifecycle, saver, carts)
-        self.adoption = CustomerAdoption(policy, ports, self.lifecycle)
+        self.login = CustomerLogin(policy, ports, self.admission, self.lifecycle, saver, carts)
+        self.adoption = CustomerAdoption(policy, ports, self.admission, self.lifecycle)

@@ -6,12 +6,14 @@ from typing import assert_never
 from bff.emporix.refusals import RefreshTokenEnded, SwitchRefusal, SwitchRefused
 from bff.errors import Forbidden, ReauthenticationRequired
 from bff.session import HeldSession, Session, next_version
+from bff.sessions.admission import Admission
 from bff.sessions.endings import ended_error
 from bff.sessions.lifecycle import SessionLifecycle
 from bff.sessions.ports import Ports
 from bff.sessions.request_session import RequestSession
 from bff.sessions.shared_token import SharedToken
 from bff.sessions.token_saver import TokenSaver
+from bff.store.protocol import RatedCall
 
 
 class LegalEntitySwitch:
@@ -19,15 +21,22 @@ class LegalEntitySwitch:
 
     Args:
         ports: the store and the locks.
+        admission: counts switches, which are refreshes.
         lifecycle: the customer's session.
         shared_token: a bearer for the switch.
         saver: stores them.
     """
 
     def __init__(
-        self, ports: Ports, lifecycle: SessionLifecycle, shared_token: SharedToken, saver: TokenSaver
+        self,
+        ports: Ports,
+        admission: Admission,
+        lifecycle: SessionLifecycle,
+        shared_token: SharedToken,
+        saver: TokenSaver,
     ) -> None:
         self._ports = ports
+        self._admission = admission
         self._lifecycle = lifecycle
         self._shared_token = shared_token
         self._saver = saver
@@ -37,10 +46,12 @@ class LegalEntitySwitch:
 
         Raises:
             LoginRequired: nobody is logged in.
+            TooManyRequests: this client has asked too often.
             Forbidden: upstream refused this company to this customer.
             SessionExpired: upstream refuses any refresh.
             ReauthenticationRequired: the refresh token has ended.
         """
+        await self._admission.call(request_session, RatedCall.REFRESH)
         session = await self._lifecycle.ensure_customer(request_session)
         if not session.tokens.renewable(self._ports.clock()):
             raise ReauthenticationRequired

@@ -32,13 +32,14 @@ from bff.session import (
     Ticket,
     Tombstone,
 )
+from bff.sessions.admission import Admission
 from bff.sessions.anonymous import AnonymousSessions
 from bff.sessions.endings import EndedHere, ended_error
 from bff.sessions.ports import Ports
 from bff.sessions.refresh import TokenRefresher
 from bff.sessions.request_session import RequestSession
 from bff.sessions.token_saver import TokenSaver
-from bff.store.protocol import Touch
+from bff.store.protocol import RatedCall, Touch
 from bff.telemetry.metrics import SESSIONS
 
 _LOGOUT_TRIES: Final = 5
@@ -48,16 +49,23 @@ class SessionLifecycle:
     """What any request may do with its session.
 
     Args:
-        ports: the store, the upstream and the rate limits.
+        ports: the store and the upstream.
+        admission: counts new guests and refreshes.
         anonymous: begins anonymous sessions.
         refresher: keeps tokens fresh.
         saver: revokes the tokens of an ended session.
     """
 
     def __init__(
-        self, ports: Ports, anonymous: AnonymousSessions, refresher: TokenRefresher, saver: TokenSaver
+        self,
+        ports: Ports,
+        admission: Admission,
+        anonymous: AnonymousSessions,
+        refresher: TokenRefresher,
+        saver: TokenSaver,
     ) -> None:
         self._ports = ports
+        self._admission = admission
         self._anonymous = anonymous
         self._refresher = refresher
         self._saver = saver
@@ -137,9 +145,7 @@ class SessionLifecycle:
         session = await self.ensure_fresh(request_session)
         if session is not None:
             return session
-        if not await self._ports.limits.guest(request_session.client):
-            # A store that fails must not cost upstream a session that nobody can keep.
-            await self._ports.store.prove_write()
+        await self._admission.guest(request_session)
         start = self._anonymous.start(
             context or GuestContext(), request_session.carrier, request_session.user_agent
         )
@@ -164,11 +170,13 @@ class SessionLifecycle:
 
         Raises:
             NoSession: there is none.
+            TooManyRequests: this client has asked too often.
             ReauthenticationRequired: the refresh token has ended although the access token has not.
         """
         session = request_session.session
         if session is None:
             raise NoSession
+        await self._admission.call(request_session, RatedCall.REFRESH)
         now = self._ports.clock()
         if not session.tokens.renewable(now) and session.tokens.usable(now):
             if session.kind is SessionKind.CUSTOMER:

@@ -7,6 +7,7 @@ session and its cart along, and the customer gets a new session id.
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import assert_never
 
 from bff.emporix.outside_tokens import is_mail_token, provider_token_fits
@@ -23,6 +24,7 @@ from bff.errors import (
 )
 from bff.security.secret import Secret
 from bff.session import EndReason, HeldSession, Session, SessionKind, Ticket, next_version
+from bff.sessions.admission import Admission
 from bff.sessions.cart_merge import CartMerger
 from bff.sessions.endings import ended_error
 from bff.sessions.lifecycle import SessionLifecycle
@@ -40,7 +42,8 @@ class CustomerLogin:
 
     Args:
         policy: how long a customer may idle and last.
-        ports: the store, the upstream, the rate limits and the index of customers.
+        ports: the store, the upstream and the index of customers.
+        admission: counts logins.
         lifecycle: the guest that logs in.
         saver: revokes what came too late.
         carts: merges the guest's cart.
@@ -50,12 +53,14 @@ class CustomerLogin:
         self,
         policy: Policy,
         ports: Ports,
+        admission: Admission,
         lifecycle: SessionLifecycle,
         saver: TokenSaver,
         carts: CartMerger,
     ) -> None:
         self._lifetimes = policy.customer
         self._ports = ports
+        self._admission = admission
         self._lifecycle = lifecycle
         self._saver = saver
         self._carts = carts
@@ -66,8 +71,7 @@ class CustomerLogin:
         Raises:
             InvalidCredentials: upstream refused them; the guest and its cart stay as they were.
         """
-        if not await self._ports.limits.login(request_session.client, email):
-            await self._ports.store.prove_write()  # the limits let through where the store fails
+        await self._admission.account(request_session, email)
 
         async def obtain(guest: Session) -> Issued:
             return await self._ports.emporix.login(guest.tokens.access, email, password)
@@ -126,8 +130,7 @@ class CustomerLogin:
 
     async def _sign_on(self, request_session: RequestSession, obtain: Obtain) -> Session:
         """Log in with something that names no account."""
-        if not await self._ports.limits.sign_on(request_session.client):
-            await self._ports.store.prove_write()
+        await self._admission.sign_on(request_session)
         return await self._logged_in(request_session, obtain, None)
 
     async def _logged_in(self, request_session: RequestSession, obtain: Obtain, email: str | None) -> Session:
@@ -187,6 +190,7 @@ class CustomerLogin:
                     if last or not await self._bearer_at_fault(refused, guest):
                         raise
                 else:
+                    issued = await self._numbered(issued)
                     session = self._customer_session(
                         request_session, guest, issued, email or await self._email(issued), older_version
                     )
@@ -211,6 +215,15 @@ class CustomerLogin:
             if not isinstance(lock.found, Session):
                 raise ended_error(lock.found)
             yield HeldSession(ticket, lock.found)
+
+    async def _numbered(self, issued: Issued) -> Issued:
+        """Ask for the customer's number, for logins that come without a saas token."""
+        if issued.customer_number is not None:
+            return issued
+        with suppress(Refused, *TRANSIENT):
+            number = await self._ports.emporix.customer_number(issued.tokens.access)
+            return replace(issued, customer_number=number)
+        return issued
 
     async def _email(self, issued: Issued) -> str | None:
         """Ask whose tokens these are, for logins that do not begin with an address."""

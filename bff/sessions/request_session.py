@@ -1,6 +1,6 @@
 """One request's view of its session."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bff.session import Carrier, HeldSession, Session, Ticket
 
@@ -19,6 +19,7 @@ class RequestSession:
         issued: a new ticket for the visitor.
         cleared: the visitor's carrier is to forget its ticket.
         known: whether the request has a session has been found out; False where the store could not tell.
+        counted: the rate limits that have counted this request.
     """
 
     carrier: Carrier
@@ -30,6 +31,7 @@ class RequestSession:
     issued: HeldSession | None = None
     cleared: bool = False
     known: bool = False
+    counted: set[str] = field(default_factory=set)
 
     @property
     def session(self) -> Session | None:

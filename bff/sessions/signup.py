@@ -7,10 +7,12 @@ from bff.emporix.refusals import SignupRefusal, SignupRefused
 from bff.errors import AccountExists, BffError, Forbidden, InvalidRequest, UpstreamUnavailable
 from bff.security.secret import Secret
 from bff.session import SessionKind
+from bff.sessions.admission import Admission
 from bff.sessions.lifecycle import SessionLifecycle
 from bff.sessions.ports import Ports
 from bff.sessions.request_session import RequestSession
 from bff.sessions.shared_token import SharedToken
+from bff.store.protocol import RatedCall
 
 Create = Callable[[Secret], Awaitable[str]]
 
@@ -20,12 +22,16 @@ class CustomerSignup:
 
     Args:
         ports: the upstream.
+        admission: counts sign-ups.
         lifecycle: the guest that signs up.
         shared_token: the bearer where a customer is logged in already.
     """
 
-    def __init__(self, ports: Ports, lifecycle: SessionLifecycle, shared_token: SharedToken) -> None:
+    def __init__(
+        self, ports: Ports, admission: Admission, lifecycle: SessionLifecycle, shared_token: SharedToken
+    ) -> None:
         self._ports = ports
+        self._admission = admission
         self._lifecycle = lifecycle
         self._shared_token = shared_token
 
@@ -34,7 +40,9 @@ class CustomerSignup:
 
         Raises:
             AccountExists, Forbidden, InvalidRequest: upstream refused it.
+            TooManyRequests: this client has signed up too often.
         """
+        await self._admission.call(request_session, RatedCall.SIGN_UP)
 
         async def create(bearer: Secret) -> str:
             return await self._ports.emporix.signup(bearer, body)

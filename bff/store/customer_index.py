@@ -1,8 +1,9 @@
 """A customer's own sessions in Redis: which there are, and how to end one of them without being able to open it.
 
-One Redis hash for each owner of `bff.store.customer_notes`, named by a keyed digest; each field is a `ref`, which opens
-nothing, and holds a sealed note. The sessions themselves are the truth: a note whose session is not there any more is
-dropped when it is seen, and a session that is missing adds itself when it asks.
+The customer's number says who a customer is; an address only finds the number. There is one Redis hash for each owner
+of `bff.store.customer_notes`, named by a keyed digest. Each field is a `ref`, which opens nothing, and holds a sealed
+note. The sessions themselves are the truth: a note whose session is not there any more is dropped when it is seen, and
+a session that is missing adds itself when it asks.
 """
 
 import base64
@@ -12,7 +13,13 @@ from typing import Any, Final
 from bff.security.keyring import KeyedDigest, KeyRing, SealError
 from bff.security.secret import Secret
 from bff.session import EndReason, Session, Ticket, record_name
-from bff.store.customer_notes import CustomerNote, address_owner, number_owner, owners_of
+from bff.store.customer_notes import (
+    CustomerNote,
+    address_owner,
+    number_owner,
+    owners_of,
+    same_customer,
+)
 from bff.store.protocol import OwnSession, SessionStore
 from bff.store.redis_failures import unavailable_on_failure
 from bff.store.redis_keys import RedisKeys
@@ -62,16 +69,25 @@ class RedisCustomerIndex:
 
     async def own(self, ticket: Ticket, session: Session) -> list[OwnSession]:
         """Return a customer's sessions, newest first, this one among them."""
-        owners = owners_of(session)
-        found = await self._of(owners)
+        found = await self._of(session)
         if all(entry.name != record_name(ticket) for entry in found):
             await self.add(ticket, session)
-            found = await self._of(owners)
+            found = await self._of(session)
         return found
 
     async def by_email(self, email: str) -> list[OwnSession]:
-        """Return the sessions of the customer who has this address, newest first."""
-        return await self._of([address_owner(email)])
+        """Return the sessions of whoever logged in with this address, newest first.
+
+        Where somebody wrote the address just like this, those who wrote it in other letters do not count.
+        """
+        noted = await self._entries([address_owner(email)])
+        alike = {ref: entry for ref, entry in noted.items() if entry.address == email} or noted
+        numbers = {number_owner(entry.number) for entry in alike.values() if entry.number is not None}
+        return _newest_first(alike | await self._entries(numbers))
+
+    async def by_number(self, number: str) -> list[OwnSession]:
+        """Return the sessions of the customer who has this number, newest first."""
+        return _newest_first(await self._entries([number_owner(number)]))
 
     async def end(self, entry: OwnSession, reason: EndReason) -> bool:
         """End one session; return whether this call ended it."""
@@ -82,17 +98,10 @@ class RedisCustomerIndex:
         others = [entry for entry in await self.own(ticket, session) if entry.name != record_name(ticket)]
         return sum([await self.end(entry, reason) for entry in others])
 
-    async def _of(self, owners: Iterable[Secret]) -> list[OwnSession]:
-        """Return the sessions of these owners and of whoever they turn out to be, newest first.
-
-        A session whose address upstream did not give is noted under the customer's number alone: it is found by the
-        number that the address's own sessions know.
-        """
-        known = set(owners)
-        found = await self._entries(known)
-        numbers = {number_owner(entry.number) for entry in found.values() if entry.number is not None}
-        found |= await self._entries(numbers - known)
-        return sorted(found.values(), key=lambda entry: entry.created_at, reverse=True)
+    async def _of(self, session: Session) -> list[OwnSession]:
+        """Return the sessions of this session's customer, newest first; its address may name others' too."""
+        noted = await self._entries(owners_of(session))
+        return _newest_first({ref: entry for ref, entry in noted.items() if same_customer(entry, session)})
 
     async def _entries(self, owners: Iterable[Secret]) -> dict[str, OwnSession]:
         """Return what is noted with these owners, by ref; a note of no session that lives is dropped."""
@@ -147,3 +156,7 @@ class RedisCustomerIndex:
 
     def _ref(self, name: bytes) -> str:
         return base64.urlsafe_b64encode(self._refs.newest(name)[:12]).decode("ascii")
+
+
+def _newest_first(entries: dict[str, OwnSession]) -> list[OwnSession]:
+    return sorted(entries.values(), key=lambda entry: entry.created_at, reverse=True)

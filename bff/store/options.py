@@ -21,6 +21,27 @@ class LockTimes:
     wait: float = 2.5
 
 
+Rate = tuple[int, int]
+"""How many in how many seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """How often a client address may do what costs upstream something, or guesses.
+
+    Attributes:
+        login: logins; what an account may be tried follows from it.
+        guest: new guests.
+        account: sign-ups, calls that send a mail, and calls that bring a password; each counted apart.
+        refresh: refreshes that a visitor asks for.
+    """
+
+    login: Rate
+    guest: Rate
+    account: Rate
+    refresh: Rate
+
+
 @dataclass(frozen=True, slots=True)
 class StoreOptions:
     """What a backend must know besides its address and the server's keys.
@@ -28,15 +49,13 @@ class StoreOptions:
     Attributes:
         tenant: part of every key.
         index_lifetime: seconds that a customer's index outlives the last login by.
-        login_rate: how many logins in how many seconds, per account and per client address.
-        guest_rate: how many new guests in how many seconds, per client address.
-        lock_times: how long a session's lock lasts and is waited for.
+        rates: the rate limits.
+        lock_times: how long a session's lock is held and waited for.
     """
 
     tenant: str
     index_lifetime: float
-    login_rate: tuple[int, int]
-    guest_rate: tuple[int, int]
+    rates: Rates
     lock_times: LockTimes = LockTimes()
 
 

@@ -9,7 +9,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Any, Protocol
 
 from bff.session import Carrier, EndReason, HeldSession, OtherSchema, Session, Ticket, Tombstone
@@ -171,6 +171,7 @@ class OwnSession:
         carrier: what its visitor carries it in.
         user_agent: what its visitor's client called itself at login, if anything.
         number: the customer number, where upstream gave one.
+        address: the e-mail address as it was written at login, where it is known.
     """
 
     ref: str
@@ -180,6 +181,7 @@ class OwnSession:
     carrier: Carrier
     user_agent: str | None
     number: str | None
+    address: str | None
 
 
 class CustomerIndex(Protocol):
@@ -194,7 +196,14 @@ class CustomerIndex(Protocol):
         ...
 
     async def by_email(self, email: str) -> list[OwnSession]:
-        """Return the sessions of the customer who has this address, newest first."""
+        """Return the sessions of whoever logged in with this address, newest first.
+
+        They may be several customers': an address may have passed from one to another.
+        """
+        ...
+
+    async def by_number(self, number: str) -> list[OwnSession]:
+        """Return the sessions of the customer who has this number, newest first."""
         ...
 
     async def end(self, entry: OwnSession, reason: EndReason) -> bool:
@@ -204,6 +213,17 @@ class CustomerIndex(Protocol):
     async def end_others(self, ticket: Ticket, session: Session, reason: EndReason) -> int:
         """End all of a customer's sessions but this one, and return how many that were."""
         ...
+
+
+class RatedCall(StrEnum):
+    """What else a client address may do only so often; each is counted apart."""
+
+    SIGN_UP = "sign-up"
+    MAIL = "mail"
+    """Asks for a mail, such as one to reset a password, or brings what was in one."""
+    PASSWORD = "password"  # noqa: S105 - the name of a count
+    """Brings the customer's password, which could be a guess."""
+    REFRESH = "refresh"
 
 
 class RateLimits(Protocol):
@@ -219,12 +239,19 @@ class RateLimits(Protocol):
         """Count one new guest of a client address."""
         ...
 
-    async def login(self, client: str, account: str) -> bool:
-        """Count one login to an account from a client address, for each of the two."""
+    async def sign_on(self, client: str) -> bool:
+        """Count one login from a client address, whatever it logs in with; before the account is counted."""
         ...
 
-    async def sign_on(self, client: str) -> bool:
-        """Count one login from a client address that names no account."""
+    async def account(self, client: str, account: str) -> bool:
+        """Count one login to an account: for the account and the client together, then for the account alone.
+
+        The account alone has so high a limit that no single client reaches it: strangers must not lock a customer out.
+        """
+        ...
+
+    async def call(self, call: RatedCall, client: str) -> bool:
+        """Count one call of a client address."""
         ...
 
 

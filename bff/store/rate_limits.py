@@ -1,4 +1,4 @@
-"""How often strangers may try: logins per account and per address, new guests per address.
+"""How often strangers may try: logins per address and per account, new guests and other calls per address.
 
 Counted in the session store's Redis by the `limits` library, as moving windows. A store that fails lets through and is
 counted in a metric: a limit guards the upstream, it is no lock.
@@ -16,8 +16,10 @@ from limits.aio.storage import RedisStorage, Storage
 from limits.aio.strategies import MovingWindowRateLimiter
 from limits.errors import StorageError
 
-from bff.addresses import network_of
+from bff.addresses import network_of, site_of
 from bff.errors import TooManyRequests
+from bff.store.options import Rate, Rates
+from bff.store.protocol import RatedCall
 from bff.store.redis_failures import FAILURES
 from bff.store.redis_store import AnyRedis
 from bff.telemetry.logs import event
@@ -25,6 +27,13 @@ from bff.telemetry.metrics import LIMITS_OPEN
 
 DEADLINE_SECONDS: Final = 0.5
 """For all that one try is counted for: whoever waits for a silent store afterwards has waited no longer than this."""
+
+LONG_WINDOWS: Final = 60
+"""How many times as long as a login's window an account's tries are counted: with the default, for an hour."""
+SITES_TRIES: Final = 10
+"""How many times as often as one address in its window, one site may try one account in the long window."""
+ACCOUNTS_TRIES: Final = 100
+"""The same for everybody together: it takes ten sites that use up all their tries to lock a customer out."""
 
 _log = logging.getLogger(__name__)
 
@@ -55,8 +64,7 @@ class RedisRateLimits:
     Args:
         storage: where the counters are.
         tenant: part of every counter's name.
-        login: how many tries in how many seconds, for one account and for one address.
-        guest: how many new guests in how many seconds, for one address.
+        rates: how many in how many seconds.
         clock: seconds since the epoch, to say when to come again.
     """
 
@@ -64,27 +72,40 @@ class RedisRateLimits:
         self,
         storage: Storage,
         tenant: str,
+        rates: Rates,
         *,
-        login: tuple[int, int],
-        guest: tuple[int, int],
         clock: Callable[[], float],
     ) -> None:
         self._clock = clock
         self._limiter = MovingWindowRateLimiter(storage)
-        self._login = RateLimitItemPerSecond(*login, namespace=f"{tenant}:login")
-        self._guest = RateLimitItemPerSecond(*guest, namespace=f"{tenant}:guest")
-
-    async def login(self, client: str, account: str) -> bool:
-        """Count one try to log in, for the account first; return whether both counts were made."""
-        until = _deadline()
-        hashed = hashlib.sha256(account.strip().casefold().encode()).hexdigest()[:32]
-        account_counted = await self._count(self._login, "account", hashed, until=until)
-        address_counted = await self._count(self._login, "address", network_of(client), until=until)
-        return account_counted and address_counted
+        count, seconds = rates.login
+        self._login = _item(tenant, "login", rates.login)
+        self._pair = _item(tenant, "pair", (SITES_TRIES * count, LONG_WINDOWS * seconds))
+        self._account = _item(tenant, "account", (ACCOUNTS_TRIES * count, LONG_WINDOWS * seconds))
+        self._guest = _item(tenant, "guest", rates.guest)
+        self._calls = {
+            call: _item(tenant, call, rates.refresh if call is RatedCall.REFRESH else rates.account)
+            for call in RatedCall
+        }
 
     async def sign_on(self, client: str) -> bool:
-        """Count one try to log in with something that names no account; return whether it was counted."""
+        """Count one try to log in, for the client's address; return whether it was counted."""
         return await self._count(self._login, "address", network_of(client), until=_deadline())
+
+    async def account(self, client: str, account: str) -> bool:
+        """Count one try to log in to an account, for who tries first; return whether both counts were made.
+
+        A client that has used up its own tries at an account costs the account nothing more.
+        """
+        until = _deadline()
+        hashed = hashlib.sha256(account.strip().casefold().encode()).hexdigest()[:32]
+        pair_counted = await self._count(self._pair, hashed, site_of(client), until=until)
+        account_counted = await self._count(self._account, hashed, until=until)
+        return pair_counted and account_counted
+
+    async def call(self, call: RatedCall, client: str) -> bool:
+        """Count one call; return whether it was counted."""
+        return await self._count(self._calls[call], "address", network_of(client), until=_deadline())
 
     async def guest(self, client: str) -> bool:
         """Count one new guest; return whether it was counted."""
@@ -102,6 +123,10 @@ class RedisRateLimits:
             return False
         left = math.ceil(window.reset_time - self._clock())
         raise TooManyRequests(retry_after=min(max(1, left), limit.get_expiry()))
+
+
+def _item(tenant: str, name: str, rate: Rate) -> RateLimitItem:
+    return RateLimitItemPerSecond(*rate, namespace=f"{tenant}:{name}")
 
 
 def _deadline() -> float:

@@ -35,8 +35,7 @@ def open_redis_backend(url: Secret, ring: KeyRing, options: StoreOptions, source
     limits = RedisRateLimits(
         SharedRedisStorage(redis),
         options.tenant,
-        login=options.login_rate,
-        guest=options.guest_rate,
+        options.rates,
         clock=clock,
     )
     return Backend(store, locks, customers, limits, redis.aclose)

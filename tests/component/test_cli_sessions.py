@@ -4,10 +4,11 @@ import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bff.cli.sessions import end_sessions, list_sessions, opened_backend
+from bff.cli.sessions import AMBIGUOUS, end_sessions, list_sessions, opened_backend
 from bff.config.embedded_redis import EmbeddedRedis
 from bff.config.settings import Settings, load_settings
 from bff.errors import StoreUnavailable
@@ -41,7 +42,7 @@ def settings_for(redis_url: str) -> Settings:
     })  # fmt: skip
 
 
-def of_customer(email: str, **more: object) -> Session:
+def of_customer(email: str, **more: Any) -> Session:
     ends = {"expires_at": NOW * 2, "last_seen_at": NOW, "idle_seconds": NOW}
     return a_session(kind=SessionKind.CUSTOMER, email=email, **(ends | more))
 
@@ -110,6 +111,27 @@ async def test_one_customers_sessions_end_and_nobody_elses(
         assert await backend.store.peek(tickets[0]) == Tombstone(EndReason.ENDED, None)
     assert await end_sessions(settings, "ada@example.com") == 0
     assert capsys.readouterr().out == "0 session(s) ended\n"
+
+
+async def test_an_address_of_two_customers_ends_neither_and_a_number_ends_its_own(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ada = {"email": "ada@example.com", "customer_id": "10"}
+    heir = {"email": "ada@example.com", "customer_id": "11"}
+    tickets = await placed(settings, of_customer(**ada), of_customer(**heir))
+    assert await list_sessions(settings, "ada@example.com") == 0
+    shown = capsys.readouterr()
+    assert shown.err == "2 session(s)\n"
+    headed = [line for line in shown.out.splitlines() if not ROW.fullmatch(line)]
+    assert sorted(headed) == ["customer 10", "customer 11"]
+    assert len(shown.out.splitlines()) == 4
+    assert await end_sessions(settings, "ada@example.com") == AMBIGUOUS
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert re.search("10, 11|11, 10", shown.err)
+    assert await alive(settings, tickets) == [True, True]
+    assert await end_sessions(settings, "11") == 0
+    assert await alive(settings, tickets) == [True, False]
 
 
 async def test_everybodys_sessions_end_guests_too_and_no_other_tenants(

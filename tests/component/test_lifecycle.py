@@ -164,14 +164,14 @@ async def test_without_the_store_nothing_is_asked_of_upstream(
     async with relaying(redis_url) as relay, new_replica(relay.url) as one:
         visit = await loaded(one)
         relay.deaf = True
-        for limit in ("guest", "login"):
+        for limit in ("guest", "sign_on"):
             monkeypatch.setattr(one.limits, limit, uncounted)
         with pytest.raises(StoreUnavailable):
             await one.engine.lifecycle.ensure_session(visit)
         with pytest.raises(StoreUnavailable):
             await one.engine.login.login(visit, ADA["email"], PASSWORD)
         assert not one.upstream.calls("")
-        assert not one.limits.logins
+        assert not one.limits.accounts
         relay.deaf = False
 
 

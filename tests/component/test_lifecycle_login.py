@@ -38,7 +38,7 @@ async def test_a_login_gives_a_new_id_and_keeps_the_emporix_session(replica: Rep
     assert session.expires_at == replica.clock() + 7_776_000
     assert (session.user_agent, session.customer_id) == ("agent", "10000001")
     assert await replica.stored(visit.issued) == session
-    assert replica.limits.logins == [("192.0.2.1", ADA["email"])]
+    assert replica.limits.accounts == [("192.0.2.1", ADA["email"])]
 
 
 async def test_a_login_without_a_session_starts_a_guest_first(replica: Replica) -> None:

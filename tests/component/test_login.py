@@ -18,6 +18,7 @@ from bff.errors import (
     StoreUnavailable,
     UpstreamUnavailable,
 )
+from bff.sandbox import issuer
 from bff.security.secret import Secret
 from bff.session import Session, SessionKind, Tombstone
 from bff.sessions.login import CustomerLogin
@@ -188,12 +189,32 @@ async def test_a_sign_on_succeeds_where_upstream_does_not_say_whose_it_is(redis_
         assert (session.kind, session.email) == (SessionKind.CUSTOMER, None)
 
 
-async def test_logins_are_counted_for_the_account_and_other_sign_ons_for_the_address(redis_url: str) -> None:
+async def test_a_customer_without_a_saas_token_has_the_number_of_the_profile(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(issuer, "_saas", lambda *_: None)
+    async with new_replica(redis_url) as one:
+        session = await one.engine.login.login(a_request_session(), ADA, PASSWORD)
+        assert (session.tokens.saas, session.customer_id) == (None, "10000001")
+        one.upstream.fail("GET /customer/{tenant}/me", "error")
+        session = await one.engine.login.login(a_request_session(), ADA, PASSWORD)
+        assert (session.kind, session.customer_id) == (SessionKind.CUSTOMER, None)
+
+
+async def test_the_number_in_a_saas_token_is_not_asked_for_again(redis_url: str) -> None:
+    async with new_replica(redis_url) as one:
+        await one.engine.login.login(a_request_session(), ADA, PASSWORD)
+        assert not one.upstream.calls("/me")
+
+
+async def test_every_login_is_counted_once_for_the_address_and_one_with_an_account_for_it(
+    redis_url: str,
+) -> None:
     async with new_replica(redis_url) as one:
         await one.engine.login.login(a_request_session(), ADA, PASSWORD)
         await one.engine.login.exchange(a_request_session(), idp_token(one, ADA), None)
-        assert one.limits.logins == [("192.0.2.1", ADA)]
-        assert one.limits.sign_ons == ["192.0.2.1"]
+        assert one.limits.accounts == [("192.0.2.1", ADA)]
+        assert one.limits.sign_ons == ["192.0.2.1"] * 2
 
 
 async def test_a_customer_who_signs_on_anew_ends_here_and_upstream_first(redis_url: str) -> None:

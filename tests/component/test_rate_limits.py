@@ -12,17 +12,17 @@ from redis.asyncio import Redis
 
 from bff.security.secret import Secret
 from bff.store.connection import connect
+from bff.store.options import Rates
 from bff.store.rate_limits import RedisRateLimits, SharedRedisStorage
 from bff.telemetry.metrics import REGISTRY
 from tests.live import free_port
 
 pytestmark = pytest.mark.anyio
+RATES = Rates(login=(3, 600), guest=(2, 600), account=(5, 600), refresh=(5, 600))
 
 
 def limits_over(storage: SharedRedisStorage) -> RedisRateLimits:
-    return RedisRateLimits(
-        storage, "t" + secrets.token_hex(6), login=(3, 600), guest=(2, 600), clock=datetime.now(UTC).timestamp
-    )
+    return RedisRateLimits(storage, "t" + secrets.token_hex(6), RATES, clock=datetime.now(UTC).timestamp)
 
 
 @asynccontextmanager
@@ -58,13 +58,13 @@ def opened() -> float:
 
 async def test_counting_opens_no_limit(limits: RedisRateLimits) -> None:
     before = opened()
-    assert await limits.login("192.0.2.1", "ada@example.com")
+    assert await limits.account("192.0.2.1", "ada@example.com")
     assert opened() == before
 
 
 async def test_no_account_is_readable_in_redis(limits: RedisRateLimits, redis_url: str) -> None:
     account = f"{secrets.token_hex(6)}@example.com"
-    await limits.login("192.0.2.1", account)
+    await limits.account("192.0.2.1", account)
     async with storage_over(redis_url) as (_, redis):
         keys = b" ".join([key async for key in redis.scan_iter(match="bff:limits*", count=1000)])
         assert keys
@@ -95,7 +95,7 @@ async def test_a_store_that_is_silent_lets_through_and_is_counted() -> None:
         silent.listen()
         async with storage_over(f"redis://127.0.0.1:{silent.getsockname()[1]}") as (storage, _):
             limits, before = limits_over(storage), opened()
-            assert not await limits.login("192.0.2.1", "ada@example.com")
+            assert not await limits.account("192.0.2.1", "ada@example.com")
             assert opened() == before + 2
 
 
@@ -104,9 +104,7 @@ async def test_a_redis_that_may_not_be_written_lets_through_and_is_counted(redis
     """A full server, a read-only replica and a user without the rights refuse in the same way."""
     async with storage_over(redis_url) as (storage, redis):
         tenant = "t" + secrets.token_hex(6)
-        limits = RedisRateLimits(
-            storage, tenant, login=(3, 600), guest=(2, 600), clock=datetime.now(UTC).timestamp
-        )
+        limits = RedisRateLimits(storage, tenant, RATES, clock=datetime.now(UTC).timestamp)
         assert await limits.guest("192.0.2.1")
         (key,) = [key async for key in redis.scan_iter(match=f"bff:limits*{tenant}*", count=1000)]
         await redis.set(key, "not a list")

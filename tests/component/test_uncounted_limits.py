@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 Begin = Callable[[Replica], Awaitable[object]]
 
 
-async def uncounted(*_: str) -> bool:
+async def uncounted(*_: object) -> bool:
     """Stand for a rate limit whose counter failed."""
     return False
 
@@ -24,7 +24,7 @@ async def uncounted(*_: str) -> bool:
 @pytest.fixture
 def nothing_counted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Replica], None]:
     def let_nothing_be_counted(replica: Replica) -> None:
-        for limit in ("guest", "login", "sign_on"):
+        for limit in ("guest", "sign_on", "account", "call"):
             monkeypatch.setattr(replica.limits, limit, uncounted)
 
     return let_nothing_be_counted
@@ -42,7 +42,13 @@ async def exchange(replica: Replica) -> None:
     await replica.engine.login.exchange(a_request_session(), Secret("token"), None)
 
 
-@pytest.mark.parametrize("begin", [guest, login, exchange])
+async def signup(replica: Replica) -> None:
+    await replica.engine.signup.signup(
+        a_request_session(), {"email": "a@example.com", "password": "secret-1"}
+    )
+
+
+@pytest.mark.parametrize("begin", [guest, login, exchange, signup])
 async def test_a_silent_store_is_a_503_before_upstream_is_asked(
     redis_url: str, begin: Begin, nothing_counted: Callable[[Replica], None]
 ) -> None:

@@ -12,6 +12,7 @@ from bff.errors import StoreUnavailable, TooManyRequests
 from bff.security.secret import Secret
 from bff.session import Carrier, GuestContext
 from bff.store.backend import Backend
+from bff.store.protocol import RatedCall
 from bff.wiring import key_ring, session_backend, session_policy
 from tests.support import Clock, a_session, new_keys, new_replica, new_ticket, replica_settings
 
@@ -69,16 +70,23 @@ async def test_the_engine_follows_the_settings(redis_url: str) -> None:
 
 
 async def test_the_rates_are_those_of_the_settings(redis_url: str) -> None:
-    settings = replica_settings(redis_url, new_keys(), guest_rate="2/60", login_rate="1/60")
+    settings = replica_settings(
+        redis_url, new_keys(), guest_rate="2/60", login_rate="1/60", account_rate="3/60", refresh_rate="4/60"
+    )
     client = "2001:db8:" + ":".join(secrets.token_hex(2) for _ in range(6))
     async with backend_of(settings) as backend:
         for _ in range(2):
             await backend.limits.guest(client)
         with pytest.raises(TooManyRequests):
             await backend.limits.guest(client)
-        await backend.limits.login(client, "ada@example.com")
+        await backend.limits.sign_on(client)
         with pytest.raises(TooManyRequests):
-            await backend.limits.login(client, "ada@example.com")
+            await backend.limits.sign_on(client)
+        for call, most in ((RatedCall.SIGN_UP, 3), (RatedCall.REFRESH, 4)):
+            for _ in range(most):
+                await backend.limits.call(call, client)
+            with pytest.raises(TooManyRequests):
+                await backend.limits.call(call, client)
 
 
 async def test_what_one_backend_keeps_another_one_of_the_same_settings_finds(redis_url: str) -> None:

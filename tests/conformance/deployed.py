@@ -152,6 +152,8 @@ def _environment(target: Target, upstream: str, redis_url: str) -> dict[str, str
         "BFF_REDIS_URL": redis_url,
         "BFF_LOGIN_RATE": "100000/60",
         "BFF_GUEST_RATE": "100000/60",
+        "BFF_ACCOUNT_RATE": "100000/60",
+        "BFF_REFRESH_RATE": "100000/60",
         "BFF_SSO": json.dumps({"sandbox": provider}),
     }
 

@@ -9,13 +9,15 @@ from bff.errors import UpstreamUnavailable
 from bff.security.keyring import KeyRing
 from bff.security.secret import Secret
 from bff.session import Session, Ticket
-from bff.store.backend import Backend, LockTimes, Sources, StoreOptions, open_backend
+from bff.store.backend import Backend, LockTimes, Rates, Sources, StoreOptions, open_backend
 from bff.store.options import Clock as Seconds
 from tests.values import Clock, a_session, new_ring, new_ticket
 
 RATE_SECONDS = 600
 LOGINS = 3
 GUESTS = 2
+CALLS = 4
+REFRESHES = 5
 INDEX_SECONDS = 7_776_000
 
 
@@ -47,8 +49,12 @@ class Replicas:
         options = StoreOptions(
             tenant=self.tenant,
             index_lifetime=INDEX_SECONDS,
-            login_rate=(LOGINS, RATE_SECONDS),
-            guest_rate=(GUESTS, RATE_SECONDS),
+            rates=Rates(
+                login=(LOGINS, RATE_SECONDS),
+                guest=(GUESTS, RATE_SECONDS),
+                account=(CALLS, RATE_SECONDS),
+                refresh=(REFRESHES, RATE_SECONDS),
+            ),
             lock_times=lock_times or LockTimes(),
         )
         sources = Sources(clock or self.clock, monotonic, secrets.token_bytes)

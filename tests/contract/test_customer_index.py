@@ -57,6 +57,55 @@ async def test_a_session_without_an_address_is_found_by_the_others_number(backen
     assert await backend.customers.end_others(*named, EndReason.ENDED) == 1
 
 
+LOOKALIKES = [
+    ("kunde@grossbank.example", "kunde@großbank.example"),
+    ("kunde@grossbank.example", "kunde@groſſbank.example"),
+    ("kunde@grossbank.example", "Kunde@grossbank.example"),
+    ("kunde@grossbank.example", " kunde@grossbank.example"),
+    ("kunde@grossbank.example", "\u00a0kunde@grossbank.example"),
+    ("10", "#10"),
+    ("number 10", "10"),
+]
+
+
+@pytest.mark.parametrize(("victim", "stranger"), LOOKALIKES)
+async def test_an_address_that_looks_alike_shows_and_ends_nobody_elses_sessions(
+    backend: Backend, victim: str, stranger: str
+) -> None:
+    theirs = await noted(backend, of_customer(victim, customer_id="10"))
+    mine = await noted(backend, of_customer(stranger, customer_id="11"))
+    unnumbered = await noted(backend, of_customer(stranger))
+    for one in (mine, unnumbered):
+        assert record_name(theirs[0]) not in names(await backend.customers.own(*one))
+        await backend.customers.end_others(*one, EndReason.ENDED)
+    assert names(await backend.customers.by_email(victim)) == [record_name(theirs[0])]
+    assert await backend.store.load_fresh(theirs[0]) == theirs[1]
+
+
+async def test_an_address_that_passed_to_another_customer_shows_only_the_customers_own(
+    backend: Backend,
+) -> None:
+    before = await noted(backend, of_customer(ADA, customer_id="10"))
+    after = await noted(backend, of_customer(ADA, customer_id="11"))
+    unnumbered = await noted(backend, of_customer(ADA))
+    assert set(names(await backend.customers.own(*before))) == {
+        record_name(before[0]),
+        record_name(unnumbered[0]),
+    }
+    assert record_name(before[0]) not in names(await backend.customers.own(*after))
+    assert names(await backend.customers.own(*unnumbered)) == [record_name(unnumbered[0])]
+    assert len(await backend.customers.by_email(ADA)) == 3
+
+
+async def test_a_number_names_one_customer(backend: Backend) -> None:
+    renamed = await noted(backend, of_customer(GRACE, customer_id="10"))
+    named = await noted(backend, of_customer(ADA, customer_id="10"))
+    await noted(backend, of_customer(ADA, customer_id="11"))
+    both = {record_name(renamed[0]), record_name(named[0])}
+    assert set(names(await backend.customers.by_number("10"))) == both
+    assert set(names(await backend.customers.own(*named))) == both
+
+
 async def test_a_customer_without_address_and_number_has_no_list(backend: Backend) -> None:
     assert await backend.customers.own(*await noted(backend, of_customer(None))) == []
 

@@ -1,14 +1,15 @@
 """What every backend's rate limits must do: count accounts and client networks, each apart."""
 
-import secrets
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from itertools import count
 
 import pytest
 
 from bff.errors import TooManyRequests
-from bff.store.protocol import RateLimits
-from tests.contract.replicas import GUESTS, LOGINS, RATE_SECONDS, Replicas
+from bff.store.protocol import RatedCall, RateLimits
+from bff.store.rate_limits import ACCOUNTS_TRIES, LONG_WINDOWS, SITES_TRIES
+from tests.contract.replicas import CALLS, GUESTS, LOGINS, RATE_SECONDS, REFRESHES, Replicas
 
 pytestmark = pytest.mark.anyio
 
@@ -21,48 +22,68 @@ def limits(replicas: Replicas) -> RateLimits:
     return replicas.open(clock=datetime.now(UTC).timestamp).limits
 
 
+async def exhaust(limits: RateLimits, client: str, account: str) -> int:
+    """Count tries at an account from one client until it is refused; return how many there were."""
+    for tried in count():
+        try:
+            await limits.account(client, account)
+        except TooManyRequests:
+            return tried
+    raise AssertionError
+
+
+async def test_one_client_tries_one_account_only_so_often_and_locks_nobody_out(limits: RateLimits) -> None:
+    assert await exhaust(limits, "192.0.2.1", "ada@example.com") == SITES_TRIES * LOGINS
+    for _ in range(ACCOUNTS_TRIES * LOGINS):
+        with pytest.raises(TooManyRequests):
+            await limits.account("192.0.2.1", "ada@example.com")
+    assert await limits.account("192.0.2.1", "grace@example.com")
+    assert await limits.account("192.0.2.2", "ada@example.com")
+
+
+async def test_all_the_subnets_of_one_site_try_one_account_together(limits: RateLimits) -> None:
+    for number in range(SITES_TRIES * LOGINS):
+        assert await limits.account(f"2001:db8:7:{number:x}::1", "ada@example.com")
+    with pytest.raises(TooManyRequests):
+        await limits.account("2001:db8:7:ffff::1", "ada@example.com")
+    assert await limits.account("2001:db8:8::1", "ada@example.com")
+
+
 async def test_an_account_is_tried_only_so_often_from_wherever(limits: RateLimits) -> None:
-    for number in range(LOGINS):
-        assert await limits.login(f"192.0.2.{number}", "ada@example.com")
+    for client in range(ACCOUNTS_TRIES // SITES_TRIES):
+        await exhaust(limits, f"192.0.2.{client}", "ada@example.com")
     with pytest.raises(TooManyRequests) as caught:
-        await limits.login("192.0.2.9", "ada@example.com")
-    assert caught.value.retry_after in range(1, RATE_SECONDS + 1)
-    assert await limits.login("192.0.2.9", "grace@example.com")
+        await limits.account("198.51.100.1", "ada@example.com")
+    assert caught.value.retry_after in range(RATE_SECONDS + 1, LONG_WINDOWS * RATE_SECONDS + 1)
+    assert await limits.account("198.51.100.1", "grace@example.com")
 
 
 @pytest.mark.parametrize("spelling", ["ADA@example.com", " ada@example.com ", "Ada@Example.Com\t"])
 async def test_an_account_has_one_count_however_it_is_spelled(limits: RateLimits, spelling: str) -> None:
-    for number in range(LOGINS):
-        await limits.login(f"192.0.2.{number}", "ada@example.com")
+    await exhaust(limits, "192.0.2.1", "ada@example.com")
     with pytest.raises(TooManyRequests):
-        await limits.login("192.0.2.9", spelling)
+        await limits.account("192.0.2.1", spelling)
 
 
-async def test_an_address_tries_only_so_many_accounts(limits: RateLimits) -> None:
-    for number in range(LOGINS):
-        await limits.login("192.0.2.1", f"account-{number}@example.com")
-    with pytest.raises(TooManyRequests):
-        await limits.login("192.0.2.1", "another@example.com")
-    assert await limits.login("192.0.2.2", "another@example.com")
-
-
-async def test_an_account_that_is_used_up_does_not_count_against_who_tries_it(limits: RateLimits) -> None:
-    for number in range(LOGINS):
-        await limits.login(f"192.0.2.{number}", "ada@example.com")
+async def test_an_address_logs_in_only_so_often_whatever_the_account(limits: RateLimits) -> None:
     for _ in range(LOGINS):
-        with pytest.raises(TooManyRequests):
-            await limits.login("192.0.2.9", "ada@example.com")
-    assert await limits.login("192.0.2.9", "grace@example.com")
-
-
-async def test_logins_that_name_no_account_count_for_the_address(limits: RateLimits) -> None:
-    for number in range(LOGINS - 1):
-        await limits.login("192.0.2.1", f"account-{number}@example.com")
-    assert await limits.sign_on("192.0.2.1")
-    with pytest.raises(TooManyRequests):
+        assert await limits.sign_on("192.0.2.1")
+    with pytest.raises(TooManyRequests) as caught:
         await limits.sign_on("192.0.2.1")
+    assert caught.value.retry_after in range(1, RATE_SECONDS + 1)
+    assert await limits.sign_on("192.0.2.2")
+
+
+@pytest.mark.parametrize("call", RatedCall)
+async def test_each_other_call_is_counted_by_address_and_apart(limits: RateLimits, call: RatedCall) -> None:
+    most = REFRESHES if call is RatedCall.REFRESH else CALLS
+    for _ in range(most):
+        assert await limits.call(call, "2001:db8:0:7::1")
     with pytest.raises(TooManyRequests):
-        await limits.login("192.0.2.1", "another@example.com")
+        await limits.call(call, "2001:db8:0:7:ffff::1")
+    assert await limits.call(call, "2001:db8:0:8::1")
+    for other in set(RatedCall) - {call}:
+        assert await limits.call(other, "2001:db8:0:7::1")
 
 
 async def test_guests_are_counted_by_address_and_apart_from_logins(limits: RateLimits) -> None:
@@ -71,7 +92,7 @@ async def test_guests_are_counted_by_address_and_apart_from_logins(limits: RateL
     with pytest.raises(TooManyRequests):
         await limits.guest("192.0.2.1")
     assert await limits.guest("192.0.2.2")
-    assert await limits.login("192.0.2.1", "ada@example.com")
+    assert await limits.sign_on("192.0.2.1")
 
 
 async def test_replicas_count_together(replicas: Replicas, limits: RateLimits) -> None:
@@ -88,10 +109,6 @@ async def test_tenants_count_apart(replicas: Replicas, limits: RateLimits) -> No
         assert await others.open().limits.guest("192.0.2.1")
 
 
-async def login(limits: RateLimits, client: str) -> bool:
-    return await limits.login(client, f"{secrets.token_hex(6)}@example.com")
-
-
 async def sign_on(limits: RateLimits, client: str) -> bool:
     return await limits.sign_on(client)
 
@@ -100,12 +117,12 @@ async def guest(limits: RateLimits, client: str) -> bool:
     return await limits.guest(client)
 
 
-@pytest.mark.parametrize(("count", "most"), [(login, LOGINS), (sign_on, LOGINS), (guest, GUESTS)])
+@pytest.mark.parametrize(("rated", "most"), [(sign_on, LOGINS), (guest, GUESTS)])
 async def test_the_addresses_of_one_subnet_are_counted_together(
-    limits: RateLimits, count: Count, most: int
+    limits: RateLimits, rated: Count, most: int
 ) -> None:
     for number in range(most):
-        await count(limits, f"2001:db8:0:7::{number + 1}")
+        await rated(limits, f"2001:db8:0:7::{number + 1}")
     with pytest.raises(TooManyRequests):
-        await count(limits, "2001:db8:0:7:ffff::1")
-    assert await count(limits, "2001:db8:0:8::1")
+        await rated(limits, "2001:db8:0:7:ffff::1")
+    assert await rated(limits, "2001:db8:0:8::1")

@@ -11,7 +11,7 @@ import pytest
 from bff.errors import StoreUnavailable
 from bff.session import EndReason, HeldSession, SessionKind, Tombstone
 from bff.store.backend import Backend
-from bff.store.protocol import OwnSession
+from bff.store.protocol import OwnSession, RatedCall
 from tests.contract.backends import PROGRAMS, serving
 from tests.contract.on_redis import OnRedis
 from tests.contract.replicas import Replicas, begin
@@ -151,7 +151,7 @@ async def assert_unavailable(url: str) -> None:
         backend = replicas.open()
         ticket, guest = new_ticket(), a_session()
         customer = a_session(kind=SessionKind.CUSTOMER, email="ada@example.com")
-        entry = OwnSession("ref", bytes(32), 0, 0, guest.carrier, None, None)
+        entry = OwnSession("ref", bytes(32), 0, 0, guest.carrier, None, None, None)
         asked: list[Awaitable[Any]] = [
             backend.store.ping(),
             backend.store.peek(ticket),
@@ -170,6 +170,7 @@ async def assert_unavailable(url: str) -> None:
             backend.customers.add(ticket, customer),
             backend.customers.own(ticket, customer),
             backend.customers.by_email("ada@example.com"),
+            backend.customers.by_number("10"),
             backend.customers.end(entry, EndReason.ENDED),
             backend.customers.end_others(ticket, customer, EndReason.ENDED),
         ]
@@ -177,8 +178,13 @@ async def assert_unavailable(url: str) -> None:
         assert [type(outcome) for outcome in outcomes] == [StoreUnavailable] * len(asked)
         assert not any("t0psecret" in f"{outcome!r} {vars(outcome)}" for outcome in outcomes)
         limits = backend.limits
-        counted = [await limits.guest("::1"), await limits.login("::1", "ada"), await limits.sign_on("::1")]
-        assert counted == [False] * 3
+        counted = [
+            await limits.guest("::1"),
+            await limits.sign_on("::1"),
+            await limits.account("::1", "ada"),
+            await limits.call(RatedCall.REFRESH, "::1"),
+        ]
+        assert counted == [False] * 4
 
 
 async def test_a_port_where_nobody_listens_is_unavailable() -> None:

@@ -20,6 +20,8 @@ def _ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
         settings = {
             "BFF_LOGIN_RATE": "999999/1",
             "BFF_GUEST_RATE": "999999/1",
+            "BFF_ACCOUNT_RATE": "999999/1",
+            "BFF_REFRESH_RATE": "999999/1",
             "BFF_ADMIN_PORT": str(free_port()),
         }
         settings |= {"BFF_SSO": json.dumps(sso), "BFF_SITE_CODE": "main"}

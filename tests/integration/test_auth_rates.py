@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from tests.integration.visitors import calls, eventually, problem, seen, set_cookies
-from tests.live import ADA, LiveProxy, Sandbox, environment
+from tests.live import ADA, TENANT, LiveProxy, Sandbox, environment
 
 
 def _address() -> str:
@@ -25,6 +25,8 @@ def strict(sandbox_process: Sandbox, redis_url: str) -> Iterator[LiveProxy]:
         redis_url,
         BFF_LOGIN_RATE="3/600",
         BFF_GUEST_RATE="4/600",
+        BFF_ACCOUNT_RATE="2/600",
+        BFF_REFRESH_RATE="2/600",
         BFF_TRUSTED_PROXIES="127.0.0.0/8, 10.0.0.0/8",
     )
     with LiveProxy(settings) as proxy:
@@ -37,18 +39,31 @@ def _login(proxy: LiveProxy, email: str, forwarded: str) -> httpx2.Response:
         return browser.post("/auth/login", json=account)
 
 
-def test_guesses_at_one_account_are_counted_over_all_addresses(strict: LiveProxy, sandbox: Sandbox) -> None:
+def test_a_stranger_locks_no_customer_out(strict: LiveProxy) -> None:
+    stranger = _address()
+    answers = [_login(strict, ADA["email"], stranger) for _ in range(40)]
+    assert [answer.status_code for answer in answers] == [401] * 3 + [429] * 37
+    with strict.browser(**{"X-Forwarded-For": _address()}) as browser:
+        assert browser.post("/auth/login", json=ADA).status_code == 200
+
+
+def test_guesses_at_one_account_are_counted_over_all_subnets_of_one_site(
+    strict: LiveProxy, sandbox: Sandbox
+) -> None:
     email = f"{uuid.uuid4().hex}@example.com"
-    for _ in range(3):
-        problem(_login(strict, email, _address()), 401, "invalid_credentials")
+    site = ":".join(_address().split(":")[:3])
+    for number in range(30):
+        problem(_login(strict, email, f"{site}:{number:x}::1"), 401, "invalid_credentials")
     before = seen(sandbox)
     for spelling in (email, email.upper(), f" {email} "):
-        answer = _login(strict, spelling, _address())
+        answer = _login(strict, spelling, f"{site}:ffff::{len(spelling)}")
         problem(answer, 429, "too_many_requests")
-        assert 1 <= int(answer.headers["retry-after"]) <= 600
+        assert 600 < int(answer.headers["retry-after"]) <= 36_000
         assert not set_cookies(answer)
     assert calls(sandbox, before) == []
-    problem(_login(strict, f"{uuid.uuid4().hex}@example.com", _address()), 401, "invalid_credentials")
+    problem(_login(strict, email, _address()), 401, "invalid_credentials")
+    another = f"{uuid.uuid4().hex}@example.com"
+    problem(_login(strict, another, f"{site}:fffe::1"), 401, "invalid_credentials")
 
 
 def test_guesses_from_one_address_are_counted_over_all_accounts(strict: LiveProxy, sandbox: Sandbox) -> None:
@@ -83,6 +98,50 @@ def test_guests_of_one_address_are_counted(strict: LiveProxy, sandbox: Sandbox) 
         assert browser.post("/auth/anonymous").status_code == 200
     with strict.browser(**{"X-Forwarded-For": _address()}) as browser:
         assert browser.post("/auth/anonymous").status_code == 201
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/auth/signup",
+        f"/api/customer/{TENANT}/signup",
+        f"/api/customer/{TENANT}/signup/optin/refresh_token",
+        f"/api/customer/{TENANT}/password/reset",
+        f"/api/customer/{TENANT}/password/reset/update",
+        f"/api/customer/{TENANT}/password/change",
+        f"/api/customer/{TENANT}/me/accounts/internal/email/change",
+        f"/api/customer/{TENANT}/me/accounts/internal/email/change/confirm",
+    ],
+)
+def test_accounts_mails_and_passwords_have_a_rate(strict: LiveProxy, sandbox: Sandbox, path: str) -> None:
+    address, body = _address(), {"email": "nobody@example.com", "password": "a-guess-at-it"}
+    with strict.browser(**{"X-Forwarded-For": address}) as browser:
+        assert browser.post("/auth/login", json=ADA).status_code == 200
+        assert [browser.post(path, json=body).status_code == 429 for _ in range(2)] == [False] * 2
+        before = seen(sandbox)
+        answer = browser.post(path, json=body)
+        problem(answer, 429, "too_many_requests")
+        assert 1 <= int(answer.headers["retry-after"]) <= 600
+        assert calls(sandbox, before) == []
+        assert browser.post("/auth/refresh").status_code == 200
+        browser.headers["X-Forwarded-For"] = _address()
+        assert browser.post(path, json=body).status_code != 429
+
+
+def test_a_client_asks_for_a_refresh_only_so_often(strict: LiveProxy, sandbox: Sandbox) -> None:
+    with strict.browser(**{"X-Forwarded-For": _address()}) as browser:
+        assert browser.post("/auth/login", json=ADA).status_code == 200
+        assert browser.post("/auth/refresh").status_code == 200
+        assert browser.put("/auth/legal-entity", json={"legalEntityId": "LE-100"}).status_code == 200
+        before = seen(sandbox)
+        for answer in (
+            browser.post("/auth/refresh"),
+            browser.put("/auth/legal-entity", json={"legalEntityId": None}),
+        ):
+            problem(answer, 429, "too_many_requests")
+            assert not set_cookies(answer)
+        assert calls(sandbox, before) == []
+        assert browser.get("/auth/session").json()["kind"] == "customer"
 
 
 @pytest.mark.parametrize(

@@ -161,6 +161,27 @@ def test_another_customers_session_is_not_found(
         assert other.get(ME).status_code == 200
 
 
+def test_a_customer_whose_address_looks_alike_sees_and_ends_nothing_of_anothers(
+    proxy: LiveProxy, sandbox: Sandbox
+) -> None:
+    bank = f"bank-{seen(sandbox)}-{id(proxy)}.example"
+    victim, stranger = (
+        {"email": f"kunde@{gross}{bank}", "password": PASSWORD} for gross in ("gross", "groß")
+    )
+    for one in (victim, stranger):
+        sandbox.control("POST", "/customers", one)
+    with logged_in(proxy, victim) as theirs, logged_in(proxy, stranger) as browser:
+        (mine,) = rows(browser)
+        (row,) = rows(theirs)
+        assert row["ref"] != mine["ref"]
+        problem(browser.delete(f"/auth/sessions/{row['ref']}"), 404, "not_found")
+        assert browser.delete("/auth/sessions").status_code == 204
+        change = {"currentPassword": PASSWORD, "newPassword": "another-long-password"}
+        assert browser.post(CHANGE, json=change).status_code == 204
+        assert operated(proxy, "end", "--customer", stranger["email"]).stdout == "1 session(s) ended\n"
+        assert theirs.get(ME).status_code == 200
+
+
 def test_the_list_is_for_customers_with_a_proof(proxy: LiveProxy, account: dict[str, str]) -> None:
     asks = (("GET", "/auth/sessions"), ("DELETE", "/auth/sessions"), ("DELETE", "/auth/sessions/x"))
     with guest(proxy) as browser, proxy.browser() as nobody:

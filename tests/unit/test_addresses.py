@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff.addresses import Network, client_address, network_of
+from bff.addresses import Network, client_address, network_of, site_of
 from tests.support import http_scope
 
 TRUSTED: tuple[Network, ...] = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8"))
@@ -70,3 +70,17 @@ def test_any_forwarded_line_gives_an_address(lines: list[bytes]) -> None:
 )
 def test_one_client_is_an_ipv4_address_or_an_ipv6_subnet(client: str, network: str) -> None:
     assert network_of(client) == network
+
+
+@pytest.mark.parametrize(
+    ("client", "site"),
+    [
+        ("203.0.113.9", "203.0.113.9"),
+        ("2001:db8:7:1::9", "2001:db8:7::/48"),
+        ("2001:db8:7:ffff::1", "2001:db8:7::/48"),
+        ("2001:db8:8::9", "2001:db8:8::/48"),
+        ("a.sock", "a.sock"),
+    ],
+)
+def test_one_site_is_an_ipv4_address_or_all_that_a_subscriber_may_have(client: str, site: str) -> None:
+    assert site_of(client) == site

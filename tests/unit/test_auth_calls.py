@@ -290,6 +290,11 @@ async def test_a_validation_tells_what_is_left(calls: Calls) -> None:
     assert (found.expires_in, found.email) == (2_591_999 - 1000, ADA["email"])
 
 
+async def test_a_profile_gives_the_customer_number_and_a_guests_gives_none(calls: Calls) -> None:
+    assert await calls.customer_number((await calls.ada()).tokens.access) == "10000001"
+    assert await calls.customer_number((await calls.guest()).tokens.access) is None
+
+
 async def test_a_sign_up_gives_the_customer_number(calls: Calls) -> None:
     guest = await calls.guest()
     body = {"email": "new@example.com", "password": "long-enough", "customerDetails": {"firstName": "N"}}

@@ -153,6 +153,8 @@ def test_the_customer_number_is_the_saas_tokens_subject() -> None:
 
     assert number(jwt({"sub": "10000001"})) == "10000001"
     assert number(jwt({"sub": 5})) is None
+    assert number(jwt({"sub": ""})) is None
+    assert number(jwt({"sub": "00000000"})) is None  # what all guests have
     assert number(None) is None
 
 
