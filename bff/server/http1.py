@@ -1,4 +1,4 @@
-"""A client's HTTP/1.1 connection with strict request targets, a limited head size and timeouts.
+"""A client's HTTP/1.1 connection with strict request targets, limited heads and timeouts.
 
 uvicorn has no timeout for an incomplete request head, an incomplete body or a response that the client does not read.
 Here every connection has a deadline, and the server checks all connections once a second. A request costs a few
@@ -24,6 +24,7 @@ from bff.telemetry.logs import event, request_id
 from bff.telemetry.metrics import REQUESTS
 
 _MAX_HEAD_BYTES: Final = 128 * 1024
+_MAX_FIELDS: Final = 100
 _MAX_PIPELINED: Final = 32
 _log = logging.getLogger(__name__)
 
@@ -89,6 +90,7 @@ class Http1Connection(HttpToolsProtocol):
         if len(self.pipeline) >= _MAX_PIPELINED:
             raise ValueError("too many pipelined requests")
         self._head_bytes = 0
+        self._head_fields = 0
         self._wait(Phase.HEAD, self.head_seconds)
         super().on_message_begin()
 
@@ -98,6 +100,9 @@ class Http1Connection(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count_head_bytes(name, value)
+        self._head_fields += 1
+        if self._head_fields > _MAX_FIELDS:
+            raise ValueError("too many header fields")
         if self._phase is Phase.HEAD:  # a trailer field is not a header field (RFC 9110 §6.5.1)
             super().on_header(
                 name, value.rstrip(b" \t")

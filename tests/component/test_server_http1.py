@@ -494,3 +494,28 @@ async def test_size_of_trailers_is_limited_like_that_of_a_head(trailers: list[by
     async with serving(Application()) as client:
         client.send(POST, b"transfer-encoding: chunked\r\n\r\n0\r\n", *trailers)
         assert problem(await client.rest())["status"] == 400
+
+
+@pytest.mark.parametrize(("fields", "status"), [(100, 200), (101, 400)])
+async def test_number_of_header_fields_is_limited(fields: int, status: int) -> None:
+    empty = b"".join(b"x-%d:\r\n" % number for number in range(fields - 1))
+    async with serving(Application()) as client:
+        client.send(b"GET / HTTP/1.1\r\nhost: x\r\n", empty, b"\r\n")
+        response = await client.response()
+    if status == 200:
+        assert response.startswith(OK)
+    else:
+        assert (problem(response)["code"], problem(response)["status"]) == ("invalid_request", 400)
+
+
+async def test_trailers_count_as_fields_of_their_request() -> None:
+    async with serving(Application()) as client:
+        client.send(POST, b"transfer-encoding: chunked\r\n\r\n0\r\n", b"x:\r\n" * 99, b"\r\n")
+        assert problem(await client.rest())["status"] == 400
+
+
+async def test_every_request_of_a_connection_may_have_as_many_fields() -> None:
+    async with serving(Application()) as client:
+        for _ in range(2):
+            client.send(b"GET / HTTP/1.1\r\nhost: x\r\n", b"x:\r\n" * 99, b"\r\n")
+            assert (await client.response()).startswith(OK)
