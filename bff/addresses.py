@@ -14,7 +14,7 @@ def client_address(scope: Mapping[str, Any], trusted: tuple[Network, ...]) -> st
     address = peer[0] if peer else ""
     if not trusted or not _within(address, trusted):
         return str(address)
-    hops = [hop.strip() for name, value in scope["headers"] if name == b"x-forwarded-for"
+    hops = [hop.strip(" \t") for name, value in scope["headers"] if name == b"x-forwarded-for"
             for hop in value.decode("latin-1").split(",")]  # fmt: skip
     for hop in reversed(hops):
         bare = _without_port(hop)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from bff.errors import InvalidRequest, NoSession, OriginNotAllowed
+from bff.middleware.cookies import cookie_pairs
 from bff.security.keyring import KeyRing, MalformedError, SealError
 from bff.session import ID_BYTES, SECRET_BYTES, CarriedTicket, Carrier, Ticket
 
@@ -34,7 +35,7 @@ class SessionCarriers:
             Carrier.HEADER: ring.sealer("session-id"),
         }
         self._cookie_name = cookie_name
-        self._cookie_prefix = cookie_name.encode("ascii") + b"="
+        self._cookie_key = cookie_name.encode("ascii")
         attributes = ["Path=/", "HttpOnly", f"SameSite={same_site.capitalize()}"]
         self._attributes = "; ".join([*attributes, "Secure"] if secure else attributes)
 
@@ -52,7 +53,7 @@ class SessionCarriers:
         origin = False
         for name, value in headers:
             if name == b"cookie":
-                cookies += self._session_cookies(value)
+                cookies += [cookie for key, cookie in cookie_pairs(value) if key == self._cookie_key]
             elif name == SESSION_ID_HEADER:
                 ids.append(value)
             elif name == TRANSPORT_HEADER:
@@ -81,10 +82,6 @@ class SessionCarriers:
     def clear_cookie(self) -> bytes:
         """Return a Set-Cookie value that removes the cookie, with the attributes that it was set with."""
         return f"{self._cookie_name}=; Max-Age=0; {self._attributes}".encode("ascii")
-
-    def _session_cookies(self, header: bytes) -> list[bytes]:
-        pairs = (pair.strip(b" \t") for pair in header.split(b";"))
-        return [pair[len(self._cookie_prefix) :] for pair in pairs if pair.startswith(self._cookie_prefix)]
 
     def _carried(self, carrier: Carrier, values: list[bytes]) -> CarriedTicket:
         if len(values) > 1:
