@@ -16,6 +16,9 @@ SESSION_ID_HEADER: Final = b"x-session-id"
 TRANSPORT_HEADER: Final = b"x-session-transport"
 APP_HEADERS: Final = frozenset({SESSION_ID_HEADER, TRANSPORT_HEADER})
 _LONGEST_VALUE: Final = 512
+_FETCH_METADATA: Final = b"sec-fetch-"
+_NOT_BROWSERS_ALONE: Final = b"sec-fetch-mode"
+"""Node's `fetch` sends this field too, alone of all Fetch Metadata; a browser sends it with the others."""
 _MALFORMED: Final = "what the request carries was never a session of this proxy"
 
 
@@ -50,7 +53,7 @@ class SessionCarriers:
         cookies: list[bytes] = []
         ids: list[bytes] = []
         transports: list[bytes] = []
-        origin = False
+        page = False
         for name, value in headers:
             if name == b"cookie":
                 cookies += [cookie for key, cookie in cookie_pairs(value) if key == self._cookie_key]
@@ -58,15 +61,15 @@ class SessionCarriers:
                 ids.append(value)
             elif name == TRANSPORT_HEADER:
                 transports.append(value)
-            elif name == b"origin":
-                origin = True
+            elif _is_a_pages(name):
+                page = True
         if not ids and not transports:
             return self._carried(Carrier.COOKIE, cookies)
         if cookies:
             raise InvalidRequest("a request carries its session either by cookie or by header")
         if any(value != b"header" for value in transports):
             raise InvalidRequest("X-Session-Transport knows only the value 'header'")
-        if origin:
+        if page:
             raise OriginNotAllowed("browsers carry their session by cookie")
         return self._carried(Carrier.HEADER, ids)
 
@@ -116,3 +119,8 @@ class SessionCarriers:
         except SealError:
             return
         raise NoSession("this session belongs to the other carrier")
+
+
+def _is_a_pages(name: bytes) -> bool:
+    """Return whether only browsers send such a field, where no script can leave it out (Fetch Metadata §2)."""
+    return name == b"origin" or (name.startswith(_FETCH_METADATA) and name != _NOT_BROWSERS_ALONE)
