@@ -7,6 +7,7 @@ assignments and no timer.
 
 import asyncio
 import logging
+import re
 import secrets
 from enum import Enum, auto
 from http import HTTPStatus
@@ -26,6 +27,7 @@ from bff.telemetry.metrics import REQUESTS
 _MAX_HEAD_BYTES: Final = 128 * 1024
 _MAX_FIELDS: Final = 100
 _MAX_PIPELINED: Final = 32
+_OTHER_PROTOCOL: Final = re.compile(rb"(?<! ) +(?:RTSP|ICE)/[0-9]\.[0-9][\r\n]")
 _log = logging.getLogger(__name__)
 
 
@@ -68,6 +70,7 @@ class Http1Connection(HttpToolsProtocol):
         self._unread_bytes = 0
         self._deadline: float = inf
         self._pending_bytes = 0
+        self._recent = bytearray()
         self._wait(Phase.IDLE, self.quiet_seconds)
 
     def data_received(self, data: bytes) -> None:
@@ -75,6 +78,9 @@ class Http1Connection(HttpToolsProtocol):
             return
         self._unset_keepalive_if_required()
         self._pending_bytes += len(data)
+        if self._phase is not Phase.HEAD:
+            self._recent.clear()
+        self._recent += data
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -130,8 +136,8 @@ class Http1Connection(HttpToolsProtocol):
         version = self.parser.get_http_version()
         names = [name for name, _ in self.headers]
         codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
-        if version not in {"1.0", "1.1"}:
-            raise ValueError("unsupported HTTP version")
+        if version not in {"1.0", "1.1"} or self._speaks_another_protocol():
+            raise ValueError("unsupported protocol version")
         if names.count(b"host") > 1 or (version == "1.1" and b"host" not in names):
             raise ValueError("not exactly one Host header")
         if codings and (codings != [b"chunked"] or version == "1.0"):
@@ -143,6 +149,14 @@ class Http1Connection(HttpToolsProtocol):
             raise ValueError("upgrade request with a body")
         if version == "1.0":
             self.expect_100_continue = False  # RFC 9110 §10.1.1
+
+    def _speaks_another_protocol(self) -> bool:
+        """Return whether the request line ends with RTSP/1.1, say: the parser takes that too and does not tell.
+
+        It stands somewhere in what was received since the head began, behind this request's own target.
+        """
+        others = _OTHER_PROTOCOL.finditer(self._recent)
+        return any(self._recent.endswith(self.url, 0, other.start()) for other in others)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._current_cycle = cycle
