@@ -73,6 +73,7 @@ class Settings:
     login_rate: Rate
     guest_rate: Rate
     client_streams: int
+    client_connections: int
     max_body_bytes: int
     drain_seconds: float
 
@@ -178,6 +179,7 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     _variable("LOGIN_RATE", parsing.rate, "login attempts per account and per client address", "10/60"),
     _variable("GUEST_RATE", parsing.rate, "new guest sessions per client address", "60/60"),
     _variable("CLIENT_STREAMS", parsing.integer(1, 1 << 20), "concurrent requests per client", "128"),
+    _variable("CLIENT_CONNECTIONS", parsing.integer(1, 1 << 20), "open connections per client", "256"),
     _variable("MAX_BODY_BYTES", parsing.integer(1024, 1 << 40), "largest request body", "10485760"),
     _variable("DRAIN_SECONDS", parsing.decimal(0, 300), "how long to keep serving after SIGTERM", "5"),
 )

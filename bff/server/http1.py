@@ -21,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from bff.errors import BffError, InvalidRequest, RequestTimeout
 from bff.middleware.problem_details import problem_response
 from bff.middleware.security_headers import security_fields
+from bff.server.connections import ConnectionLimit
 from bff.telemetry.logs import event, request_id
 from bff.telemetry.metrics import REQUESTS
 
@@ -71,7 +72,16 @@ class Http1Connection(HttpToolsProtocol):
         self._deadline: float = inf
         self._pending_bytes = 0
         self._recent = bytearray()
-        self._wait(Phase.IDLE, self.quiet_seconds)
+        self._limit: ConnectionLimit | None = getattr(self.config, "connections", None)
+        if self._limit is None or self._limit.admit(self, self.client[0] if self.client else ""):
+            self._wait(Phase.IDLE, self.quiet_seconds)
+        else:
+            self.give_way()
+
+    def give_way(self) -> None:
+        """Close the connection, which has no request, because there are too many."""
+        self._wait(Phase.CLOSING, inf)
+        self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         if self._phase is Phase.CLOSING:
@@ -167,6 +177,8 @@ class Http1Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Signal the disconnect to the request that is being handled; uvicorn signals the last pipelined one only."""
         super().connection_lost(exc)
+        if self._limit is not None:
+            self._limit.forget(self)
         if self._current_cycle is not None and not self._current_cycle.response_complete:
             self._current_cycle.disconnected = True
             self._current_cycle.message_event.set()
@@ -297,6 +309,8 @@ class Http1Connection(HttpToolsProtocol):
 
     def _wait(self, phase: Phase, seconds: float) -> None:
         self._phase = phase
+        if self._limit is not None:
+            self._limit.mark(self, idle=phase is Phase.IDLE)
         self._deadline = self.loop.time() + seconds
 
 

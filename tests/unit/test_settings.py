@@ -104,6 +104,7 @@ GOOD: list[tuple[str, str, Any]] = [
     ("BFF_LOGIN_RATE", "3/10", Rate(3, 10)),
     ("BFF_GUEST_RATE", "1000/1", Rate(1000, 1)),
     ("BFF_CLIENT_STREAMS", "1", 1),
+    ("BFF_CLIENT_CONNECTIONS", "1", 1),
     ("BFF_MAX_BODY_BYTES", "1024", 1024),
     ("BFF_DRAIN_SECONDS", "0", 0.0),
     ("BFF_DRAIN_SECONDS", "2.5", 2.5),
@@ -219,6 +220,7 @@ WRONG: dict[str, list[str]] = {
     "BFF_LOGIN_RATE": ["10", "0/60", "10/0", "10/86401", "10/60/1", "-1/60", "1.5/60", "10 / 60"],
     "BFF_GUEST_RATE": ["60", "0/60", "60/0", "x/y"],
     "BFF_CLIENT_STREAMS": ["0", "1048577", *INVALID_NUMBERS],
+    "BFF_CLIENT_CONNECTIONS": ["0", "1048577", *INVALID_NUMBERS],
     "BFF_MAX_BODY_BYTES": ["1023", "1099511627777", *INVALID_NUMBERS],
     "BFF_DRAIN_SECONDS": ["300.1", "-1", "inf", "nan", "1e1", "1_0", ".5", "x"],
 }
