@@ -12,16 +12,16 @@ def client_address(scope: Mapping[str, Any], trusted: tuple[Network, ...]) -> st
     """Return the caller's address: the peer's, or the right-most one that a trusted peer did not add itself."""
     peer = scope.get("client")
     address = peer[0] if peer else ""
-    if not trusted or not _within(address, trusted):
+    if not trusted or not within(address, trusted):
         return str(address)
-    hops = [hop.strip() for name, value in scope["headers"] if name == b"x-forwarded-for"
+    hops = [hop.strip(" \t") for name, value in scope["headers"] if name == b"x-forwarded-for"
             for hop in value.decode("latin-1").split(",")]  # fmt: skip
     for hop in reversed(hops):
         bare = _without_port(hop)
         if _parsed(bare) is None:
             break
         address = bare
-        if not _within(bare, trusted):
+        if not within(bare, trusted):
             break
     return str(address)
 
@@ -33,7 +33,8 @@ def _without_port(hop: str) -> str:
     return hop.partition(":")[0] if hop.count(":") == 1 else hop
 
 
-def _within(address: str, networks: tuple[Network, ...]) -> bool:
+def within(address: str, networks: tuple[Network, ...]) -> bool:
+    """Return whether an address is in one of these networks."""
     parsed = _parsed(address)
     return parsed is not None and any(parsed in network for network in networks)
 

@@ -15,6 +15,7 @@ from typing import Final
 
 from itsdangerous import BadData, URLSafeTimedSerializer
 
+from bff.middleware.cookies import cookie_pairs
 from bff.security.keyring import KeyRing, SealError
 from bff.security.secret import Secret
 from bff.session import ID_BYTES, SECRET_BYTES, Ticket
@@ -22,6 +23,7 @@ from bff.upstream.protocol import Header
 
 LIFETIME_SECONDS: Final = 600
 MAX_ATTEMPTS: Final = 5
+_MOST_READ: Final = 2 * MAX_ATTEMPTS
 _MAX_STATE_LENGTH: Final = 256
 
 
@@ -77,7 +79,7 @@ class LoginStates:
         # The library signs with the last key of the list and accepts all of them.
         self._serializer = URLSafeTimedSerializer(list(reversed(keys)), salt="login state")
         self._sealer = ring.sealer("login state")
-        self._prefix = f"{cookie_name}-sso-"
+        self._prefix = f"{cookie_name}-sso-".encode("ascii")
         self._attributes = "Path=/; HttpOnly; SameSite=Lax" + ("; Secure" if secure else "")
         self._random_bytes = random_bytes
 
@@ -94,10 +96,9 @@ class LoginStates:
         sealed = self._sealer.seal(attempt.verifier.reveal().encode("ascii") + b"|" + ticket)
         value = self._serializer.dumps([attempt.provider, attempt.state, attempt.return_to, sealed])
         assert isinstance(value, str)
-        name = self._name(attempt.state)
-        cookie = f"{name}={value}; Max-Age={LIFETIME_SECONDS}; {self._attributes}"
-        surplus = self._cookie_names(headers)[MAX_ATTEMPTS - 1 :]
-        return [(b"set-cookie", cookie.encode("ascii")), *(self._deletion(other) for other in surplus)]
+        cookie = f"={value}; Max-Age={LIFETIME_SECONDS}; {self._attributes}".encode("ascii")
+        deletions = [self._deletion(other) for other in self._surplus(headers)]
+        return [(b"set-cookie", self._name(attempt.state) + cookie), *deletions]
 
     def find(self, provider: str, state: str, headers: Iterable[Header]) -> LoginState | None:
         """Return the attempt that this browser started with this state, unless it has expired."""
@@ -120,10 +121,21 @@ class LoginStates:
         """Return the Set-Cookie header that deletes the cookie of an attempt."""
         return self._deletion(self._name(state))
 
-    def _cookie_names(self, headers: Iterable[Header]) -> list[str]:
-        """Return the names of the browser's login state cookies, newest first; invalid ones count as the oldest."""
-        dated: list[tuple[float, str]] = []
-        for name, value in self._cookies(headers):
+    def _surplus(self, headers: Iterable[Header]) -> list[bytes]:
+        """Return the names of the login state cookies that a new attempt replaces.
+
+        No browser of ours has many. Where there are, they are deleted unread, a few with each attempt: a flood of them
+        costs neither a signature check each nor an answer of its own size.
+        """
+        found = self._cookies(headers)
+        if len(found) > _MOST_READ:
+            return [name for name, _ in found[:_MOST_READ]]
+        return self._newest_first(found)[MAX_ATTEMPTS - 1 :]
+
+    def _newest_first(self, found: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
+        """Return the names of login state cookies, newest first; invalid ones count as the oldest."""
+        dated: list[tuple[float, bytes]] = []
+        for name, value in found:
             try:
                 _, signed_at = self._serializer.loads(value, max_age=LIFETIME_SECONDS, return_timestamp=True)
                 dated.append((signed_at.timestamp(), name))
@@ -131,20 +143,17 @@ class LoginStates:
                 dated.append((0.0, name))
         return [name for _, name in sorted(dated, reverse=True)]
 
-    def _cookies(self, headers: Iterable[Header]) -> list[tuple[str, str]]:
-        pairs = [
-            pair.strip().partition("=")
-            for name, value in headers
-            if name == b"cookie"
-            for pair in value.decode("latin-1").split(";")
-        ]
-        return [(name, value) for name, _, value in pairs if name.startswith(self._prefix)]
+    def _cookies(self, headers: Iterable[Header]) -> list[tuple[bytes, bytes]]:
+        fields = (value for name, value in headers if name == b"cookie")
+        pairs = (pair for field in fields for pair in cookie_pairs(field))
+        return [(name, value) for name, value in pairs if name.startswith(self._prefix)]
 
-    def _name(self, state: str) -> str:
-        return self._prefix + hashlib.sha256(state.encode("utf-8", "replace")).hexdigest()[:16]
+    def _name(self, state: str) -> bytes:
+        digest = hashlib.sha256(state.encode("utf-8", "replace")).hexdigest()[:16]
+        return self._prefix + digest.encode("ascii")
 
-    def _deletion(self, name: str) -> Header:
-        return b"set-cookie", f"{name}=; Max-Age=0; {self._attributes}".encode("latin-1")
+    def _deletion(self, name: bytes) -> Header:
+        return b"set-cookie", name + f"=; Max-Age=0; {self._attributes}".encode("ascii")
 
 
 def _ticket(raw: bytes) -> Ticket | None:

@@ -22,6 +22,7 @@ from bff.config.embedded_redis import EmbeddedRedis, EmbeddedRedisError
 from bff.config.settings import ConfigurationError, Settings, load_settings
 from bff.errors import BffError
 from bff.security.secret import Secret
+from bff.server.connections import ConnectionLimit, connections_within, raised_descriptor_limit
 from bff.server.process import ProxyServer, configured, listening, supervise
 from bff.telemetry.logs import configure_logging
 
@@ -133,6 +134,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             drain_seconds=settings.drain_seconds,
             secure=settings.secure,
             admin=admin,
+            connections=_connection_limit(settings),
         )
         if arguments.workers > 1:
             with tempfile.TemporaryDirectory(prefix="bff-metrics-") as folder:
@@ -141,6 +143,11 @@ def _serve(arguments: argparse.Namespace) -> int:
         server = ProxyServer(config)
         server.run(sockets=[listener])
     return 0 if server.started else _FAILED
+
+
+def _connection_limit(settings: Settings) -> ConnectionLimit:
+    most = connections_within(raised_descriptor_limit())
+    return ConnectionLimit(most, settings.client_connections, settings.trusted_proxies)
 
 
 def _admin_listener(host: str, port: int | None) -> contextlib.AbstractContextManager[socket.socket | None]:

@@ -19,9 +19,10 @@ async def _both(probe: Probe) -> str:
 async def _browser(probe: Probe) -> str:
     app = await probe.app()
     wrong = []
-    for field in (f"X-Session-Id: {app}", "X-Session-Transport: header"):
-        response = await probe.request("POST", "/auth/anonymous", field, f"Origin: {probe.target.origin}")
-        wrong += [] if _refused(response, 403, "origin_not_allowed") else [describe(response)]
+    for sent in (f"Origin: {probe.target.origin}", "Sec-Fetch-Site: same-origin"):
+        for field in (f"X-Session-Id: {app}", "X-Session-Transport: header"):
+            response = await probe.request("POST", "/auth/anonymous", field, sent)
+            wrong += [] if _refused(response, 403, "origin_not_allowed") else [describe(response)]
     return verdict(wrong, "403 origin_not_allowed")
 
 

@@ -10,21 +10,22 @@ _RULE = "RFC 9112 6.1, 6.3; CVE-2025-43859; ASVS 4.2.1"
 Shape = tuple[tuple[str, ...], bytes]  # headers and body
 
 
-def _family(name: str, title: str, source: str, *shapes: Shape) -> Check:
+def _family(name: str, title: str, source: str, *shapes: Shape, protocol: str = "HTTP/1.1") -> Check:
     """Return a check that these requests are refused, and that a request hidden after them gets no response."""
 
     async def look(probe: Probe) -> str:
         wrong: list[str] = []
         for headers, body in shapes:
-            wrong += await _not_refused(probe, headers, body)
+            wrong += await _not_refused(probe, headers, body, protocol)
         return verdict(wrong, f"{len(shapes)} refused, connection closed")
 
     return check(name, title, source)(look)
 
 
-async def _not_refused(probe: Probe, headers: tuple[str, ...], body: bytes) -> list[str]:
+async def _not_refused(probe: Probe, headers: tuple[str, ...], body: bytes, protocol: str) -> list[str]:
     raw = probe.head("POST", "/auth/anonymous", "Content-Type: application/json", *headers)
-    shape = repr(" | ".join(headers))[1:-1] + (f" | {body[:12]!r}" if body else "")
+    raw = raw.replace(b"HTTP/1.1", protocol.encode(), 1)
+    shape = repr(" | ".join(headers) or protocol)[1:-1] + (f" | {body[:12]!r}" if body else "")
     try:
         exchange = await probe.wire.exchange(raw + body + _SMUGGLED, "POST")
     except NoResponse:
@@ -89,5 +90,10 @@ CHECKS: tuple[Check, ...] = (
         (("X-A: a\rb",), b""),
         ((": x",), b""),
         (("Content-Length : 2",), b"{}"),
+    ),
+    _family(
+        "framing-protocol", "Another protocol than HTTP is refused", "RFC 9112 2.3; ASVS 4.2.1",
+        ((), b""),
+        protocol="RTSP/1.1",
     ),
 )  # fmt: skip

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from bff.errors import InvalidRequest, NoSession, OriginNotAllowed
+from bff.middleware.cookies import cookie_pairs
 from bff.security.keyring import KeyRing, MalformedError, SealError
 from bff.session import ID_BYTES, SECRET_BYTES, CarriedTicket, Carrier, Ticket
 
@@ -15,6 +16,9 @@ SESSION_ID_HEADER: Final = b"x-session-id"
 TRANSPORT_HEADER: Final = b"x-session-transport"
 APP_HEADERS: Final = frozenset({SESSION_ID_HEADER, TRANSPORT_HEADER})
 _LONGEST_VALUE: Final = 512
+_FETCH_METADATA: Final = b"sec-fetch-"
+_NOT_BROWSERS_ALONE: Final = b"sec-fetch-mode"
+"""Node's `fetch` sends this field too, alone of all Fetch Metadata; a browser sends it with the others."""
 _MALFORMED: Final = "what the request carries was never a session of this proxy"
 
 
@@ -34,7 +38,7 @@ class SessionCarriers:
             Carrier.HEADER: ring.sealer("session-id"),
         }
         self._cookie_name = cookie_name
-        self._cookie_prefix = cookie_name.encode("ascii") + b"="
+        self._cookie_key = cookie_name.encode("ascii")
         attributes = ["Path=/", "HttpOnly", f"SameSite={same_site.capitalize()}"]
         self._attributes = "; ".join([*attributes, "Secure"] if secure else attributes)
 
@@ -49,23 +53,23 @@ class SessionCarriers:
         cookies: list[bytes] = []
         ids: list[bytes] = []
         transports: list[bytes] = []
-        origin = False
+        page = False
         for name, value in headers:
             if name == b"cookie":
-                cookies += self._session_cookies(value)
+                cookies += [cookie for key, cookie in cookie_pairs(value) if key == self._cookie_key]
             elif name == SESSION_ID_HEADER:
                 ids.append(value)
             elif name == TRANSPORT_HEADER:
                 transports.append(value)
-            elif name == b"origin":
-                origin = True
+            elif _is_a_pages(name):
+                page = True
         if not ids and not transports:
             return self._carried(Carrier.COOKIE, cookies)
         if cookies:
             raise InvalidRequest("a request carries its session either by cookie or by header")
         if any(value != b"header" for value in transports):
             raise InvalidRequest("X-Session-Transport knows only the value 'header'")
-        if origin:
+        if page:
             raise OriginNotAllowed("browsers carry their session by cookie")
         return self._carried(Carrier.HEADER, ids)
 
@@ -81,10 +85,6 @@ class SessionCarriers:
     def clear_cookie(self) -> bytes:
         """Return a Set-Cookie value that removes the cookie, with the attributes that it was set with."""
         return f"{self._cookie_name}=; Max-Age=0; {self._attributes}".encode("ascii")
-
-    def _session_cookies(self, header: bytes) -> list[bytes]:
-        pairs = (pair.strip(b" \t") for pair in header.split(b";"))
-        return [pair[len(self._cookie_prefix) :] for pair in pairs if pair.startswith(self._cookie_prefix)]
 
     def _carried(self, carrier: Carrier, values: list[bytes]) -> CarriedTicket:
         if len(values) > 1:
@@ -119,3 +119,8 @@ class SessionCarriers:
         except SealError:
             return
         raise NoSession("this session belongs to the other carrier")
+
+
+def _is_a_pages(name: bytes) -> bool:
+    """Return whether only browsers send such a field, where no script can leave it out (Fetch Metadata §2)."""
+    return name == b"origin" or (name.startswith(_FETCH_METADATA) and name != _NOT_BROWSERS_ALONE)

@@ -1,4 +1,4 @@
-"""A client's HTTP/1.1 connection with strict request targets, a limited head size and timeouts.
+"""A client's HTTP/1.1 connection with strict request targets, limited heads and timeouts.
 
 uvicorn has no timeout for an incomplete request head, an incomplete body or a response that the client does not read.
 Here every connection has a deadline, and the server checks all connections once a second. A request costs a few
@@ -7,6 +7,7 @@ assignments and no timer.
 
 import asyncio
 import logging
+import re
 import secrets
 from enum import Enum, auto
 from http import HTTPStatus
@@ -20,11 +21,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from bff.errors import BffError, InvalidRequest, RequestTimeout
 from bff.middleware.problem_details import problem_response
 from bff.middleware.security_headers import security_fields
+from bff.server.connections import ConnectionLimit
 from bff.telemetry.logs import event, request_id
 from bff.telemetry.metrics import REQUESTS
 
 _MAX_HEAD_BYTES: Final = 128 * 1024
+_MAX_FIELDS: Final = 100
 _MAX_PIPELINED: Final = 32
+_OTHER_PROTOCOL: Final = re.compile(rb"(?<! ) +(?:RTSP|ICE)/[0-9]\.[0-9][\r\n]")
 _log = logging.getLogger(__name__)
 
 
@@ -67,13 +71,26 @@ class Http1Connection(HttpToolsProtocol):
         self._unread_bytes = 0
         self._deadline: float = inf
         self._pending_bytes = 0
-        self._wait(Phase.IDLE, self.quiet_seconds)
+        self._recent = bytearray()
+        self._limit: ConnectionLimit | None = getattr(self.config, "connections", None)
+        if self._limit is None or self._limit.admit(self, self.client[0] if self.client else ""):
+            self._wait(Phase.IDLE, self.quiet_seconds)
+        else:
+            self.give_way()
+
+    def give_way(self) -> None:
+        """Close the connection, which has no request, because there are too many."""
+        self._wait(Phase.CLOSING, inf)
+        self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         if self._phase is Phase.CLOSING:
             return
         self._unset_keepalive_if_required()
         self._pending_bytes += len(data)
+        if self._phase is not Phase.HEAD:
+            self._recent.clear()
+        self._recent += data
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -89,6 +106,7 @@ class Http1Connection(HttpToolsProtocol):
         if len(self.pipeline) >= _MAX_PIPELINED:
             raise ValueError("too many pipelined requests")
         self._head_bytes = 0
+        self._head_fields = 0
         self._wait(Phase.HEAD, self.head_seconds)
         super().on_message_begin()
 
@@ -98,6 +116,9 @@ class Http1Connection(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count_head_bytes(name, value)
+        self._head_fields += 1
+        if self._head_fields > _MAX_FIELDS:
+            raise ValueError("too many header fields")
         if self._phase is Phase.HEAD:  # a trailer field is not a header field (RFC 9110 §6.5.1)
             super().on_header(
                 name, value.rstrip(b" \t")
@@ -125,8 +146,8 @@ class Http1Connection(HttpToolsProtocol):
         version = self.parser.get_http_version()
         names = [name for name, _ in self.headers]
         codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
-        if version not in {"1.0", "1.1"}:
-            raise ValueError("unsupported HTTP version")
+        if version not in {"1.0", "1.1"} or self._speaks_another_protocol():
+            raise ValueError("unsupported protocol version")
         if names.count(b"host") > 1 or (version == "1.1" and b"host" not in names):
             raise ValueError("not exactly one Host header")
         if codings and (codings != [b"chunked"] or version == "1.0"):
@@ -139,6 +160,14 @@ class Http1Connection(HttpToolsProtocol):
         if version == "1.0":
             self.expect_100_continue = False  # RFC 9110 §10.1.1
 
+    def _speaks_another_protocol(self) -> bool:
+        """Return whether the request line ends with RTSP/1.1, say: the parser takes that too and does not tell.
+
+        It stands somewhere in what was received since the head began, behind this request's own target.
+        """
+        others = _OTHER_PROTOCOL.finditer(self._recent)
+        return any(self._recent.endswith(self.url, 0, other.start()) for other in others)
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._current_cycle = cycle
         if cycle.scope["http_version"] == "1.0":
@@ -148,6 +177,8 @@ class Http1Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Signal the disconnect to the request that is being handled; uvicorn signals the last pipelined one only."""
         super().connection_lost(exc)
+        if self._limit is not None:
+            self._limit.forget(self)
         if self._current_cycle is not None and not self._current_cycle.response_complete:
             self._current_cycle.disconnected = True
             self._current_cycle.message_event.set()
@@ -278,6 +309,8 @@ class Http1Connection(HttpToolsProtocol):
 
     def _wait(self, phase: Phase, seconds: float) -> None:
         self._phase = phase
+        if self._limit is not None:
+            self._limit.mark(self, idle=phase is Phase.IDLE)
         self._deadline = self.loop.time() + seconds
 
 

@@ -17,8 +17,11 @@ from starlette.types import ASGIApp
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import multiprocess
 
+from bff.server.connections import ConnectionLimit
 from bff.server.http1 import Http1Connection
 
+_BACKLOG: Final = 512
+"""How many connections are accepted at once, before any of them is counted."""
 _GRACE_SECONDS: Final = 30
 _TICKS_A_SECOND: Final = 10
 _log = logging.getLogger(__name__)
@@ -46,10 +49,12 @@ class ProxyConfig(uvicorn.Config):
         secure: whether browsers come over https.
         admin: the second listener, for the application's `admin()`; of several workers each has it, and every
             worker's share of the metrics.
+        connections: how many connections clients may have in this process; None: any number.
     """
 
     drain_seconds: float = 0.0
     secure: bool = False
+    connections: ConnectionLimit | None = None
     admin: socket.socket | None = None
 
 
@@ -170,6 +175,7 @@ def configured(
     drain_seconds: float = 0.0,
     secure: bool = False,
     admin: socket.socket | None = None,
+    connections: ConnectionLimit | None = None,
     **options: Any,
 ) -> ProxyConfig:
     """Return the configuration for everything that this proxy listens with; `options` are uvicorn's."""
@@ -183,11 +189,13 @@ def configured(
         server_header=False,
         timeout_keep_alive=math.ceil(Http1Connection.quiet_seconds),
         timeout_graceful_shutdown=_GRACE_SECONDS,
+        backlog=_BACKLOG,
         **({"lifespan": "on"} | options),
     )
     config.drain_seconds = drain_seconds
     config.secure = secure
     config.admin = admin
+    config.connections = connections
     return config
 
 

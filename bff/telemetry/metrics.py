@@ -40,3 +40,9 @@ LIMITS_OPEN: Final = Counter(
     "Requests allowed without a rate limit check because the store was unreachable",
     registry=REGISTRY,
 )
+CONNECTIONS_CLOSED: Final = Counter(
+    "bff_connections_closed",
+    "Connections closed because there were too many, of one address or in all",
+    ["bound"],
+    registry=REGISTRY,
+)

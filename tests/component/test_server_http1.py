@@ -494,3 +494,70 @@ async def test_size_of_trailers_is_limited_like_that_of_a_head(trailers: list[by
     async with serving(Application()) as client:
         client.send(POST, b"transfer-encoding: chunked\r\n\r\n0\r\n", *trailers)
         assert problem(await client.rest())["status"] == 400
+
+
+@pytest.mark.parametrize(("fields", "status"), [(100, 200), (101, 400)])
+async def test_number_of_header_fields_is_limited(fields: int, status: int) -> None:
+    empty = b"".join(b"x-%d:\r\n" % number for number in range(fields - 1))
+    async with serving(Application()) as client:
+        client.send(b"GET / HTTP/1.1\r\nhost: x\r\n", empty, b"\r\n")
+        response = await client.response()
+    if status == 200:
+        assert response.startswith(OK)
+    else:
+        assert (problem(response)["code"], problem(response)["status"]) == ("invalid_request", 400)
+
+
+async def test_trailers_count_as_fields_of_their_request() -> None:
+    async with serving(Application()) as client:
+        client.send(POST, b"transfer-encoding: chunked\r\n\r\n0\r\n", b"x:\r\n" * 99, b"\r\n")
+        assert problem(await client.rest())["status"] == 400
+
+
+async def test_every_request_of_a_connection_may_have_as_many_fields() -> None:
+    async with serving(Application()) as client:
+        for _ in range(2):
+            client.send(b"GET / HTTP/1.1\r\nhost: x\r\n", b"x:\r\n" * 99, b"\r\n")
+            assert (await client.response()).startswith(OK)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"GET / RTSP/1.1",
+        b"GET / RTSP/1.0",
+        b"POST  /a?b  RTSP/1.1",
+        b"OPTIONS /a RTSP/1.1",
+        b"DESCRIBE / RTSP/1.1",
+        b"SOURCE / ICE/1.1",
+        b"GET / HTTP/2.0",
+        b"GET / HTTP/0.9",
+    ],
+)
+@pytest.mark.parametrize("pieces", [1, 1000])
+async def test_no_other_protocol_is_spoken(line: bytes, pieces: int) -> None:
+    app = Application()
+    async with serving(app) as client:
+        head = line + b"\r\nhost: x\r\ncontent-length: 0\r\n\r\n"
+        size = max(1, len(head) // pieces)
+        for start in range(0, len(head), size):
+            client.send(head[start : start + size])
+            await asyncio.sleep(0)
+        assert problem(await client.rest())["code"] == "invalid_request"
+    assert app.received == []
+
+
+async def test_another_protocol_behind_a_request_is_refused_too() -> None:
+    async with serving(Application()) as client:
+        client.send(POST, b"content-length: 2\r\n\r\nok", b"GET /second RTSP/1.1\r\nhost: x\r\n\r\n")
+        response = await client.rest()
+    assert response.count(OK) == 1
+    assert response.count(b"HTTP/1.1 ") == 1
+
+
+async def test_a_request_that_tells_of_another_protocol_is_served() -> None:
+    body = b"DESCRIBE /there RTSP/1.1\r\nGET /here RTSP/1.1, or not\r\n"
+    async with serving(Application()) as client:
+        client.send(b"POST /here HTTP/1.1\r\nhost: x\r\nx-seen: /elsewhere RTSP/1.1\r\n")
+        client.send(b"content-length: %d\r\n\r\n" % len(body), body)
+        assert (await client.response()).startswith(OK)

@@ -48,6 +48,11 @@ MUTATIONS = [
         {"carrier-browser-id"},
         on_request(lambda request: request.without(b"origin"), when=_speaks_as_app),
     ),
+    Mutation(
+        "pages may carry ids where they send no origin",
+        {"carrier-browser-id"},
+        on_request(lambda request: request.without(b"sec-fetch-site"), when=_speaks_as_app),
+    ),
     Mutation("a ticket opens on both carriers", {"carrier-id-as-cookie", "carrier-cookie-as-id"}, _either),
     Mutation("an id is taken from the address", {"carrier-address"}, on_request(_from_the_address)),
     Mutation("apps are set a cookie", {"carrier-no-cookie"}, on_response(_set_for_apps, when=_speaks_as_app)),

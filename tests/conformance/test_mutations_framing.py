@@ -24,8 +24,8 @@ def _lenient(head: bytes) -> bytes:
 
 
 def _unjudged(head: bytes) -> bytes:
-    """Ignore codings that are not known, and every host but the first."""
-    known = re.sub(rb"\r\nTransfer-Encoding: (?!chunked\r)[^\r]*", b"", head)
+    """Ignore codings that are not known, every host but the first, and which protocol is spoken."""
+    known = re.sub(rb"\r\nTransfer-Encoding: (?!chunked\r)[^\r]*", b"", head.replace(b" RTSP/", b" HTTP/"))
     first, host, rest = known.partition(b"\r\nHost: ")
     return first + host + re.sub(rb"\r\nHost: [^\r]*", b"", rest)
 
@@ -33,7 +33,10 @@ def _unjudged(head: bytes) -> bytes:
 MUTATIONS = [
     Mutation("the parser is lenient", {"framing-both", "framing-fold"}, head=_lenient, waits={"LINGER": 0.1}),
     Mutation(
-        "heads are not judged", {"framing-coding", "framing-host"}, head=_unjudged, waits={"LINGER": 0.1}
+        "heads are not judged",
+        {"framing-coding", "framing-host", "framing-protocol"},
+        head=_unjudged,
+        waits={"LINGER": 0.1},
     ),
 ]
 IDS = {one.id for one in framing.CHECKS}

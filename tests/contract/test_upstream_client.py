@@ -3,12 +3,17 @@
 import asyncio
 import gzip
 import logging
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
 from bff.upstream.failures import ClosedUnanswered
+from bff.upstream.protocol import UpstreamClient
 from tests.contract.socket_upstream import Connection, answer
 from tests.contract.upstream_clients import (
     CHUNKED,
@@ -200,6 +205,46 @@ async def test_no_cookie_is_kept_for_the_next_request(factory: Factory) -> None:
             await get(client)
         assert len(upstream.heads) == 3
         assert all(len(head) == 2 for head in upstream.heads), "the request line and the host"
+
+
+class Steps:
+    """Counts the bytecode instructions that Python executes."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    def __call__(self, frame: FrameType, event: str, _argument: Any) -> "Steps":
+        frame.f_trace_opcodes = True
+        self.taken += event == "opcode"
+        return self
+
+
+@contextmanager
+def counting_steps() -> Iterator[Steps]:
+    """Count steps instead of time, which depends on what else the machine does."""
+    before, steps = sys.gettrace(), Steps()
+    sys.settrace(steps)
+    try:
+        yield steps
+    finally:
+        sys.settrace(before)
+
+
+async def test_the_work_for_a_request_does_not_grow_faster_than_its_fields(factory: Factory) -> None:
+    async def serve(connection: Connection) -> None:
+        while True:
+            await connection.answer(b"", b"Set-Cookie: visitor=1; Path=/")
+
+    async def steps_for(client: UpstreamClient, fields: int) -> int:
+        headers = [(b"x-%d" % number, b"") for number in range(fields)]
+        with counting_steps() as steps:
+            await whole(await client.open("GET", b"/x", headers, None))
+        return steps.taken
+
+    async with between(factory, serve) as (client, _):
+        await get(client)
+        some, four_times = await steps_for(client, 100), await steps_for(client, 400)
+    assert some < four_times < 8 * some
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

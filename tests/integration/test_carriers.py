@@ -142,6 +142,16 @@ def test_what_belongs_to_one_carrier_is_refused_on_the_other(proxy: LiveProxy) -
         assert app.get("/auth/session").json()["kind"] == "anonymous"
 
 
+def test_a_page_gets_no_session_id_where_it_sends_no_origin(proxy: LiveProxy, sandbox: Sandbox) -> None:
+    """A script could read the id, and take it away; a GET to the page's own origin has no `Origin`."""
+    with proxy.app() as page:
+        before = seen(sandbox)
+        answer = page.get(CARTS, headers={"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"})
+        problem(answer, 403, "origin_not_allowed")
+        assert "x-session-id" not in answer.headers
+        assert not calls(sandbox, before)
+
+
 @pytest.mark.parametrize("origin", ["https://elsewhere.example", "null", ""])
 @pytest.mark.parametrize("path", ["/auth/session", ME, PRODUCTS])
 def test_browsers_may_not_use_the_apps_carrier(

@@ -219,6 +219,26 @@ def test_a_browser_keeps_five_attempts_and_the_newest_of_them(sso: LiveProxy) ->
         returned(browser, consented(address))
 
 
+@pytest.mark.parametrize("blank", [b"\xa0", b"\x85"])
+def test_an_attempt_under_another_name_is_not_taken(sso: LiveProxy, blank: bytes) -> None:
+    """Another host of the domain may set such a cookie, but none with the prefix of ours."""
+    with navigating(sso) as attacker:
+        address = consented(begun(attacker))
+        ((name, value),) = attacker.cookies.items()
+    target = address.removeprefix(sso.url)
+    planted = send(sso, "GET", target, b"Cookie: " + blank + f"{name}={value}".encode())
+    assert (planted.status, planted.all("location")) == (302, [INVALID])
+    own = send(sso, "GET", target, f"Cookie: {name}={value}")
+    assert (own.status, own.all("location")) == (302, ["/"])
+
+
+def test_a_flood_of_attempts_gets_a_short_answer(sso: LiveProxy) -> None:
+    flood = "; ".join(f"bff-sso-{number}=x" for number in range(5000))
+    answer = send(sso, "GET", "/auth/sso/main", "Sec-Fetch-Dest: document", f"Cookie: {flood}")
+    assert answer.status == 302
+    assert 1 < len(answer.all("set-cookie")) < 20
+
+
 def test_a_state_is_used_once_even_with_its_cookie_kept(sso: LiveProxy, sandbox: Sandbox) -> None:
     with navigating(sso) as browser, navigating(sso) as thief:
         address = consented(begun(browser))

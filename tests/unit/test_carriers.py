@@ -105,6 +105,20 @@ def test_a_browser_may_not_use_the_apps_carrier(field: tuple[bytes, bytes], orig
         read(field, (b"origin", origin))
 
 
+@pytest.mark.parametrize("name", [b"sec-fetch-site", b"sec-fetch-dest", b"sec-fetch-user", b"sec-fetch-new"])
+@pytest.mark.parametrize("field", [(b"x-session-id", ID), (b"x-session-transport", b"header")])
+def test_a_page_without_an_origin_may_not_use_the_apps_carrier(
+    field: tuple[bytes, bytes], name: bytes
+) -> None:
+    """A page's GET to its own origin has none."""
+    with pytest.raises(OriginNotAllowed):
+        read((name, b"same-origin"), field)
+
+
+def test_what_node_sends_with_every_request_does_not_make_it_a_page() -> None:
+    assert read((b"sec-fetch-mode", b"cors"), (b"x-session-id", ID)).ticket == TICKET
+
+
 @given(st.binary(max_size=600))
 def test_any_other_value_is_refused_or_counts_as_nothing(value: bytes) -> None:
     try:

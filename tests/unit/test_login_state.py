@@ -193,6 +193,30 @@ def test_invalid_cookies_with_the_same_prefix_are_deleted_first(clock: Clock) ->
     }
 
 
+def test_more_than_a_handful_are_deleted_unread_and_a_few_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    states, read = new_states(), list[object]()
+    attempt = new_attempt(states)
+    monkeypatch.setattr(states._serializer, "loads", lambda value, **_options: read.append(value))
+    flood = [(b"cookie", b"; ".join(b"bff-sso-%d=x" % number for number in range(5000)))]
+    set_cookies = states.cookies(attempt, flood)
+    assert read == []
+    assert [value.partition(b"=")[0] for _, value in set_cookies[1:]] == [
+        b"bff-sso-%d" % number for number in range(10)
+    ]
+
+
+@pytest.mark.parametrize("blank", [b"\xa0", b"\x85", b"\x1f", b"\x0b"])
+def test_a_cookie_of_another_name_is_no_attempt(blank: bytes) -> None:
+    """Another host of the domain can set it, which it cannot under the name with the prefix."""
+    states = new_states(secure=True)
+    attempt = new_attempt(states)
+    planted = (b"cookie", blank + cookie_header(states, attempt)[1])
+    assert states.find("main", attempt.state, [planted]) is None
+    assert len(states.cookies(new_attempt(states), [planted] * 20)) == 1
+
+
 def test_the_cookie_of_a_finished_attempt_is_deleted() -> None:
     states = new_states()
     attempt = new_attempt(states)
