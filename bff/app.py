@@ -204,7 +204,7 @@ def _api_selection(
         Delivery(settings.upstream_url),
         max_body_bytes=settings.max_body_bytes,
     )
-    proxied = Selection(api, Rules())
+    proxied = Selection(api, Rules(needs_session=False))  # what a call needs, its route says
     if aliases is None:
         return lambda _scope: proxied
     drop_in = DropIn(engine, aliases, tenant=settings.tenant)

@@ -4,9 +4,11 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Final
 
-from bff.errors import CsrfFailed
+from bff.errors import CsrfFailed, InvalidRequest
 from bff.upstream.protocol import Header
 
+BEGIN_HEADER: Final = b"x-session-begin"
+_BEGINNING_NOTHING: Final = frozenset({"HEAD", "OPTIONS"})
 _PREFETCH_FIELDS: Final = (b"sec-purpose", b"purpose", b"x-moz")
 
 
@@ -65,7 +67,17 @@ class OriginCheck:
 
 
 def may_begin_session(method: str, headers: Iterable[Header]) -> bool:
-    """Return whether a request may begin a session: not a HEAD, and not a prefetch."""
-    if method == "HEAD":
-        return False
-    return not any(name in _PREFETCH_FIELDS and b"prefetch" in value.lower() for name, value in headers)
+    """Return whether a request may begin a session: no HEAD, no OPTIONS, no prefetch, and none that forbids it.
+
+    Raises:
+        InvalidRequest: `X-Session-Begin` has a value that nobody knows.
+    """
+    begins = method not in _BEGINNING_NOTHING
+    for name, value in headers:
+        if name == BEGIN_HEADER:
+            if value.lower() != b"never":
+                raise InvalidRequest("X-Session-Begin knows only the value 'never'")
+            begins = False
+        elif name in _PREFETCH_FIELDS and b"prefetch" in value.lower():
+            begins = False
+    return begins

@@ -24,7 +24,7 @@ from bff.errors import (
 )
 from bff.session import EndReason, GuestContext, HeldSession, Session, SessionKind, Ticket, Tombstone
 from bff.sessions.anonymous import AnonymousSessions
-from bff.sessions.endings import EndedHere, ended_error
+from bff.sessions.endings import EndedHere
 from bff.sessions.ports import Ports
 from bff.sessions.refresh import TokenRefresher
 from bff.sessions.request_session import RequestSession
@@ -63,8 +63,10 @@ class SessionLifecycle:
             safe: the request changes nothing, so that a guest that a login replaced may still be served (30 s).
             touch: whether this extends the idle lifetime.
 
+        One that has ended is only noted: whoever looks or begins is served as without a session.
+
         Raises:
-            NoSession, SessionExpired, SessionRotated: the session that is carried has ended.
+            SessionRotated: the id is one that a login has replaced, and it may not be served as the guest it was.
         """
         ticket = request_session.carried
         found = None if ticket is None else await self._ports.store.peek(ticket, touch)
@@ -72,13 +74,20 @@ class SessionLifecycle:
         if ticket is None:
             return request_session
         if isinstance(found, Tombstone):
-            guest = self._superseded_guest(found) if safe else None
-            if guest is None:
-                raise ended_error(found)
-            request_session.held, request_session.superseded = HeldSession(ticket, guest), True
+            self._load_ended(request_session, ticket, found, safe=safe)
         elif found is not None and found.carrier is request_session.carrier:
             request_session.held = HeldSession(ticket, found)
         return request_session
+
+    def _load_ended(
+        self, request_session: RequestSession, ticket: Ticket, found: Tombstone, *, safe: bool
+    ) -> None:
+        if found.reason is not EndReason.SUPERSEDED:
+            request_session.ended = found
+        elif safe and (guest := self._superseded_guest(found)) is not None:
+            request_session.held, request_session.superseded = HeldSession(ticket, guest), True
+        else:
+            raise SessionRotated
 
     def _superseded_guest(self, found: Tombstone) -> Session | None:
         """Return the guest that a request which raced a login is served as, never the customer."""
@@ -120,11 +129,14 @@ class SessionLifecycle:
         """Return the request's session with a good token, beginning a guest where there is none.
 
         Raises:
+            NoSession: this request may begin none.
             TooManyRequests: this client has begun too many guests.
         """
         session = await self.ensure_fresh(request_session)
         if session is not None:
             return session
+        if not request_session.may_begin:
+            raise NoSession("this request begins no session")
         if not await self._ports.limits.guest(request_session.client):
             # A store that fails must not cost upstream a session that nobody can keep.
             await self._ports.store.ping()

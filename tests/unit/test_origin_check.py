@@ -4,7 +4,7 @@ from typing import Final
 
 import pytest
 
-from bff.errors import CsrfFailed
+from bff.errors import CsrfFailed, InvalidRequest
 from bff.middleware.origin_check import OriginCheck, Proof, may_begin_session
 from bff.upstream.protocol import Header
 
@@ -93,10 +93,19 @@ def test_a_navigation_is_not_judged_by_its_header_fields(headers: list[Header]) 
     assert passes(headers, Proof.NAVIGATION)
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
 def test_a_request_may_begin_a_session_where_it_is_no_head(method: str) -> None:
     assert may_begin_session(method, [(b"sec-purpose", b""), (b"accept", b"prefetch")])
     assert not may_begin_session("HEAD", [])
+    assert not may_begin_session("OPTIONS", [])
+
+
+def test_a_server_that_renders_says_that_it_begins_no_session() -> None:
+    assert not may_begin_session("GET", [(b"x-session-begin", b"never")])
+    assert not may_begin_session("POST", [(b"x-session-begin", b"Never"), (b"accept", b"*/*")])
+    for value in (b"", b"always", b"never, never"):
+        with pytest.raises(InvalidRequest):
+            may_begin_session("GET", [(b"x-session-begin", value)])
 
 
 @pytest.mark.parametrize(
