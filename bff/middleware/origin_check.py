@@ -29,12 +29,16 @@ class OriginCheck:
     Args:
         public_origin: where browsers reach the proxy.
         allowed_origins: further origins that may call it.
+        same_site: the session cookie's SameSite attribute: `strict`, `lax` or `none`.
         drop_in: a client-sent `Authorization`, which no foreign page can set either, counts as `X-CSRF`.
     """
 
-    def __init__(self, public_origin: str, allowed_origins: Iterable[str], *, drop_in: bool) -> None:
+    def __init__(
+        self, public_origin: str, allowed_origins: Iterable[str], *, same_site: str, drop_in: bool
+    ) -> None:
         self._public_origin = public_origin.encode("ascii")
         self._allowed = frozenset(origin.encode("ascii") for origin in allowed_origins)
+        self._same_site = same_site
         self._proof_fields = frozenset({b"x-csrf", b"authorization"} if drop_in else {b"x-csrf"})
 
     def check(self, headers: Iterable[Header], proof: Proof = Proof.HEADER) -> None:
@@ -59,11 +63,21 @@ class OriginCheck:
         if len(origins) > 1 or len(sites) > 1:
             raise CsrfFailed("the request names its origin twice")
         if origins and origins[0] in self._allowed:
+            self._check_site(sites)
             return
         if origins and origins[0] != self._public_origin:
             raise CsrfFailed("the request comes from another origin")
         if sites and sites[0] != b"same-origin":
             raise CsrfFailed("the request comes from another site")
+
+    def _check_site(self, sites: list[bytes]) -> None:
+        """Refuse an allowed origin where its cookie would be dropped: every call would silently be a new guest."""
+        if self._same_site != "none" and sites and sites[0] == b"cross-site":
+            raise CsrfFailed(
+                "this origin is allowed, but it is on another site, where browsers drop a cookie with"
+                f" SameSite={self._same_site.capitalize()}. Serve the page and the proxy under one site (one host name:"
+                " localhost and 127.0.0.1 are two), or set BFF_COOKIE_SAMESITE=none, which needs https"
+            )
 
 
 def may_begin_session(method: str, headers: Iterable[Header]) -> bool:

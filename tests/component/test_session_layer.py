@@ -81,7 +81,7 @@ class Layer:
             lambda _scope: Selection(self.endpoint, rules),
             self._replica.engine.lifecycle,
             CARRIERS,
-            OriginCheck(PUBLIC.decode(), [ALLOWED.decode()], drop_in=False),
+            OriginCheck(PUBLIC.decode(), [ALLOWED.decode()], same_site="strict", drop_in=False),
             self._replica.clock,
         )
         scope = http_scope(method, headers=list(headers))

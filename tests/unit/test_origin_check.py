@@ -21,7 +21,7 @@ FROM_THE_STOREFRONT: Final[list[list[Header]]] = [
     [CSRF, (b"origin", PUBLIC), (b"sec-fetch-site", b"same-origin")],
     [CSRF, (b"sec-fetch-site", b"same-origin")],
     [CSRF, (b"origin", ALLOWED)],
-    [CSRF, (b"origin", ALLOWED), CROSS_SITE],
+    [CSRF, (b"origin", ALLOWED), (b"sec-fetch-site", b"same-site")],
 ]
 FROM_A_FOREIGN_PAGE: Final[list[list[Header]]] = [
     [],
@@ -37,6 +37,7 @@ FROM_A_FOREIGN_PAGE: Final[list[list[Header]]] = [
     [CSRF, (b"origin", b"https://shop.example.evil.example")],
     [CSRF, (b"origin", PUBLIC), FOREIGN_ORIGIN],
     [CSRF, (b"origin", PUBLIC), CROSS_SITE],
+    [CSRF, (b"origin", ALLOWED), CROSS_SITE],
     [CSRF, CROSS_SITE],
     [CSRF, (b"sec-fetch-site", b"same-site")],
     [CSRF, (b"sec-fetch-site", b"none")],
@@ -44,8 +45,8 @@ FROM_A_FOREIGN_PAGE: Final[list[list[Header]]] = [
 ]
 
 
-def origin_check(*, drop_in: bool = False) -> OriginCheck:
-    return OriginCheck(PUBLIC.decode(), [ALLOWED.decode()], drop_in=drop_in)
+def origin_check(*, same_site: str = "strict", drop_in: bool = False) -> OriginCheck:
+    return OriginCheck(PUBLIC.decode(), [ALLOWED.decode()], same_site=same_site, drop_in=drop_in)
 
 
 def passes(headers: list[Header], proof: Proof = Proof.HEADER, *, drop_in: bool = False) -> bool:
@@ -64,6 +65,21 @@ def test_what_the_storefront_sends_passes(headers: list[Header]) -> None:
 @pytest.mark.parametrize("headers", FROM_A_FOREIGN_PAGE)
 def test_what_a_foreign_page_could_send_does_not_pass(headers: list[Header]) -> None:
     assert not passes(headers)
+
+
+@pytest.mark.parametrize("proof", [Proof.HEADER, Proof.ORIGIN])
+@pytest.mark.parametrize("same_site", ["strict", "lax", "none"])
+def test_an_allowed_origin_on_another_site_passes_only_where_the_cookie_comes_along(
+    same_site: str, proof: Proof
+) -> None:
+    check = origin_check(same_site=same_site).check
+    check([CSRF, (b"origin", ALLOWED), (b"sec-fetch-site", b"same-site")], proof)
+    wrong_site = [CSRF, (b"origin", ALLOWED), CROSS_SITE]
+    if same_site == "none":
+        check(wrong_site, proof)
+    else:
+        with pytest.raises(CsrfFailed, match=f"SameSite={same_site.capitalize()}.*BFF_COOKIE_SAMESITE=none"):
+            check(wrong_site, proof)
 
 
 def test_in_drop_in_mode_an_authorization_is_as_good_a_proof() -> None:
