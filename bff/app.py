@@ -93,7 +93,12 @@ class Proxy:
         self._auth = _auth_router(settings, ring, self.engine)
         self._health = EndpointRouter(health_endpoints(ports.store, draining))
         carriers = _carriers(settings, ring)
-        origins = OriginCheck(settings.public_origin, settings.allowed_origins, drop_in=settings.drop_in)
+        origins = OriginCheck(
+            settings.public_origin,
+            settings.allowed_origins,
+            same_site=settings.cookie_samesite,
+            drop_in=settings.drop_in,
+        )
         self._auth_layer, self._api_layer = (
             SessionLayer(select, self.engine.lifecycle, carriers, origins, clock)
             for select in (
@@ -205,7 +210,7 @@ def _api_selection(
         Delivery(settings.upstream_url),
         max_body_bytes=settings.max_body_bytes,
     )
-    proxied = Selection(api, Rules())
+    proxied = Selection(api, Rules(needs_session=False))  # what a call needs, its route says
     if aliases is None:
         return lambda _scope: proxied
     drop_in = DropIn(engine, aliases, tenant=settings.tenant)

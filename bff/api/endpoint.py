@@ -13,7 +13,6 @@ from bff.api.request_body import ClientLeft, RequestBody
 from bff.api.routes import RouteTable
 from bff.api.token_kinds import call_credentials, renewed_credentials
 from bff.errors import BffError
-from bff.middleware.origin_check import may_begin_session
 from bff.middleware.request_context import request_context, request_session
 from bff.sessions.engine import Engine
 from bff.sessions.request_session import RequestSession
@@ -95,11 +94,7 @@ class ApiEndpoint:
         A 401 is met with one refresh and, where the body can be sent again and the route allows it, one replay.
         """
         credentials = await call_credentials(
-            call.route.token,
-            session,
-            self._engine,
-            may_begin=may_begin_session(call.method, call.headers),
-            live_only=call.route.live_only,
+            call.route.token, session, self._engine, live_only=call.route.live_only
         )
         answer = await self._forwarder.send(call, credentials, body)
         if answer.status != 401:

@@ -8,6 +8,7 @@ from typing import Final, assert_never
 
 from bff.errors import NoSession, SessionRotated
 from bff.session import SessionKind, credentials_of
+from bff.sessions.endings import reject_ended
 from bff.sessions.engine import Engine
 from bff.sessions.request_session import RequestSession
 from bff.tokens import UpstreamCredentials
@@ -46,7 +47,7 @@ def allowed_flags(kind: TokenKind) -> frozenset[str]:
 
 
 async def call_credentials(
-    kind: TokenKind, session: RequestSession, engine: Engine, *, may_begin: bool, live_only: bool
+    kind: TokenKind, session: RequestSession, engine: Engine, *, live_only: bool
 ) -> UpstreamCredentials:
     """Return what a call is sent with.
 
@@ -54,12 +55,11 @@ async def call_credentials(
         kind: whose token the call's route takes.
         session: the session of the request.
         engine: refreshes tokens, and begins guests.
-        may_begin: a guest may begin here where there is no session.
         live_only: the route reads the session itself, so a superseded one does not serve.
 
     Raises:
         LoginRequired: the route is for customers, and nobody is logged in.
-        NoSession: the call needs a session and may not begin one.
+        NoSession, SessionExpired: the call needs a session, and has ended or may not begin one.
         SessionRotated: a login has replaced the session, and this route needs it as it is now.
         BffError: a token cannot be had now.
     """
@@ -69,16 +69,16 @@ async def call_credentials(
             if session.session is None or session.superseded:
                 return await engine.shared_token.credentials()
         case TokenKind.ANONYMOUS:
+            reject_ended(session)
             if session.session is not None and session.session.kind is SessionKind.CUSTOMER:
                 return await engine.shared_token.credentials()
         case TokenKind.CUSTOMER:
+            reject_ended(session)
             return credentials_of(await engine.lifecycle.ensure_customer(session))
         case TokenKind.SESSION:
-            pass
+            reject_ended(session)
         case _:
             assert_never(kind)
-    if session.session is None and not may_begin:
-        raise NoSession("this request begins no session")
     if session.superseded and live_only:
         raise SessionRotated
     return credentials_of(await engine.lifecycle.ensure_session(session))

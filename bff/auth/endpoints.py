@@ -49,21 +49,22 @@ class AuthEndpoints:
 
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoints with their rules."""
-        view = replace(DEFAULT, touch=_view_touch)
+        begins = replace(DEFAULT, needs_session=False)
+        view = replace(begins, touch=_view_touch)
         unloaded = replace(DEFAULT, load=False)  # ending a session that has ended is as good
         adopt = [json_endpoint("POST", "/auth/adopt", self.adopt)] if self._assisted else []
         return [
             *adopt,
             json_endpoint("GET", "/auth/session", self.session, view),
-            json_endpoint("POST", "/auth/anonymous", self.anonymous),
-            json_endpoint("POST", "/auth/signup", self.signup),
-            json_endpoint("POST", "/auth/login", self.login),
+            json_endpoint("POST", "/auth/anonymous", self.anonymous, begins),
+            json_endpoint("POST", "/auth/signup", self.signup, begins),
+            json_endpoint("POST", "/auth/login", self.login, begins),
             json_endpoint("POST", "/auth/logout", self.logout, unloaded),
             json_endpoint("POST", "/auth/refresh", self.refresh),
             json_endpoint("PUT", "/auth/legal-entity", self.legal_entity),
             json_endpoint("GET", "/auth/validate", self.validate),
-            json_endpoint("POST", "/auth/exchange", self.exchange),
-            json_endpoint("POST", "/auth/opt-in", self.opt_in),
+            json_endpoint("POST", "/auth/exchange", self.exchange, begins),
+            json_endpoint("POST", "/auth/opt-in", self.opt_in, begins),
             json_endpoint("GET", "/auth/sessions", self.sessions),
             json_endpoint("DELETE", "/auth/sessions", self.end_others),
             json_endpoint("DELETE", "/auth/sessions/{ref}", self.end_one),

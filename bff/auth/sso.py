@@ -5,6 +5,7 @@ back needs a state that this browser began (RFC 6749 §10.12) and is used once.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from html import escape
 from typing import Final
 from urllib.parse import urlencode
@@ -13,14 +14,14 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from bff.auth.answers import Answer, json_endpoint
+from bff.auth.answers import DEFAULT, Answer, json_endpoint
 from bff.auth.json_body import json_object, optional_text, text
 from bff.auth.login_state import LIFETIME_SECONDS, LoginState, LoginStates, Provider
 from bff.auth.query import single
 from bff.auth.return_to import ReturnTo, with_error
 from bff.auth.views import session_view
-from bff.errors import BffError, CsrfFailed, NoSession, NotFound, SessionExpired, SessionRotated
-from bff.middleware.origin_check import Proof, may_begin_session
+from bff.errors import BffError, CsrfFailed, NotFound, SessionRotated
+from bff.middleware.origin_check import Proof
 from bff.middleware.request_context import request_session
 from bff.middleware.routing import Endpoint
 from bff.middleware.session_layer import Rules
@@ -72,7 +73,7 @@ class SsoEndpoints:
             json_endpoint("GET", "/auth/sso", self.providers),
             Endpoint(Route("/auth/sso/{name}", self.start, methods=["GET"]), _NAVIGATION),
             Endpoint(callback, _NAVIGATION),
-            json_endpoint("POST", "/auth/sso/{name}/code", self.code),
+            json_endpoint("POST", "/auth/sso/{name}/code", self.code, replace(DEFAULT, needs_session=False)),
         ]
 
     async def providers(self, _request: Request, session: RequestSession) -> Answer:
@@ -87,13 +88,13 @@ class SsoEndpoints:
         provider = self._provider(name)
         if request.headers.get("sec-fetch-dest", "document") != "document":
             raise CsrfFailed("a sign-on begins with a top-level navigation")
-        if not may_begin_session(request.method, request.scope["headers"]):
+        session = request_session(request.scope)
+        if not session.may_begin:
             raise CsrfFailed("a sign-on begins when a visitor goes there")
         target = self._return_to.accepted(single(request, "return_to") or "/")
-        ticket = request_session(request.scope).carried
-        if ticket is None and request.headers.get("sec-fetch-site") in _ELSEWHERE:
+        if session.carried is None and request.headers.get("sec-fetch-site") in _ELSEWHERE:
             return _bounced(request)
-        attempt = self._states.begin(name, provider.config, target, ticket)
+        attempt = self._states.begin(name, provider.config, target, session.carried)
         response = _redirect(_authorize(provider, attempt, self._redirect_uri(name)))
         response.raw_headers.extend(self._states.cookies(attempt, request.scope["headers"]))
         return response
@@ -154,11 +155,13 @@ class SsoEndpoints:
 
     async def _load(self, session: RequestSession, attempt: LoginState) -> None:
         """Go on with the session that the browser carries, or with the guest that began, or with a new one."""
+        browser_carries = session.carried is not None
         session.carried = session.carried or attempt.ticket
         try:
             await self._engine.lifecycle.load(session, safe=False)
-        except (NoSession, SessionExpired, SessionRotated):
-            session.carried = None
+        except SessionRotated:
+            if browser_carries:  # what a login has replaced begins nothing: that login's cookie is on its way
+                raise
 
     def _provider(self, name: str) -> Provider:
         provider = self._providers.get(name)

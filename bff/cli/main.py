@@ -20,6 +20,7 @@ from bff.api.route_file import RouteTableError, load_route_table
 from bff.cli.sessions import end_sessions, list_sessions
 from bff.config.embedded_redis import EmbeddedRedis, EmbeddedRedisError
 from bff.config.settings import ConfigurationError, Settings, load_settings
+from bff.config.sites import site_warnings
 from bff.errors import BffError
 from bff.security.secret import Secret
 from bff.server.connections import ConnectionLimit, connections_within, raised_descriptor_limit
@@ -155,7 +156,8 @@ def _admin_listener(host: str, port: int | None) -> contextlib.AbstractContextMa
 
 
 def _check(_arguments: argparse.Namespace) -> int:
-    _configuration(os.environ)
+    for warning in site_warnings(_configuration(os.environ)):
+        print(f"WARNING: {warning}", file=sys.stderr)
     print("The configuration is complete.")
     return 0
 

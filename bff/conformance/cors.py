@@ -1,7 +1,7 @@
 """CORS: which origins may send requests and read the responses."""
 
 from bff.conformance.check import Check, NotApplicable, check, verdict
-from bff.conformance.probe import ELSEWHERE, Probe, describe
+from bff.conformance.probe import ELSEWHERE, Probe, describe, member
 from bff.conformance.wire import Response
 
 _PREFLIGHT = ("Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type,x-csrf")
@@ -59,9 +59,23 @@ async def _readable(probe: Probe) -> str:
 
 @check("cors-allowed-let-in", "A request from the allowed origin is accepted", "ASVS 3.4.2")
 async def _allowed_request(probe: Probe) -> str:
-    headers = (f"Origin: {_allowed_origin(probe)}", "Sec-Fetch-Site: cross-site")
+    headers = (f"Origin: {_allowed_origin(probe)}", "Sec-Fetch-Site: same-site")
     response = await probe.request("GET", "/auth/session", *headers)
     return verdict([] if response.status == 200 else [describe(response)], describe(response))
+
+
+@check(
+    "cors-wrong-site",
+    "An allowed origin on another site is refused where its cookie would be dropped, and told why",
+    "RFC 6265bis 5.6.7.1; the contract's rules for browsers",
+)
+async def _wrong_site(probe: Probe) -> str:
+    headers = (f"Origin: {_allowed_origin(probe)}", "Sec-Fetch-Site: cross-site")
+    response = await probe.request("GET", "/auth/session", *headers)
+    if (await probe.guest()).attributes.get("samesite", "").lower() == "none":
+        return verdict([] if response.status == 200 else [describe(response)], describe(response))
+    told = member(response, "code") == "csrf_failed" and "SameSite" in member(response, "detail")
+    return verdict([] if response.status == 403 and told else [describe(response)], describe(response))
 
 
 async def _preflight(probe: Probe, origin: str, path: str) -> Response:
@@ -109,4 +123,5 @@ CHECKS: tuple[Check, ...] = (
     _unknown_response,
     _readable,
     _allowed_request,
+    _wrong_site,
 )

@@ -5,6 +5,7 @@ from bff.conformance.cookies import not_cleared
 from bff.conformance.probe import Probe, SetCookie, cookies, describe, is_no_session, json_body, member
 from bff.conformance.wire import Response
 
+_NEEDING = (("POST", "/auth/refresh"), ("GET", "/auth/validate"), ("PUT", "/auth/legal-entity"))
 _WRITES = (("POST", "/auth/refresh"), ("POST", "/auth/anonymous"), ("PUT", "/auth/legal-entity"))
 
 
@@ -104,14 +105,33 @@ async def _again(probe: Probe) -> str:
     return verdict([describe(one) for one in responses if one.status != 204], "204")
 
 
+@check(
+    "logout-lost",
+    "After a logout whose answer was lost, looking and beginning work at once",
+    "the contract's rules for ended sessions",
+)
+async def _lost(probe: Probe) -> str:
+    guest = await probe.new_guest()
+    await probe.request("POST", "/auth/logout", cookie=guest.pair)
+    look = await probe.request("GET", "/auth/session", cookie=guest.pair)
+    wrong = [] if look.status == 200 and member(look, "kind") == "none" else [f"look: {describe(look)}"]
+    wrong += ["a cookie was set by a look"] if cookies(look) else []
+    begun = await probe.request("POST", "/auth/anonymous", cookie=guest.pair)
+    values = [one.value for one in cookies(begun)]
+    fresh = begun.status == 201 and len(values) == 1 and values[0] not in {"", guest.value}
+    wrong += [] if fresh else [f"begin: {describe(begun)}"]
+    return verdict(wrong, f"{describe(look)}, {describe(begun)}")
+
+
 async def _ended(probe: Probe, cookie: SetCookie) -> str:
     """Log out and check that the old cookie can neither read nor write, and that no cookie is set."""
     response = await probe.request("POST", "/auth/logout", cookie=cookie.pair)
     wrong = ([] if response.status == 204 else [describe(response)]) + not_cleared(cookie, cookies(response))
-    replays = [await probe.request(method, path, cookie=cookie.pair, body={}) for method, path in _WRITES]
-    replays.append(await probe.request("GET", "/auth/session", cookie=cookie.pair))
+    replays = [await probe.request(method, path, cookie=cookie.pair, body={}) for method, path in _NEEDING]
     wrong += [f"afterwards: {describe(one)}" for one in replays if one.status != 401]
-    wrong += [f"cookie set by {describe(one)}" for one in replays if cookies(one)]
+    look = await probe.request("GET", "/auth/session", cookie=cookie.pair)
+    wrong += [] if is_no_session(look) else [f"afterwards: {describe(look)}"]
+    wrong += [f"cookie set by {describe(one)}" for one in (*replays, look) if cookies(one)]
     return verdict(wrong, f"204, then {describe(replays[0])}")
 
 
@@ -135,4 +155,5 @@ CHECKS: tuple[Check, ...] = (
     _customer,
     _post,
     _again,
+    _lost,
 )

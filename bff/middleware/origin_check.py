@@ -4,9 +4,11 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Final
 
-from bff.errors import CsrfFailed
+from bff.errors import CsrfFailed, InvalidRequest
 from bff.upstream.protocol import Header
 
+BEGIN_HEADER: Final = b"x-session-begin"
+_BEGINNING_NOTHING: Final = frozenset({"HEAD", "OPTIONS"})
 _PREFETCH_FIELDS: Final = (b"sec-purpose", b"purpose", b"x-moz")
 
 
@@ -27,12 +29,16 @@ class OriginCheck:
     Args:
         public_origin: where browsers reach the proxy.
         allowed_origins: further origins that may call it.
+        same_site: the session cookie's SameSite attribute: `strict`, `lax` or `none`.
         drop_in: a client-sent `Authorization`, which no foreign page can set either, counts as `X-CSRF`.
     """
 
-    def __init__(self, public_origin: str, allowed_origins: Iterable[str], *, drop_in: bool) -> None:
+    def __init__(
+        self, public_origin: str, allowed_origins: Iterable[str], *, same_site: str, drop_in: bool
+    ) -> None:
         self._public_origin = public_origin.encode("ascii")
         self._allowed = frozenset(origin.encode("ascii") for origin in allowed_origins)
+        self._same_site = same_site
         self._proof_fields = frozenset({b"x-csrf", b"authorization"} if drop_in else {b"x-csrf"})
 
     def check(self, headers: Iterable[Header], proof: Proof = Proof.HEADER) -> None:
@@ -57,15 +63,35 @@ class OriginCheck:
         if len(origins) > 1 or len(sites) > 1:
             raise CsrfFailed("the request names its origin twice")
         if origins and origins[0] in self._allowed:
+            self._check_site(sites)
             return
         if origins and origins[0] != self._public_origin:
             raise CsrfFailed("the request comes from another origin")
         if sites and sites[0] != b"same-origin":
             raise CsrfFailed("the request comes from another site")
 
+    def _check_site(self, sites: list[bytes]) -> None:
+        """Refuse an allowed origin where its cookie would be dropped: every call would silently be a new guest."""
+        if self._same_site != "none" and sites and sites[0] == b"cross-site":
+            raise CsrfFailed(
+                "this origin is allowed, but it is on another site, where browsers drop a cookie with"
+                f" SameSite={self._same_site.capitalize()}. Serve the page and the proxy under one site (one host name:"
+                " localhost and 127.0.0.1 are two), or set BFF_COOKIE_SAMESITE=none, which needs https"
+            )
+
 
 def may_begin_session(method: str, headers: Iterable[Header]) -> bool:
-    """Return whether a request may begin a session: not a HEAD, and not a prefetch."""
-    if method == "HEAD":
-        return False
-    return not any(name in _PREFETCH_FIELDS and b"prefetch" in value.lower() for name, value in headers)
+    """Return whether a request may begin a session: no HEAD, no OPTIONS, no prefetch, and none that forbids it.
+
+    Raises:
+        InvalidRequest: `X-Session-Begin` has a value that nobody knows.
+    """
+    begins = method not in _BEGINNING_NOTHING
+    for name, value in headers:
+        if name == BEGIN_HEADER:
+            if value.lower() != b"never":
+                raise InvalidRequest("X-Session-Begin knows only the value 'never'")
+            begins = False
+        elif name in _PREFETCH_FIELDS and b"prefetch" in value.lower():
+            begins = False
+    return begins

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -9,6 +10,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from bff.errors import MethodNotAllowed, NotFound
 from bff.middleware.origin_check import Proof
 from bff.middleware.session_layer import DEFAULT_RULES, Rules, Selection
+from bff.store.protocol import Touch
+
+_NAVIGATION: Final = Rules(proof=Proof.NAVIGATION, load=False)
+_NO_ENDPOINT: Final = Rules(needs_session=False, safe=True, touch=lambda _scope: Touch.NO)
+"""The session is loaded for its version, which every answer repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +52,7 @@ class EndpointRouter:
                 scope.setdefault("route", endpoint.route)
                 methods |= endpoint.route.methods or set()
         navigation = self._navigations is not None and scope["path"].startswith(self._navigations)
-        rules = Rules(proof=Proof.NAVIGATION if navigation else Proof.HEADER, load=False)
-        return Selection(_unrouted(methods), rules)
+        return Selection(_unrouted(methods), _NAVIGATION if navigation else _NO_ENDPOINT)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.select(scope).endpoint(scope, receive, send)

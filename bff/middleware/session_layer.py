@@ -12,11 +12,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bff.errors import InvalidRequest
 from bff.middleware.carriers import APP_HEADERS, SessionCarriers
-from bff.middleware.origin_check import OriginCheck, Proof
+from bff.middleware.origin_check import OriginCheck, Proof, may_begin_session
 from bff.middleware.problem_details import problem_response
 from bff.middleware.request_context import ErrorRenderer, request_context
 from bff.security.secret import Secret
 from bff.session import CarriedTicket, Carrier
+from bff.sessions.endings import reject_ended
 from bff.sessions.lifecycle import SessionLifecycle
 from bff.sessions.request_session import RequestSession
 from bff.store.protocol import Touch
@@ -36,7 +37,8 @@ class Rules:
 
     Attributes:
         proof: what a browser's request must show.
-        load: find the session before the endpoint runs; an ended one is an error.
+        load: find the session before the endpoint runs.
+        needs_session: one that ended a moment ago is an error; without it the endpoint runs as without a session.
         safe: the endpoint changes nothing; None: as the method says.
         touch: whether the request extends the idle lifetime.
         id_in_body: an app learns its new session id from the JSON body and not from a header field.
@@ -45,6 +47,7 @@ class Rules:
 
     proof: Proof = Proof.HEADER
     load: bool = True
+    needs_session: bool = True
     safe: bool | None = None
     touch: Callable[[Scope], Touch] = _lazy
     id_in_body: bool = False
@@ -90,27 +93,31 @@ class SessionLayer:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         selection = self._select(scope)
         rules, context = selection.rules, request_context(scope)
-        carried = self._read_carrier(scope["headers"], rules)
-        context.render_error = rules.render_error
-        session = RequestSession(
-            carried.carrier, context.client, _user_agent(scope["headers"]), carried=carried.ticket
-        )
-        context.session = session
+        session = RequestSession(Carrier.COOKIE, context.client, _user_agent(scope["headers"]))
+        self._check_origin(scope["headers"], rules)
         context.session_answer = _Answer(session, rules, self._carriers, self._clock)
+        carried = self._read_carrier(scope["headers"], rules)
+        session.carrier, session.carried = carried.carrier, carried.ticket
+        context.render_error, context.session = rules.render_error, session
+        session.may_begin = may_begin_session(scope["method"], scope["headers"])
         if rules.load:
             safe = scope["method"] in _SAFE_METHODS if rules.safe is None else rules.safe
             await self._lifecycle.load(session, safe=safe, touch=rules.touch(scope))
+            if rules.needs_session:
+                reject_ended(session)
         await selection.endpoint(scope, receive, send)
 
-    def _read_carrier(self, headers: list[Header], rules: Rules) -> CarriedTicket:
-        """Check where a request comes from and read what it carries; neither store nor upstream is asked.
-
-        Raises:
-            CsrfFailed: a browser's request does not show that the storefront sent it.
-            InvalidRequest, OriginNotAllowed: the carriers contradict each other or the caller.
-        """
+    def _check_origin(self, headers: list[Header], rules: Rules) -> None:
+        """Check where a request comes from; one of an app needs no proof, as no foreign page can set its fields."""
         if not any(name in APP_HEADERS for name, _ in headers):
             self._origins.check(headers, rules.proof)
+
+    def _read_carrier(self, headers: list[Header], rules: Rules) -> CarriedTicket:
+        """Read what a request carries; neither store nor upstream is asked.
+
+        Raises:
+            InvalidRequest, OriginNotAllowed: the carriers contradict each other or the caller.
+        """
         carried = self._carriers.read_carrier(headers)
         if rules.proof is Proof.NAVIGATION and carried.carrier is Carrier.HEADER:
             raise InvalidRequest("apps run the redirect themselves and bring the code")
@@ -129,7 +136,8 @@ class _Answer:
     def fields(self) -> list[Header]:
         """Return the version, a browser's cookie, and an app's new session id where no body has it."""
         fields: list[Header] = []
-        if self.session.known:
+        # A navigation's answer is read by no script, and some are given without a look at the session.
+        if self.session.known or self.rules.proof is not Proof.NAVIGATION:
             version = 0 if self.session.session is None else self.session.session.version
             fields.append((b"x-session-version", str(version).encode("ascii")))
         if self.session.carrier is Carrier.COOKIE:

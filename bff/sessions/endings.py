@@ -2,6 +2,7 @@
 
 from bff.errors import BffError, NoSession, SessionExpired, SessionRotated, StoreUnavailable
 from bff.session import EndReason, OtherSchema, Tombstone
+from bff.sessions.request_session import RequestSession
 
 
 class EndedHere(SessionExpired):
@@ -21,3 +22,13 @@ def ended_error(found: Tombstone | OtherSchema | None) -> BffError:
             return SessionExpired()
         case EndReason.ENDED:
             return NoSession()
+
+
+def reject_ended(request_session: RequestSession) -> None:
+    """Refuse a request that needs its session and carries one that ended a moment ago.
+
+    Raises:
+        NoSession, SessionExpired: how it ended.
+    """
+    if request_session.ended is not None:
+        raise ended_error(request_session.ended)

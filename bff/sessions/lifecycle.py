@@ -80,8 +80,10 @@ class SessionLifecycle:
             safe: the request changes nothing, so that a guest that a login replaced may still be served (30 s).
             touch: whether this extends the idle lifetime.
 
+        A session that has ended is only noted: whoever looks or begins is served as without one.
+
         Raises:
-            NoSession, SessionExpired, SessionRotated: the session that is carried has ended.
+            SessionRotated: the id is one that a login has replaced, and it may not be served as the guest it was.
             StoreUnavailable: it cannot be read now, or not by this release.
         """
         ticket = request_session.carried
@@ -92,13 +94,20 @@ class SessionLifecycle:
         if ticket is None:
             return request_session
         if isinstance(found, Tombstone):
-            guest = self._superseded_guest(found) if safe else None
-            if guest is None:
-                raise ended_error(found)
-            request_session.held, request_session.superseded = HeldSession(ticket, guest), True
+            self._load_ended(request_session, ticket, found, safe=safe)
         elif found is not None and found.carrier is request_session.carrier:
             request_session.held = HeldSession(ticket, found)
         return request_session
+
+    def _load_ended(
+        self, request_session: RequestSession, ticket: Ticket, found: Tombstone, *, safe: bool
+    ) -> None:
+        if found.reason is not EndReason.SUPERSEDED:
+            request_session.ended = found
+        elif safe and (guest := self._superseded_guest(found)) is not None:
+            request_session.held, request_session.superseded = HeldSession(ticket, guest), True
+        else:
+            raise SessionRotated
 
     def _superseded_guest(self, found: Tombstone) -> Session | None:
         """Return the guest that a request which raced a login is served as, never the customer."""
@@ -140,11 +149,14 @@ class SessionLifecycle:
         """Return the request's session with a good token, beginning a guest where there is none.
 
         Raises:
+            NoSession: this request may begin none.
             TooManyRequests: this client has begun too many guests.
         """
         session = await self.ensure_fresh(request_session)
         if session is not None:
             return session
+        if not request_session.may_begin:
+            raise NoSession("this request begins no session")
         await self._admission.guest(request_session)
         start = self._anonymous.start(
             context or GuestContext(), request_session.carrier, request_session.user_agent

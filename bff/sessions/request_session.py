@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from bff.session import Carrier, HeldSession, Session, Ticket
+from bff.session import Carrier, HeldSession, Session, Ticket, Tombstone
 
 
 @dataclass(slots=True)
@@ -14,7 +14,9 @@ class RequestSession:
         client: the client's network address, for rate limits.
         user_agent: for the customer's list of sessions.
         carried: the ticket that the request carries, whether or not a session stands behind it.
+        may_begin: the request may begin a guest where there is no session.
         held: the session, where one was loaded or begun.
+        ended: what is left of the session that is carried, where it ended a moment ago.
         superseded: a login has replaced this guest; it may be read with, and nothing about it may change.
         issued: a new ticket for the visitor.
         cleared: the visitor's carrier is to forget its ticket.
@@ -26,7 +28,9 @@ class RequestSession:
     client: str
     user_agent: str | None
     carried: Ticket | None = None
+    may_begin: bool = True
     held: HeldSession | None = None
+    ended: Tombstone | None = None
     superseded: bool = False
     issued: HeldSession | None = None
     cleared: bool = False

@@ -36,7 +36,7 @@ async def several(_request: Request, _session: RequestSession) -> Answer:
 
 def client_of(one: Replica, handler: Handler, **headers: str) -> httpx2.AsyncClient:
     """Return a client of one endpoint inside of the layers, with the sessions of a replica."""
-    origins = OriginCheck(ORIGIN, (), drop_in=False)
+    origins = OriginCheck(ORIGIN, (), same_site="strict", drop_in=False)
     router = EndpointRouter([json_endpoint("POST", "/auth/x", handler)])
     layer = SessionLayer(router.select, one.engine.lifecycle, CARRIERS, origins, one.clock)
     policy = RequestPolicy((), (), Cors((ORIGIN,)), StreamLimit(8))

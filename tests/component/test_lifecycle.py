@@ -14,6 +14,7 @@ from bff.errors import (
 )
 from bff.security.secret import Secret
 from bff.session import Carrier, EndReason, GuestContext, Session, Tombstone
+from bff.sessions.endings import reject_ended
 from bff.sessions.ports import Ports
 from bff.sessions.request_session import RequestSession
 from tests.live import ADA
@@ -72,8 +73,10 @@ async def test_a_logout_ends_it_here_and_upstream_and_clears_once(replica: Repli
     assert (first.cleared, second.cleared) == (True, False)
     assert not access_alive(replica, ada.session)
     assert await replica.store.peek(ada.ticket) == Tombstone(EndReason.ENDED, None)
+    late = await loaded(replica, ada, safe=True)
+    assert (late.session, late.ended) == (None, Tombstone(EndReason.ENDED, None))
     with pytest.raises(NoSession):
-        await loaded(replica, ada, safe=True)
+        reject_ended(late)
 
 
 @pytest.mark.parametrize("kind", ["error", "throttled", "unauthorized_invalid", "forbidden"])

@@ -11,8 +11,10 @@ from bff.auth.drop_in import emporix_error
 from bff.errors import (
     CsrfFailed,
     InvalidRequest,
+    NoSession,
     NotFound,
     OriginNotAllowed,
+    SessionExpired,
     SessionRotated,
     StoreUnavailable,
 )
@@ -79,7 +81,7 @@ class Layer:
             lambda _scope: Selection(self.endpoint, rules),
             self._replica.engine.lifecycle,
             CARRIERS,
-            OriginCheck(PUBLIC.decode(), [ALLOWED.decode()], drop_in=False),
+            OriginCheck(PUBLIC.decode(), [ALLOWED.decode()], same_site="strict", drop_in=False),
             self._replica.clock,
         )
         scope = http_scope(method, headers=list(headers))
@@ -182,10 +184,16 @@ async def test_an_endpoint_that_loads_the_session_itself_gets_the_ticket_only(
     held = await replica.guest()
     session = await layer(CSRF, cookie(held), rules=Rules(load=False))
     assert (session.carried, session.session) == (held.ticket, None)
+    assert layer.fields() == [(b"x-session-version", b"0")]
+
+
+async def test_a_navigation_that_did_not_look_says_no_version(layer: Layer, replica: Replica) -> None:
+    held = await replica.guest()
+    await layer(cookie(held), rules=Rules(proof=Proof.NAVIGATION, load=False))
     assert layer.fields() == []
 
 
-async def test_a_store_that_does_not_answer_is_no_word_of_the_session(
+async def test_a_store_that_does_not_answer_changes_nothing_that_is_carried(
     layer: Layer, replica: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = await replica.guest()
@@ -196,7 +204,37 @@ async def test_a_store_that_does_not_answer_is_no_word_of_the_session(
     monkeypatch.setattr(replica.engine.ports.store, "peek", silent)
     with pytest.raises(StoreUnavailable):
         await layer(CSRF, cookie(held))
-    assert layer.fields() == []
+    assert layer.fields() == [(b"x-session-version", b"0")]
+
+
+@pytest.mark.parametrize("reason", [EndReason.ENDED, EndReason.EXPIRED])
+async def test_an_id_that_has_ended_is_an_error_only_where_a_session_is_needed(
+    layer: Layer, replica: Replica, reason: EndReason
+) -> None:
+    held = await replica.guest()
+    await replica.store.retire(held.ticket, reason)
+    session = await layer(CSRF, cookie(held), method="POST", rules=Rules(needs_session=False))
+    assert (session.session, session.carried) == (None, held.ticket)
+    assert layer.fields() == [(b"x-session-version", b"0")]
+    with pytest.raises(NoSession if reason is EndReason.ENDED else SessionExpired):
+        await layer(CSRF, cookie(held))
+    assert layer.fields() == [(b"x-session-version", b"0")]
+
+
+@pytest.mark.parametrize(
+    "carried",
+    [
+        ((b"cookie", b"__Host-bff=broken"),),
+        ((b"cookie", b"__Host-bff=a; __Host-bff=b"),),
+        ((b"x-session-begin", b"sometimes"),),
+    ],
+)
+async def test_what_is_refused_after_the_csrf_check_has_a_version(
+    layer: Layer, carried: tuple[Header, ...]
+) -> None:
+    with pytest.raises(InvalidRequest):
+        await layer(CSRF, *carried)
+    assert layer.fields() == [(b"x-session-version", b"0")]
 
 
 async def test_a_cookie_that_was_never_ours_is_refused_and_cleared(layer: Layer) -> None:

@@ -44,9 +44,8 @@ class Caller:
     async def credentials(
         self, kind: TokenKind, *, may_begin: bool = True, live_only: bool = False
     ) -> UpstreamCredentials:
-        return await call_credentials(
-            kind, self.session, self.one.engine, may_begin=may_begin, live_only=live_only
-        )
+        self.session.may_begin = may_begin
+        return await call_credentials(kind, self.session, self.one.engine, live_only=live_only)
 
     async def renewed(self, refused: UpstreamCredentials) -> UpstreamCredentials:
         return await renewed_credentials(refused, self.session, self.one.engine)
@@ -104,6 +103,22 @@ async def test_a_call_that_may_begin_nothing_begins_nothing(replica: Replica, ki
         with pytest.raises(LoginRequired if kind is TokenKind.CUSTOMER else NoSession):
             await caller.credentials(kind, may_begin=False)
         assert replica.upstream.calls("") == []
+    assert (caller.session.session, caller.session.issued) == (None, None)
+
+
+@pytest.mark.parametrize("reason", [EndReason.ENDED, EndReason.EXPIRED])
+@pytest.mark.parametrize("kind", TokenKind)
+async def test_an_id_that_has_ended_reads_what_is_public_and_begins_nothing(
+    replica: Replica, kind: TokenKind, reason: EndReason
+) -> None:
+    held = await replica.customer()
+    await replica.store.retire(held.ticket, reason)
+    caller = Caller(replica, await loaded(replica, held, safe=True), None)
+    if kind is TokenKind.PUBLIC:
+        assert whose(caller, await caller.credentials(kind)) == SHARED
+    else:
+        with pytest.raises(NoSession if reason is EndReason.ENDED else SessionExpired):
+            await caller.credentials(kind)
     assert (caller.session.session, caller.session.issued) == (None, None)
 
 

@@ -41,6 +41,14 @@ MUTATIONS = [
         on_response(lambda _, response: response.without(b"vary")),
     ),
     Mutation(
+        "a wrong site is silent",
+        {"cors-wrong-site"},
+        on_request(
+            lambda request: request.without(b"sec-fetch-site"),
+            when=lambda request: request.field(b"origin") == ALLOWED.encode(),
+        ),
+    ),
+    Mutation(
         "the allowed origin is forgotten",
         {"cors-allowed-let-in"},
         on_request(

@@ -54,6 +54,21 @@ async def _cookie_alone(request: Request, ask: Ask) -> Response:
     return await ask(request.carrying(lambda _: begun.cookie))
 
 
+def _dead_for_a_while() -> Layer:
+    """Refuse whatever carries an id that has logged out, as if there were nothing to begin."""
+    ended: set[bytes] = set()
+
+    async def layer(request: Request, ask: Ask) -> Response:
+        if request.cookie in ended and not _LOGOUT(request):
+            return Response(401, []).saying_json({"code": "no_session"})
+        response = await ask(request)
+        if _LOGOUT(request) and response.status == 204 and request.cookie:
+            ended.add(request.cookie)
+        return response
+
+    return layer
+
+
 def _once(request: Request, response: Response) -> Response:
     nobody = not request.cookie and not request.field(b"x-session-id")
     return Response(401, []).saying(b"") if nobody and response.status == 204 else response
@@ -66,7 +81,10 @@ MUTATIONS = [
     Mutation(
         "the refs open sessions", {"login-sessions"}, on_response(_refs_open, when=at(b"/auth/sessions"))
     ),
-    Mutation("a logout only takes the cookie", {"logout-guest", "logout-customer"}, _cookie_alone),
+    Mutation(
+        "a logout only takes the cookie", {"logout-guest", "logout-customer", "logout-lost"}, _cookie_alone
+    ),
+    Mutation("an ended id is refused everything", {"logout-lost"}, _dead_for_a_while()),
     Mutation(
         "a link logs out",
         {"logout-post"},

@@ -116,7 +116,11 @@ class Street:
         with ThreadPoolExecutor(len(ops)) as pool:
             answers = list(pool.map(lambda one: self.ask(one[0], one[1], one[2], fields), asks))
         self.place.sandbox.control("DELETE", "/faults")
-        tried = [self._in_order(session, carrier, ops, answers, order) for order in ((0, 1), (1, 0))]
+        tried = [
+            self._in_order(session, carrier, ops, answers, order, overtaken=overtaken)
+            for order in ((0, 1), (1, 0))
+            for overtaken in (False, True)
+        ]
         fitting = [one for one in tried if not one[2]]
         assert fitting, [wrong for _, _, wrong in tried]
         self.model, expected, _ = fitting[0]
@@ -136,6 +140,8 @@ class Street:
         ops: tuple[Op, ...],
         answers: list[httpx2.Response],
         order: tuple[int, ...],
+        *,
+        overtaken: bool,
     ) -> tuple[Model, list[Expected], list[str]]:
         """Return the model, what it expects and what contradicts it if the requests had come in this order."""
         trial, held = copy.deepcopy((self.model, session))
@@ -144,7 +150,7 @@ class Street:
         expected: dict[int, Expected] = {}
         wrong: list[str] = []
         for at in order:
-            expected[at] = trial.expect(ops[at], held, carrier)
+            expected[at] = trial.expect(ops[at], held, carrier, overtaken=overtaken)
             wrong += complaints(ops[at], expected[at], answers[at], raced=True)
         return trial, [expected[at] for at in sorted(order)], wrong
 

@@ -84,6 +84,7 @@ def _carrier(op: Op, expected: Expected, answer: httpx2.Response) -> Iterator[st
 
 def _shown(op: Op, holds: Session | None, answer: httpx2.Response) -> Iterator[str]:
     seen = body(answer)
+    holds = holds if holds is not None and (holds.live or holds.replaced) else None
     account = holds.account if holds is not None else None
     kind = holds.kind if holds is not None else "none"
     entity = holds.entity if holds is not None else None
@@ -125,7 +126,7 @@ def _version(op: Op, holds: Session | None, answer: httpx2.Response) -> Iterator
     told = version(op, answer)
     if told is None:
         return
-    if holds is None or _ended(op, answer):
+    if holds is None or not (holds.live or holds.replaced) or _ended(op, answer):
         if told:
             yield f"{op} tells version {told} of no session"
     elif holds.version is None:

@@ -5,6 +5,7 @@ returns the answer that must come. What only the proxy can choose (ids, versions
 """
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from tests.fuzz.session_values import (
     BROKEN,
@@ -16,6 +17,9 @@ from tests.fuzz.session_values import (
     Op,
     Session,
 )
+
+AS_NONE: Final = frozenset({"look", "begin", "login", "mistype", "sites", "logout"})
+"""What an id that has ended gets at once, as if it carried none."""
 
 
 class Told(Exception):
@@ -32,6 +36,10 @@ class Visit:
     holds: Session | None
     frozen: bool = False
     asked: bool = False
+    overtaken: bool = False
+
+    def drop(self) -> None:
+        self.holds = None
 
 
 @dataclass
@@ -47,9 +55,14 @@ class Model:
     sessions: list[Session] = field(default_factory=list)
     faults: set[str] = field(default_factory=set)
 
-    def expect(self, op: Op, session: Session | None, carrier: Carrier) -> Expected:
-        """Serve one request with this session's id, and say what must come of it."""
-        visit = Visit(carrier, session)
+    def expect(
+        self, op: Op, session: Session | None, carrier: Carrier, *, overtaken: bool = False
+    ) -> Expected:
+        """Serve one request with this session's id, and say what must come of it.
+
+        One that is `overtaken` had found the session before it ended, so it does not begin another one.
+        """
+        visit = Visit(carrier, session, overtaken=overtaken)
         try:
             status = frozenset({self._serve(op, visit)})
             code = None
@@ -60,11 +73,24 @@ class Model:
     def _serve(self, op: Op, visit: Visit) -> int:
         session = visit.holds
         if session is not None and session.ended is not None:
-            visit.frozen = op.safe and session.readable
-            if op.name == "logout" and session.ended != "session_rotated":
-                return 204
-            if not visit.frozen:
-                raise Told(session.ended)
+            return self._serve_ended(op, visit, session)
+        return self._serve_live(op, visit)
+
+    def _serve_ended(self, op: Op, visit: Visit, session: Session) -> int:
+        """What ended is as none to whoever looks or begins; what a login replaced begins nothing."""
+        assert session.ended is not None
+        visit.frozen = op.safe and session.readable
+        if visit.frozen:
+            return self._serve_live(op, visit)
+        if session.replaced or visit.overtaken or op.name not in AS_NONE:
+            raise Told(session.ended)
+        visit.drop()
+        try:
+            return self._serve_live(op, visit)
+        finally:
+            visit.holds = visit.holds or session
+
+    def _serve_live(self, op: Op, visit: Visit) -> int:
         status: int = getattr(self, "_" + op.name.replace(" ", "_"))(visit, op.about)
         return status
 

@@ -97,6 +97,11 @@ class Session:
         return self.ended is None
 
     @property
+    def replaced(self) -> bool:
+        """Whether another id stands in the place of this one."""
+        return self.ended == "session_rotated"
+
+    @property
     def owner(self) -> Account | Emporix:
         """Whose the cart is: the customer's, before that the Emporix session's."""
         return self.account or self.emporix

@@ -57,7 +57,7 @@ def test_logout_ends_the_session_here_and_the_token_upstream(proxy: LiveProxy, s
         again = late.post("/auth/logout")
         assert again.status_code == 204
         assert not set_cookies(again)
-        for late_answer in (late.get("/auth/session"), late.get(ME), late.post("/auth/anonymous")):
+        for late_answer in (late.get(ME), late.post("/auth/refresh")):
             problem(late_answer, 401, "no_session")
             assert not set_cookies(late_answer)
 
@@ -104,5 +104,5 @@ def test_a_renewal_that_a_logout_overtakes_revives_nothing(proxy: LiveProxy, san
             answer = renewal.result()
             assert answer.status_code == 401
             assert not set_cookies(answer)
-            problem(late.get("/auth/session"), 401, "no_session")
+            problem(late.get(ME), 401, "no_session")
         eventually(lambda: live_tokens(sandbox, session) == 0)

@@ -10,6 +10,7 @@ import pytest
 from tests.integration.visitors import (
     CARTS,
     ME,
+    NONE,
     PRODUCTS,
     VIEW,
     calls,
@@ -81,7 +82,8 @@ def test_an_app_is_told_its_session_id_when_it_changes_and_no_other_time(
         quiet.append(app.put("/auth/legal-entity", json={"legalEntityId": "LE-100"}))
         ended = app.post("/auth/logout")
         assert (ended.status_code, ended.content) == (204, b"")
-        problem(app.get("/auth/session"), 401, "no_session")
+        problem(app.get(ME), 401, "no_session")
+        assert app.get("/auth/session").json() == NONE
         assert app.post("/auth/logout").status_code == 204
     assert not [answer for answer in quiet if "sessionId" in answer.json()]
     assert not [answer for answer in (*quiet, began, logged_in, ended) if set_cookies(answer)]
@@ -122,7 +124,7 @@ def test_an_app_whose_customer_is_refused_gets_no_cookie_cleared(proxy: LiveProx
         session_id = app.post("/auth/login", json=ADA).json()["sessionId"]
     with proxy.app(session_id) as app:
         sandbox.control("POST", "/revoke", {"sessionId": emporix_session(app, sandbox)})
-        for answer in (app.post("/auth/refresh"), app.get("/auth/session")):
+        for answer in (app.post("/auth/refresh"), app.get(ME), app.post("/auth/refresh")):
             assert "sessionId" not in problem(answer, 401, "session_expired")
             assert not set_cookies(answer)
 

@@ -94,7 +94,6 @@ def test_the_header_may_have_any_value(proxy: LiveProxy, value: str) -> None:
         {"Sec-Fetch-Site": "same-origin"},
         {"Origin": _PUBLIC, "Sec-Fetch-Site": "same-origin"},
         {"Origin": _ALLOWED, "Sec-Fetch-Site": "same-site"},
-        {"Origin": "http://localhost:3000", "Sec-Fetch-Site": "cross-site"},
         {},
     ],
     ids=str,
@@ -104,6 +103,49 @@ def test_the_storefronts_own_origins_pass(shop: LiveProxy, headers: dict[str, st
         assert browser.get("/auth/session").status_code == 200
         assert browser.post("/auth/anonymous").status_code == 201
         assert browser.get(PRODUCTS).status_code == 200
+
+
+@pytest.mark.parametrize("same_site", ["strict", "lax"])
+def test_an_allowed_origin_on_another_site_is_told_the_remedy(
+    sandbox: Sandbox, redis_url: str, same_site: str
+) -> None:
+    page = "http://localhost:3000"
+    settings = {"BFF_ALLOWED_ORIGINS": page, "BFF_COOKIE_SAMESITE": same_site}
+    with LiveProxy(environment(sandbox, redis_url, **settings)) as shop:
+        before = seen(sandbox)
+        with shop.browser(Origin=page, **{"Sec-Fetch-Site": "cross-site"}) as browser:
+            for answer in (
+                browser.get("/auth/session"),
+                browser.post("/auth/anonymous"),
+                browser.get(PRODUCTS),
+                browser.post("/auth/login", json=ADA),
+            ):
+                detail = problem(answer, 403, "csrf_failed")["detail"]
+                assert f"SameSite={same_site.capitalize()}" in detail
+                assert "BFF_COOKIE_SAMESITE=none" in detail
+                assert _approved(answer, page), "the page's developer can read it"
+                assert not set_cookies(answer)
+            preflight = {"Access-Control-Request-Method": "POST"}
+            assert browser.request("OPTIONS", "/auth/login", headers=preflight).status_code == 204
+        assert calls(sandbox, before) == []
+
+
+def test_an_allowed_origin_on_another_site_passes_where_the_cookie_comes_along(
+    sandbox: Sandbox, redis_url: str
+) -> None:
+    page = "https://app.example"
+    settings = {
+        "BFF_PUBLIC_ORIGIN": "https://shop.example",
+        "BFF_ALLOWED_ORIGINS": page,
+        "BFF_COOKIE_SAMESITE": "none",
+    }
+    with (
+        LiveProxy(environment(sandbox, redis_url, **settings)) as shop,
+        shop.browser(Origin=page, **{"Sec-Fetch-Site": "cross-site"}) as browser,
+    ):
+        answer = browser.post("/auth/anonymous")
+        assert (answer.status_code, len(set_cookies(answer))) == (201, 1)
+        assert browser.get("/auth/session").status_code == 200
 
 
 @pytest.mark.parametrize(

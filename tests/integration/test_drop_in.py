@@ -295,7 +295,7 @@ def test_a_foreign_page_is_refused_even_with_an_authorization(
 @pytest.mark.parametrize("place", ["public", "allowed", "nowhere"])
 def test_a_bare_anonymous_login_is_judged_by_where_it_comes_from(drop_in: LiveProxy, place: str) -> None:
     origin = {"public": {"Origin": drop_in.url, "Sec-Fetch-Site": "same-origin"}, "nowhere": {}}
-    headers = origin.get(place, {"Origin": APP_ORIGIN, "Sec-Fetch-Site": "cross-site"})
+    headers = origin.get(place, {"Origin": APP_ORIGIN, "Sec-Fetch-Site": "same-site"})
     with Stock(drop_in, **headers) as shop:
         answer = shop.http.get(ANONYMOUS, params={"hybris-tenant": TENANT, "client_id": CLIENT_ID})
         assert answer.status_code == 200

@@ -149,6 +149,13 @@ def test_check_accepts_a_whole_configuration(sandbox: Sandbox, redis_url: str) -
     assert key not in done.stdout + done.stderr
 
 
+def test_check_warns_of_a_page_whose_cookie_would_be_dropped(sandbox: Sandbox, redis_url: str) -> None:
+    settings = {"BFF_PUBLIC_ORIGIN": "http://127.0.0.1:8080", "BFF_ALLOWED_ORIGINS": "http://localhost:3000"}
+    done = _bff("check", **environment(sandbox, redis_url, **settings))
+    assert done.returncode == 0
+    assert "WARNING: BFF_ALLOWED_ORIGINS: http://localhost:3000 is on another site" in done.stderr
+
+
 def test_check_says_every_mistake_at_once_and_no_secret(sandbox: Sandbox) -> None:
     secret = new_key().partition(":")[2]
     done = _bff(

@@ -14,7 +14,17 @@ import redis
 
 from bff.config.embedded_redis import EmbeddedRedis
 from tests.integration.signing import last_session, provider_token
-from tests.integration.visitors import ME, carrying, cleared, guest, instant, problem, seen, set_cookies
+from tests.integration.visitors import (
+    ME,
+    NONE,
+    carrying,
+    cleared,
+    guest,
+    instant,
+    problem,
+    seen,
+    set_cookies,
+)
 from tests.live import TENANT, LiveProxy, Sandbox, environment, new_key
 
 ROW = {"ref", "current", "createdAt", "lastSeenAt", "carrier", "userAgent"}
@@ -54,7 +64,8 @@ def rows(client: httpx2.Client) -> list[dict[str, Any]]:
 
 def ended(client: httpx2.Client) -> None:
     """Assert that a session is over, and that nobody is told to forget it."""
-    for answer in (client.get("/auth/session"), client.get(ME), client.post("/auth/refresh")):
+    assert client.get("/auth/session").json() == NONE
+    for answer in (client.get(ME), client.get("/auth/sessions"), client.post("/auth/refresh")):
         problem(answer, 401, "no_session")
         assert not set_cookies(answer)
 

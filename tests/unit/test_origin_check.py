@@ -4,7 +4,7 @@ from typing import Final
 
 import pytest
 
-from bff.errors import CsrfFailed
+from bff.errors import CsrfFailed, InvalidRequest
 from bff.middleware.origin_check import OriginCheck, Proof, may_begin_session
 from bff.upstream.protocol import Header
 
@@ -21,7 +21,7 @@ FROM_THE_STOREFRONT: Final[list[list[Header]]] = [
     [CSRF, (b"origin", PUBLIC), (b"sec-fetch-site", b"same-origin")],
     [CSRF, (b"sec-fetch-site", b"same-origin")],
     [CSRF, (b"origin", ALLOWED)],
-    [CSRF, (b"origin", ALLOWED), CROSS_SITE],
+    [CSRF, (b"origin", ALLOWED), (b"sec-fetch-site", b"same-site")],
 ]
 FROM_A_FOREIGN_PAGE: Final[list[list[Header]]] = [
     [],
@@ -37,6 +37,7 @@ FROM_A_FOREIGN_PAGE: Final[list[list[Header]]] = [
     [CSRF, (b"origin", b"https://shop.example.evil.example")],
     [CSRF, (b"origin", PUBLIC), FOREIGN_ORIGIN],
     [CSRF, (b"origin", PUBLIC), CROSS_SITE],
+    [CSRF, (b"origin", ALLOWED), CROSS_SITE],
     [CSRF, CROSS_SITE],
     [CSRF, (b"sec-fetch-site", b"same-site")],
     [CSRF, (b"sec-fetch-site", b"none")],
@@ -44,8 +45,8 @@ FROM_A_FOREIGN_PAGE: Final[list[list[Header]]] = [
 ]
 
 
-def origin_check(*, drop_in: bool = False) -> OriginCheck:
-    return OriginCheck(PUBLIC.decode(), [ALLOWED.decode()], drop_in=drop_in)
+def origin_check(*, same_site: str = "strict", drop_in: bool = False) -> OriginCheck:
+    return OriginCheck(PUBLIC.decode(), [ALLOWED.decode()], same_site=same_site, drop_in=drop_in)
 
 
 def passes(headers: list[Header], proof: Proof = Proof.HEADER, *, drop_in: bool = False) -> bool:
@@ -64,6 +65,21 @@ def test_what_the_storefront_sends_passes(headers: list[Header]) -> None:
 @pytest.mark.parametrize("headers", FROM_A_FOREIGN_PAGE)
 def test_what_a_foreign_page_could_send_does_not_pass(headers: list[Header]) -> None:
     assert not passes(headers)
+
+
+@pytest.mark.parametrize("proof", [Proof.HEADER, Proof.ORIGIN])
+@pytest.mark.parametrize("same_site", ["strict", "lax", "none"])
+def test_an_allowed_origin_on_another_site_passes_only_where_the_cookie_comes_along(
+    same_site: str, proof: Proof
+) -> None:
+    check = origin_check(same_site=same_site).check
+    check([CSRF, (b"origin", ALLOWED), (b"sec-fetch-site", b"same-site")], proof)
+    wrong_site = [CSRF, (b"origin", ALLOWED), CROSS_SITE]
+    if same_site == "none":
+        check(wrong_site, proof)
+    else:
+        with pytest.raises(CsrfFailed, match=f"SameSite={same_site.capitalize()}.*BFF_COOKIE_SAMESITE=none"):
+            check(wrong_site, proof)
 
 
 def test_in_drop_in_mode_an_authorization_is_as_good_a_proof() -> None:
@@ -93,10 +109,19 @@ def test_a_navigation_is_not_judged_by_its_header_fields(headers: list[Header]) 
     assert passes(headers, Proof.NAVIGATION)
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
 def test_a_request_may_begin_a_session_where_it_is_no_head(method: str) -> None:
     assert may_begin_session(method, [(b"sec-purpose", b""), (b"accept", b"prefetch")])
     assert not may_begin_session("HEAD", [])
+    assert not may_begin_session("OPTIONS", [])
+
+
+def test_a_server_that_renders_says_that_it_begins_no_session() -> None:
+    assert not may_begin_session("GET", [(b"x-session-begin", b"never")])
+    assert not may_begin_session("POST", [(b"x-session-begin", b"Never"), (b"accept", b"*/*")])
+    for value in (b"", b"always", b"never, never"):
+        with pytest.raises(InvalidRequest):
+            may_begin_session("GET", [(b"x-session-begin", value)])
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from bff.errors import MethodNotAllowed, NotFound
 from bff.middleware.origin_check import Proof
 from bff.middleware.routing import Endpoint, EndpointRouter
 from bff.middleware.session_layer import DEFAULT_RULES, Rules
+from bff.store.protocol import Touch
 from tests.support import http_scope, run_app
 
 pytestmark = pytest.mark.anyio
@@ -112,16 +113,22 @@ async def test_what_no_route_takes_is_not_found(path: str) -> None:
         ("GET", "/auth/sso/a/code", Proof.NAVIGATION),
     ],
 )
-def test_what_no_route_takes_loads_no_session_and_is_judged_by_its_path(
+def test_what_no_route_takes_is_judged_by_its_path_and_only_looks_at_the_session(
     method: str, path: str, proof: Proof
 ) -> None:
-    assert ROUTER.select(http_scope(method, path)).rules == Rules(proof=proof, load=False)
+    scope = http_scope(method, path)
+    rules = ROUTER.select(scope).rules
+    if proof is Proof.NAVIGATION:
+        assert rules == Rules(proof=proof, load=False)
+    else:
+        assert (rules.proof, rules.load, rules.needs_session) == (proof, True, False)
+        assert (rules.safe, rules.touch(scope)) == (True, Touch.NO)
 
 
 def test_without_navigations_every_path_needs_the_proof() -> None:
     bare = EndpointRouter(ROUTER.endpoints)
     for path in ("/auth/nothing", "/auth/sso/a/nothing"):
-        assert bare.select(http_scope(path=path)).rules == Rules(load=False)
+        assert bare.select(http_scope(path=path)).rules.proof is Proof.HEADER
 
 
 def test_the_endpoints_can_be_listed() -> None:
