@@ -16,8 +16,9 @@ from bff.tokens import UpstreamCredentials
 class SharedToken:
     """Keeps the shared token fresh, one renewal at a time over all replicas.
 
-    Its ticket follows from the newest server key, so that every replica finds the same record and nobody else
-    can. It serves reads of public things and is the bearer of customers' refreshes; it never has a cart.
+    Its ticket follows from the newest server key, so that every replica finds the same record. No request can present
+    it, even with the keys in hand: its record has a carrier and a purpose of its own. It serves reads of public
+    things and is the bearer of customers' refreshes; it never has a cart.
 
     Args:
         policy: its ticket, its lifetime and its site.
@@ -82,10 +83,10 @@ class SharedToken:
         ports = self._ports
         if isinstance(found, Session) and (kept := await self._refreshed(found)) is not None:
             return kept
-        if found is not None:
-            await ports.store.delete(self._ticket)
+        # Also where none was found: a record that this release cannot read is in the way of a new one.
+        await ports.store.delete(self._ticket)
         issued = await anonymous_login(ports.emporix, self._context)
-        session = guest_session(issued, Carrier.HEADER, self._lifetimes, ports.clock())
+        session = guest_session(issued, Carrier.PROXY, self._lifetimes, ports.clock())
         return await ports.store.create(self._ticket, session)
 
     async def _refreshed(self, session: Session) -> Session | None:
