@@ -116,6 +116,7 @@ async def test_a_shared_token_that_is_still_good_outlasts_an_outage(replica: Rep
     replica.clock.at += 3599 - 30
     assert await replica.engine.shared_token.token() == first
     replica.upstream.world.faults.clear()
+    replica.clock.at += 1
     assert await replica.engine.shared_token.token() != first
 
 
