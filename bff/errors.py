@@ -32,6 +32,7 @@ class BffError(Exception):
         detail: what this occurrence means to the caller; holds no secret.
         log_detail: what only the log may say; holds no secret either.
         retry_after: seconds after which another try makes sense, or None.
+        given_retry_after: the same, where this occurrence and not its class says it.
         headers: further response headers that belong to this error.
     """
 
@@ -52,6 +53,7 @@ class BffError(Exception):
         self.detail = detail or self.title
         self.log_detail = log_detail
         self.retry_after = self.default_retry_after if retry_after is None else retry_after
+        self.given_retry_after = retry_after
         self.headers = headers
 
     def problem(self, request_id: str) -> dict[str, Any]:

@@ -25,14 +25,27 @@ class Carrier(StrEnum):
 
     COOKIE = "cookie"
     HEADER = "header"
+    PROXY = "proxy"
+    """The proxy itself, for its shared token; no request can present it."""
+
+
+class RecordPurpose(StrEnum):
+    """What a session's record is sealed for; it opens for no other purpose."""
+
+    SESSION = "session"
+    SHARED_TOKEN = "shared-token"  # noqa: S105 - a word
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """What the visitor holds, sealed: the session's id and the secret that opens its record."""
+    """What the visitor holds, sealed: the session's id and the secret that opens its record.
+
+    A ticket that comes with a request is always one for a visitor's session.
+    """
 
     id: bytes = field(repr=False)
     secret: bytes = field(repr=False)
+    purpose: RecordPurpose = RecordPurpose.SESSION
 
 
 @dataclass(frozen=True, slots=True)

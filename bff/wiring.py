@@ -7,7 +7,7 @@ from bff.config.settings import Settings
 from bff.emporix.auth import EmporixAuth
 from bff.emporix.carts import EmporixCarts
 from bff.security.keyring import KeyRing, RandomBytes
-from bff.session import ID_BYTES, SECRET_BYTES, Lifetimes, Ticket
+from bff.session import ID_BYTES, SECRET_BYTES, Lifetimes, RecordPurpose, Ticket
 from bff.sessions.ports import Policy, Ports
 from bff.sessions.tasks import Tasks
 from bff.store.backend import Backend, Rates, Sources, StoreOptions, open_backend
@@ -26,14 +26,14 @@ def key_ring(settings: Settings, random_bytes: RandomBytes) -> KeyRing:
 
 def session_policy(settings: Settings, ring: KeyRing) -> Policy:
     """Return the rules that sessions follow."""
-    digest = ring.digest("shared guest")
-    secret = digest.newest(b"shared guest's secret")[:SECRET_BYTES]
+    digest = ring.digest("shared token")
+    shared_id, secret = digest.newest(b"id")[:ID_BYTES], digest.newest(b"secret")[:SECRET_BYTES]
     return Policy(
         guest=Lifetimes(settings.guest_idle_seconds, settings.guest_max_seconds),
         customer=Lifetimes(settings.customer_idle_seconds, settings.customer_max_seconds),
         refresh_skew=settings.refresh_skew_seconds,
         site_code=settings.site_code,
-        shared_ticket=Ticket(digest.newest(b"shared guest's id")[:ID_BYTES], secret),
+        shared_ticket=Ticket(shared_id, secret, RecordPurpose.SHARED_TOKEN),
     )
 
 

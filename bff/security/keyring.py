@@ -60,10 +60,10 @@ class KeyRing:
         ciphers = {kid: AESGCM(self._derive(key, b"seal", purpose)) for kid, key in self._keys}
         return Sealer(ciphers, self._associated_data(purpose), self._random_bytes)
 
-    def record_sealer(self) -> "RecordSealer":
-        """Return a sealer for session records, whose keys also depend on the visitor's secret."""
-        server_keys = {kid: self._derive(key, b"record", "session") for kid, key in self._keys}
-        return RecordSealer(server_keys, self._associated_data("session"), self._random_bytes)
+    def record_sealer(self, purpose: str = "session") -> "RecordSealer":
+        """Return a sealer for session records of one purpose, whose keys also depend on the visitor's secret."""
+        server_keys = {kid: self._derive(key, b"record", purpose) for kid, key in self._keys}
+        return RecordSealer(server_keys, self._associated_data(purpose), self._random_bytes)
 
     def digest(self, purpose: str) -> "KeyedDigest":
         """Return a keyed digest (RFC 2104) for one purpose, for names that must not reveal what they stand for."""

@@ -6,18 +6,20 @@ from dataclasses import replace
 from bff.emporix.refusals import RefreshRefused, RefreshTokenEnded
 from bff.errors import BffError
 from bff.security.secret import Secret
-from bff.session import Carrier, GuestContext, Lifetimes, Session
+from bff.session import Carrier, GuestContext, Lifetimes, Session, record_name
 from bff.sessions.anonymous import anonymous_login, guest_session
+from bff.sessions.backoff import Backoff
 from bff.sessions.ports import Policy, Ports
 from bff.store.protocol import Found
 from bff.tokens import UpstreamCredentials
 
 
 class SharedToken:
-    """Keeps the shared token fresh, one renewal at a time over all replicas.
+    """Keeps the shared token fresh, one renewal at a time over all replicas, and with a pause after a failed one.
 
-    Its ticket follows from the newest server key, so that every replica finds the same record and nobody else
-    can. It serves reads of public things and is the bearer of customers' refreshes; it never has a cart.
+    Its ticket follows from the newest server key, so that every replica finds the same record. No request can present
+    it, even with the keys in hand: its record has a carrier and a purpose of its own. It serves reads of public
+    things and is the bearer of customers' refreshes; it never has a cart.
 
     Args:
         policy: its ticket, its lifetime and its site.
@@ -30,6 +32,7 @@ class SharedToken:
         self._context = GuestContext(site_code=policy.site_code)
         self._lifetimes = Lifetimes(idle=policy.guest.absolute, absolute=policy.guest.absolute)
         self._skew = policy.refresh_skew
+        self._backoff = Backoff(record_name(self._ticket), ports)
         self._session: Session | None = None
         self._flight: asyncio.Task[Session] | None = None
 
@@ -44,7 +47,7 @@ class SharedToken:
             refused: an access token that upstream has just refused; it is replaced where it is still the current one.
 
         Raises:
-            UpstreamUnavailable, UpstreamTimeout, BadUpstreamAnswer, TooManyRequests: there is none to be had now.
+            UpstreamUnavailable, UpstreamTimeout, BadUpstreamAnswer: there is none to be had now.
             StoreUnavailable: the store does not answer.
         """
         session = self._session
@@ -69,6 +72,7 @@ class SharedToken:
 
         found = await self._ports.store.load_fresh(self._ticket)
         if not stored(found):
+            self._backoff.check()
             async with self._ports.locks.hold(self._ticket, unless=stored) as lock:
                 found = lock.found
                 if lock.acquired and not stored(found):
@@ -78,14 +82,23 @@ class SharedToken:
         return found
 
     async def _renewed(self, found: Found) -> Session:
-        """Renew what is stored, or begin anew; runs under the lock."""
+        """Renew what is stored, or begin anew, unless that failed a moment ago; runs under the lock."""
+        await self._backoff.check_all()
+        try:
+            session = await self._asked(found)
+        except BffError as error:
+            raise await self._backoff.failed(error) from None
+        self._backoff.succeeded()
+        return session
+
+    async def _asked(self, found: Found) -> Session:
         ports = self._ports
         if isinstance(found, Session) and (kept := await self._refreshed(found)) is not None:
             return kept
-        if found is not None:
-            await ports.store.delete(self._ticket)
+        # Also where none was found: a record that this release cannot read is in the way of a new one.
+        await ports.store.delete(self._ticket)
         issued = await anonymous_login(ports.emporix, self._context)
-        session = guest_session(issued, Carrier.HEADER, self._lifetimes, ports.clock())
+        session = guest_session(issued, Carrier.PROXY, self._lifetimes, ports.clock())
         return await ports.store.create(self._ticket, session)
 
     async def _refreshed(self, session: Session) -> Session | None:

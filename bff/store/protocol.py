@@ -123,6 +123,14 @@ class SessionStore(Protocol):
         """Take a name once in `seconds`; return False where it was taken already."""
         ...
 
+    async def pause(self, name: bytes, until: float) -> None:
+        """Let all replicas know that what this name stands for is not to be tried before `until`."""
+        ...
+
+    async def paused_until(self, name: bytes) -> float | None:
+        """Return the end of the latest pause; None where there was none, or where it is over."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class LockedRead:

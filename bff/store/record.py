@@ -8,9 +8,18 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
-from bff.security.keyring import RecordSealer, SealError
+from bff.security.keyring import KeyRing, SealError
 from bff.security.secret import Secret
-from bff.session import Carrier, GuestContext, OtherSchema, Session, SessionKind, Ticket, record_name
+from bff.session import (
+    Carrier,
+    GuestContext,
+    OtherSchema,
+    RecordPurpose,
+    Session,
+    SessionKind,
+    Ticket,
+    record_name,
+)
 from bff.tokens import TokenSet
 
 SCHEMA: Final = 1
@@ -105,26 +114,27 @@ def from_record(record: bytes, ticket: Ticket, *, generation: int, last_seen_at:
 
 
 class SealedRecords:
-    """Seals sessions to records and opens them.
+    """Seals sessions to records and opens them, each for the purpose of its ticket.
 
     Args:
-        sealer: the server's half of every record's key; the ticket has the other half.
+        ring: the server's half of every record's key; the ticket has the other half.
     """
 
-    def __init__(self, sealer: RecordSealer) -> None:
-        self._sealer = sealer
+    def __init__(self, ring: KeyRing) -> None:
+        self._sealers = {purpose: ring.record_sealer(purpose) for purpose in RecordPurpose}
 
     def seal(self, session: Session, ticket: Ticket) -> bytes:
         """Return the sealed record, which opens for this ticket alone and only under the ticket's record name."""
         record = to_record(session, ticket)
-        return self._sealer.seal(record, secret=ticket.secret, name=record_name(ticket))
+        return self._sealers[ticket.purpose].seal(record, secret=ticket.secret, name=record_name(ticket))
 
     def open(
         self, sealed: bytes, ticket: Ticket, *, generation: int, last_seen_at: float
     ) -> Session | OtherSchema | None:
         """Return the session; None where the record is not this ticket's."""
         try:
-            record = self._sealer.open(sealed, secret=ticket.secret, name=record_name(ticket))
+            sealer = self._sealers[ticket.purpose]
+            record = sealer.open(sealed, secret=ticket.secret, name=record_name(ticket))
             return from_record(record, ticket, generation=generation, last_seen_at=last_seen_at)
         except OtherSchemaError:
             return OtherSchema()

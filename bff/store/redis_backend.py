@@ -20,7 +20,7 @@ def open_redis_backend(url: Secret, ring: KeyRing, options: StoreOptions, source
     Raises:
         ValueError: the URL is none of Redis.
     """
-    redis, keys, records = connect(url), RedisKeys(options.tenant), SealedRecords(ring.record_sealer())
+    redis, keys, records = connect(url), RedisKeys(options.tenant), SealedRecords(ring)
     clock, random_bytes = sources.clock, sources.random_bytes
     store = RedisSessionStore(redis, records, keys, clock=clock, random_bytes=random_bytes)
     locks = RedisSessionLocks(

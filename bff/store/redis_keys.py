@@ -6,6 +6,7 @@ key                                 holds
 ``bff:TENANT:{RECORD NAME}``        a session or its tombstone (see `bff.store.redis_scripts`)
 ``bff:TENANT:{RECORD NAME}:lock``   the mark of whoever holds the session's lock
 ``bff:TENANT:{NAME}:claim``         a name that was claimed
+``bff:TENANT:{NAME}:pause``         until when something is not to be tried again
 ``bff:TENANT:of:{OWNER}``           a customer's index (see `bff.store.customer_index`)
 ==================================  ===============================================================
 
@@ -26,7 +27,7 @@ class RedisKeys:
         self.everything = f"{self._prefix}*"
         """A pattern for every key."""
         self.sessions = f"{self._prefix}{{*}}"
-        """A pattern for the keys of sessions; a lock or a claim does not end in a brace."""
+        """A pattern for the keys of sessions; those of locks, claims and pauses do not end in a brace."""
 
     def session(self, record_name: bytes) -> str:
         return f"{self._prefix}{{{record_name.hex()}}}"
@@ -36,6 +37,9 @@ class RedisKeys:
 
     def claim(self, name: bytes) -> str:
         return f"{self.session(name)}:claim"
+
+    def pause(self, name: bytes) -> str:
+        return f"{self.session(name)}:pause"
 
     def index(self, owner: bytes) -> str:
         return f"{self._prefix}of:{{{owner.hex()}}}"

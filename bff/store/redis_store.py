@@ -172,6 +172,19 @@ class RedisSessionStore:
             key = self._keys.claim(name)
             return bool(await self._redis.set(key, b"1", nx=True, px=milliseconds(seconds)))
 
+    async def pause(self, name: bytes, until: float) -> None:
+        """Let all replicas know that what this name stands for is not to be tried before `until`."""
+        seconds = until - self._clock()
+        async with unavailable_on_failure():
+            key = self._keys.pause(name)
+            await self._redis.set(key, milliseconds(until), px=max(1, milliseconds(seconds)))
+
+    async def paused_until(self, name: bytes) -> float | None:
+        """Return the end of the latest pause."""
+        async with unavailable_on_failure():
+            until = await self._redis.get(self._keys.pause(name))
+        return None if until is None else int(until) / 1000
+
     async def inspect(self, most: int = 100) -> list[dict[str, Any]]:
         """Return what anybody with access to Redis would see of up to `most` keys, for people to look at."""
         rows: list[dict[str, Any]] = []

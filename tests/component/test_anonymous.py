@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bff.errors import BadUpstreamAnswer, StoreUnavailable, UpstreamUnavailable
-from bff.session import Carrier, GuestContext, SessionKind
+from bff.session import Carrier, GuestContext, Session, SessionKind, Ticket
 from tests.relay import relaying
 from tests.support import Replica, bare, new_keys, new_replica, until
 
@@ -116,6 +116,7 @@ async def test_a_shared_token_that_is_still_good_outlasts_an_outage(replica: Rep
     replica.clock.at += 3599 - 30
     assert await replica.engine.shared_token.token() == first
     replica.upstream.world.faults.clear()
+    replica.clock.at += 1
     assert await replica.engine.shared_token.token() != first
 
 
@@ -168,6 +169,23 @@ async def test_the_shared_token_is_not_readable_in_redis(replica: Replica) -> No
     async for key in redis.scan_iter(match="bff:acmeshop:{*}", count=1000):
         fields: Any = await redis.hgetall(key)
         assert token not in b"".join(fields.values())
+
+
+async def test_no_request_can_present_the_shared_tokens_record(replica: Replica) -> None:
+    await replica.engine.shared_token.token()
+    shared = replica.engine.policy.shared_ticket
+    found = await replica.store.load_fresh(shared)
+    assert isinstance(found, Session)
+    assert found.carrier not in {Carrier.COOKIE, Carrier.HEADER}
+    assert await replica.store.load_fresh(Ticket(shared.id, shared.secret)) is None
+
+
+async def test_an_unreadable_record_does_not_keep_the_shared_token_away(replica: Replica) -> None:
+    shared = replica.engine.policy.shared_ticket
+    held = await replica.guest()
+    await replica.store.create(Ticket(shared.id, shared.secret), held.session)
+    token = await replica.engine.shared_token.token()
+    assert token.reveal() in replica.upstream.world.access
 
 
 async def test_a_guests_record_is_not_the_shared_one(replica: Replica) -> None:

@@ -316,6 +316,19 @@ async def test_a_claim_is_no_session(backend: Backend) -> None:
     assert await backend.store.names() == []
 
 
+async def test_a_pause_is_known_to_all_replicas_and_is_no_session(
+    replicas: Replicas, backend: Backend
+) -> None:
+    name, other = secrets.token_bytes(32), replicas.open().store
+    assert await other.paused_until(name) is None
+    await backend.store.pause(name, NOW + 60)
+    assert await other.paused_until(name) == NOW + 60
+    await other.pause(name, NOW + 90)
+    assert await backend.store.paused_until(name) == NOW + 90
+    assert await other.paused_until(secrets.token_bytes(32)) is None
+    assert await backend.store.names() == []
+
+
 async def test_people_see_sealed_values_and_nothing_else(backend: Backend) -> None:
     ticket, session = await begin(backend, email="ada@example.com")
     (row,) = await backend.store.inspect()

@@ -19,6 +19,7 @@ from tests.integration.wire import (
     dial,
     head,
     reply,
+    send,
 )
 from tests.live import ADA, TENANT, LiveProxy, Sandbox, environment, free_port
 
@@ -177,6 +178,19 @@ def test_throttling_passes_with_its_retry_after(proxy: LiveProxy, sandbox: Sandb
         answer = browser.get(f"/api{PRODUCT_ECHO}")
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "17")
     assert answer.json()["fault"]["detail"]["errorcode"] == "policies.ratelimit.QuotaViolation"
+
+
+def test_public_reads_wait_as_long_as_upstream_asks_for_between_two_logins(
+    sandbox: Sandbox, redis_url: str
+) -> None:
+    environ = environment(sandbox, redis_url)
+    with LiveProxy(environ) as one, LiveProxy(environ) as other:
+        fault(sandbox, f"GET {ANONYMOUS_LOGIN}", "throttled", retryAfter=120)
+        watch = Watch(sandbox)
+        answers = [send((one, other)[number % 2], "GET", f"/api{SITES}") for number in range(20)]
+    assert {(answer.status, answer.json()["code"]) for answer in answers} == {(503, "upstream_unavailable")}
+    assert all(60 < int(answer.all("retry-after")[0]) <= 120 for answer in answers)
+    assert len(watch.of(ANONYMOUS_LOGIN)) == 1
 
 
 @pytest.mark.parametrize("path", [PRODUCT_ECHO, CART_ECHO])

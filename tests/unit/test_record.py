@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bff.security.secret import Secret
-from bff.session import Carrier, GuestContext, OtherSchema, SessionKind, Ticket, record_name
+from bff.session import Carrier, GuestContext, OtherSchema, RecordPurpose, SessionKind, Ticket, record_name
 from bff.store.record import SCHEMA, OtherSchemaError, RecordError, SealedRecords, from_record, to_record
 from tests.values import NOW, a_session, new_ring, new_ticket, tokens
 
@@ -73,7 +73,7 @@ def test_a_record_says_its_schema_first() -> None:
 
 
 def test_a_sealed_record_opens_for_its_own_ticket_alone() -> None:
-    records, session = SealedRecords(new_ring().record_sealer()), a_session()
+    records, session = SealedRecords(new_ring()), a_session()
     sealed = records.seal(session, TICKET)
     assert records.open(sealed, TICKET, generation=1, last_seen_at=NOW) == session
     for other in (
@@ -82,21 +82,30 @@ def test_a_sealed_record_opens_for_its_own_ticket_alone() -> None:
         new_ticket(),
     ):
         assert records.open(sealed, other, generation=1, last_seen_at=NOW) is None
-    foreign = SealedRecords(new_ring().record_sealer())
+    foreign = SealedRecords(new_ring())
     assert foreign.open(sealed, TICKET, generation=1, last_seen_at=NOW) is None
 
 
+def test_a_sealed_record_opens_for_its_purpose_alone() -> None:
+    records, session = SealedRecords(new_ring()), a_session()
+    tickets = [Ticket(TICKET.id, TICKET.secret, purpose) for purpose in RecordPurpose]
+    for ticket in tickets:
+        sealed = records.seal(session, ticket)
+        opened = [records.open(sealed, other, generation=1, last_seen_at=NOW) for other in tickets]
+        assert opened == [session if other == ticket else None for other in tickets]
+
+
 def test_a_sealed_record_of_another_release_is_told_from_none() -> None:
-    sealer, name = new_ring().record_sealer(), record_name(TICKET)
+    ring, name = new_ring(), record_name(TICKET)
     record = to_record(a_session(), TICKET).replace(b'{"v":1,', b'{"v":2,')
-    sealed = sealer.seal(record, secret=TICKET.secret, name=name)
-    assert SealedRecords(sealer).open(sealed, TICKET, generation=1, last_seen_at=NOW) == OtherSchema()
-    assert SealedRecords(sealer).open(sealed[:-1], TICKET, generation=1, last_seen_at=NOW) is None
+    sealed = ring.record_sealer().seal(record, secret=TICKET.secret, name=name)
+    assert SealedRecords(ring).open(sealed, TICKET, generation=1, last_seen_at=NOW) == OtherSchema()
+    assert SealedRecords(ring).open(sealed[:-1], TICKET, generation=1, last_seen_at=NOW) is None
 
 
 def test_a_sealed_record_shows_nothing() -> None:
     issued = tokens(saas=Secret("saas-token"))
     session = a_session(tokens=issued, email="ada@example.com", user_agent="agent-7")
-    sealed = SealedRecords(new_ring().record_sealer()).seal(session, TICKET)
+    sealed = SealedRecords(new_ring()).seal(session, TICKET)
     for word in (issued.access.reveal(), "saas-token", "ada@example.com", "agent-7", TICKET.id.hex()):
         assert word.encode() not in sealed
