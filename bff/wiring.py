@@ -32,6 +32,7 @@ def session_policy(settings: Settings, ring: KeyRing) -> Policy:
         customer=Lifetimes(settings.customer_idle_seconds, settings.customer_max_seconds),
         refresh_skew=settings.refresh_skew_seconds,
         site_code=settings.site_code,
+        keeps_guests=settings.drop_in,
         shared_ticket=Ticket(digest.newest(b"shared guest's id")[:ID_BYTES], secret),
     )
 

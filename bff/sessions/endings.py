@@ -1,11 +1,19 @@
 """What a request learns of a session that has ended."""
 
 from bff.errors import BffError, NoSession, SessionExpired, SessionRotated
-from bff.session import EndReason, Tombstone
+from bff.session import EndReason, HeldSession, Tombstone
 
 
 class EndedHere(SessionExpired):
-    """This very refresh ended the session, so its answer is the one that clears the cookie."""
+    """This very refresh ended the session, so its answer is the one that clears the cookie, or sets the guest's.
+
+    Attributes:
+        guest: what is left: the guest whom the customer's session kept.
+    """
+
+    def __init__(self, guest: HeldSession | None = None) -> None:
+        super().__init__()
+        self.guest = guest
 
 
 def ended_error(found: Tombstone | None) -> BffError:

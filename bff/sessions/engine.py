@@ -8,6 +8,7 @@ from bff.sessions.login import CustomerLogin
 from bff.sessions.own_sessions import OwnSessions
 from bff.sessions.ports import Policy, Ports
 from bff.sessions.refresh import TokenRefresher
+from bff.sessions.renewable import KeptGuests, OwnTokens
 from bff.sessions.shared_token import SharedToken
 from bff.sessions.signup import CustomerSignup
 from bff.sessions.token_saver import TokenSaver
@@ -27,8 +28,12 @@ class Engine:
         self.anonymous = AnonymousSessions(policy, ports)
         self.shared_token = SharedToken(policy, ports)
         saver = TokenSaver(ports)
-        self.refresher = TokenRefresher(policy, ports, self.anonymous, self.shared_token, saver)
-        self.lifecycle = SessionLifecycle(ports, self.anonymous, self.refresher, saver)
+        own, kept_guests = OwnTokens(ports, self.anonymous, self.shared_token), KeptGuests(ports, saver)
+        self.refresher = TokenRefresher(policy, ports, own, saver)
+        self.guest_refresher = TokenRefresher(policy, ports, kept_guests, saver)
+        self.lifecycle = SessionLifecycle(
+            ports, self.anonymous, self.refresher, self.guest_refresher, kept_guests, saver
+        )
         self.legal_entity = LegalEntitySwitch(ports, self.lifecycle, self.shared_token, saver)
         self.own_sessions = OwnSessions(ports, self.lifecycle)
         self.signup = CustomerSignup(ports, self.lifecycle, self.shared_token)

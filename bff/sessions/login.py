@@ -22,7 +22,16 @@ from bff.errors import (
     StoreUnavailable,
 )
 from bff.security.secret import Secret
-from bff.session import EndReason, HeldSession, Session, SessionKind, Ticket, next_version
+from bff.session import (
+    EndReason,
+    HeldSession,
+    Session,
+    SessionKind,
+    Ticket,
+    as_guest,
+    kept_guest_of,
+    next_version,
+)
 from bff.sessions.cart_merge import CartMerger
 from bff.sessions.endings import ended_error
 from bff.sessions.lifecycle import SessionLifecycle
@@ -55,6 +64,7 @@ class CustomerLogin:
         carts: CartMerger,
     ) -> None:
         self._lifetimes = policy.customer
+        self._keeps_guests = policy.keeps_guests
         self._ports = ports
         self._lifecycle = lifecycle
         self._saver = saver
@@ -204,7 +214,7 @@ class CustomerLogin:
         async with self._ports.locks.hold(ticket) as lock:
             if not isinstance(lock.found, Session):
                 raise ended_error(lock.found)
-            yield HeldSession(ticket, lock.found)
+            yield HeldSession(ticket, as_guest(lock.found))
 
     async def _email(self, issued: Issued) -> str | None:
         """Ask whose tokens these are, for logins that do not begin with an address."""
@@ -236,18 +246,32 @@ class CustomerLogin:
             initial_password=issued.initial_password,
             context=guest.context,
             user_agent=request_session.user_agent,
+            kept_guest=kept_guest_of(guest) if self._keeps_guests else None,
         )
 
     async def _rotate(self, request_session: RequestSession, guest: HeldSession, session: Session) -> Session:
         """Give the customer a new id and retire the guest's, which stays readable as the guest for 30 seconds."""
+        old = request_session.held
         ticket = self._ports.new_ticket()
         session = await self._stored_in_place_of(guest, ticket, session)
         SESSIONS.labels(session.kind, "begun").inc()
         request_session.update(HeldSession(ticket, session))
+        if old is not None and old.session.kind is SessionKind.CUSTOMER:
+            await self._end_forgotten(old.session, session)
         with suppress(StoreUnavailable):  # the index adds what it misses when it is next asked
             await self._ports.customers.add(ticket, session)
         await self._carts.merge(guest.session, session)
         return session
+
+    async def _end_forgotten(self, old: Session, session: Session) -> None:
+        """End the customer whom the guest's client had forgotten, when the guest logs in again.
+
+        Upstream's logout ends the whole Emporix session, which the new customer may share by now: then the old
+        tokens are dropped with their record, and nobody has them any more.
+        """
+        SESSIONS.labels(old.kind, "ended").inc()
+        if old.upstream_session_id != session.upstream_session_id:
+            await self._saver.revoke(old)
 
     async def _stored_in_place_of(self, guest: HeldSession, ticket: Ticket, session: Session) -> Session:
         try:

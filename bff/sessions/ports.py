@@ -19,6 +19,7 @@ class Policy:
         customer: how long a customer may idle and last.
         refresh_skew: a token is renewed this long before it ends.
         site_code: the site whose guest cart is merged at login; None where each guest must name its own.
+        keeps_guests: a customer's session keeps the guest that logged in.
         shared_ticket: opens the record of the shared token; it follows from the newest server key.
     """
 
@@ -26,6 +27,7 @@ class Policy:
     customer: Lifetimes
     refresh_skew: float
     site_code: str | None
+    keeps_guests: bool
     shared_ticket: Ticket
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bff.session import Carrier, HeldSession, Session, Ticket
+from bff.session import Carrier, HeldSession, Session, SessionKind, Ticket, as_guest
 
 
 @dataclass(slots=True)
@@ -15,6 +15,9 @@ class RequestSession:
         user_agent: for the customer's list of sessions.
         carried: the ticket that the request carries, whether or not a session stands behind it.
         held: the session, where one was loaded or begun.
+        acts_as_guest: a drop-in client calls with the guest's placeholder, so that a customer's session serves as the
+            guest that it keeps.
+        merges_carts: the client merges carts by itself.
         superseded: a login has replaced this guest; it may be read with, and nothing about it may change.
         issued: a new ticket for the visitor.
         cleared: the visitor's carrier is to forget its ticket.
@@ -26,6 +29,8 @@ class RequestSession:
     user_agent: str | None
     carried: Ticket | None = None
     held: HeldSession | None = None
+    acts_as_guest: bool = False
+    merges_carts: bool = False
     superseded: bool = False
     issued: HeldSession | None = None
     cleared: bool = False
@@ -33,7 +38,15 @@ class RequestSession:
 
     @property
     def session(self) -> Session | None:
-        return None if self.held is None else self.held.session
+        """The session as the request acts: a customer's, or the guest's."""
+        if self.held is None:
+            return None
+        return as_guest(self.held.session) if self.acts_as_guest else self.held.session
+
+    @property
+    def beside_customer(self) -> bool:
+        """Whether the request acts as the guest whom a customer's session keeps."""
+        return self.acts_as_guest and self.held is not None and self.held.session.kind is SessionKind.CUSTOMER
 
     def update(self, held: HeldSession) -> None:
         """Take the session as it is now; the answer hands out a ticket that is new."""

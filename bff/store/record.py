@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from bff.security.keyring import RecordSealer, SealError
 from bff.security.secret import Secret
-from bff.session import Carrier, GuestContext, Session, SessionKind, Ticket, record_name
+from bff.session import Carrier, GuestContext, KeptGuest, Session, SessionKind, Ticket, record_name
 from bff.tokens import TokenSet
 
 SCHEMA: Final = 1
@@ -22,19 +22,12 @@ class RecordError(Exception):
 
 def to_record(session: Session, ticket: Ticket) -> bytes:
     """Return a session as JSON; the schema and the session's id are inside, to be compared when it is read."""
-    tokens, context = session.tokens, session.context
     fields = {
         "v": SCHEMA,
         "id": ticket.id.hex(),
         "kind": session.kind.value,
         "carrier": session.carrier.value,
-        "access": tokens.access.reveal(),
-        "access_exp": tokens.access_expires_at,
-        "issued": tokens.issued_at,
-        "refresh": _revealed(tokens.refresh),
-        "refresh_exp": tokens.refresh_expires_at,
-        "saas": _revealed(tokens.saas),
-        "saas_exp": tokens.saas_expires_at,
+        **_token_fields(session.tokens),
         "sid": session.upstream_session_id.reveal(),
         "created": session.created_at,
         "expires": session.expires_at,
@@ -44,9 +37,13 @@ def to_record(session: Session, ticket: Ticket) -> bytes:
         "customer": session.customer_id,
         "entity": session.legal_entity_id,
         "initial": session.initial_password,
-        "context": [context.site_code, context.currency, context.language, context.target_location],
+        "context": _context_fields(session.context),
         "agent": session.user_agent,
     }
+    if session.kept_guest is not None:
+        fields["guest"] = _guest_fields(session.kept_guest)
+    if session.merged_cart is not None:
+        fields["merged"] = session.merged_cart
     return json.dumps(fields, separators=(",", ":")).encode()
 
 
@@ -85,6 +82,8 @@ def from_record(record: bytes, ticket: Ticket, *, generation: int, last_seen_at:
         initial_password=fields["initial"],
         context=GuestContext(*fields["context"]),
         user_agent=fields["agent"],
+        kept_guest=_kept_guest(fields.get("guest")),
+        merged_cart=fields.get("merged"),
     )
 
 
@@ -110,6 +109,38 @@ class SealedRecords:
             return from_record(record, ticket, generation=generation, last_seen_at=last_seen_at)
         except (SealError, RecordError):
             return None
+
+
+def _guest_fields(guest: KeptGuest) -> dict[str, Any]:
+    return {
+        **_token_fields(guest.tokens),
+        "sid": guest.upstream_session_id.reveal(),
+        "created": guest.created_at,
+        "context": _context_fields(guest.context),
+    }
+
+
+def _kept_guest(fields: dict[str, Any] | None) -> KeptGuest | None:
+    if fields is None:
+        return None
+    context = GuestContext(*fields["context"])
+    return KeptGuest(_tokens(fields), Secret(fields["sid"]), fields["created"], context)
+
+
+def _context_fields(context: GuestContext) -> list[str | None]:
+    return [context.site_code, context.currency, context.language, context.target_location]
+
+
+def _token_fields(tokens: TokenSet) -> dict[str, Any]:
+    return {
+        "access": tokens.access.reveal(),
+        "access_exp": tokens.access_expires_at,
+        "issued": tokens.issued_at,
+        "refresh": _revealed(tokens.refresh),
+        "refresh_exp": tokens.refresh_expires_at,
+        "saas": _revealed(tokens.saas),
+        "saas_exp": tokens.saas_expires_at,
+    }
 
 
 def _tokens(fields: dict[str, Any]) -> TokenSet:
