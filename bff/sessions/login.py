@@ -7,6 +7,7 @@ session and its cart along, and the customer gets a new session id.
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import assert_never
 
 from bff.emporix.outside_tokens import is_mail_token, provider_token_fits
@@ -260,8 +261,21 @@ class CustomerLogin:
             await self._end_forgotten(old.session, session)
         with suppress(StoreUnavailable):  # the index adds what it misses when it is next asked
             await self._ports.customers.add(ticket, session)
-        await self._carts.merge(guest.session, session)
+        merged = await self._carts.merge(guest.session, session, by_client=request_session.merges_carts)
+        if merged is not None and self._keeps_guests:
+            session = await self._with_merged_cart(request_session, HeldSession(ticket, session), merged)
         return session
+
+    async def _with_merged_cart(
+        self, request_session: RequestSession, held: HeldSession, cart: str
+    ) -> Session:
+        """Note the cart that was merged, for a drop-in client that merges it again."""
+        with suppress(StoreUnavailable):
+            noted = await self._ports.store.replace(held.ticket, replace(held.session, merged_cart=cart))
+            if noted is not None:
+                request_session.update(HeldSession(held.ticket, noted))
+                return noted
+        return held.session
 
     async def _end_forgotten(self, old: Session, session: Session) -> None:
         """End the customer whom the guest's client had forgotten, when the guest logs in again.

@@ -101,7 +101,15 @@ def test_an_older_keys_placeholder_is_known() -> None:
 
 @pytest.mark.parametrize(
     "fields",
-    [[b"Basic %s"], [b"%s"], [b"Bearer"], [b"Bearer "], [b"Bearer x%s"], [b"Bearer %s", b"Bearer %s"]],
+    [
+        [b"Basic %s"],
+        [b"Digest %s"],
+        [b"%s"],
+        [b"Bearer"],
+        [b"Bearer "],
+        [b"Bearer x%s"],
+        [b"Bearer %s", b"Bearer %s"],
+    ],
 )
 def test_only_one_bearer_names_anybody(fields: list[bytes]) -> None:
     made, guest = placeholders(), a_session()

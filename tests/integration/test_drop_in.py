@@ -66,6 +66,25 @@ def test_the_official_storefronts_way_through_the_shop(drop_in: LiveProxy, sandb
         assert shop.ear.secrets_of(sandbox, ids=False) == []
 
 
+def test_a_client_may_merge_the_cart_that_the_proxy_has_merged(drop_in: LiveProxy, sandbox: Sandbox) -> None:
+    with Stock(drop_in) as shop:
+        shop.begin()
+        query = {"siteCode": "main", "create": "true"}
+        cart = shop.ask("GET", CARTS, params=query).json()["id"]
+        item = {"itemYrn": YRN, "product": {"id": "morning-ledge"}, "quantity": 2}
+        assert shop.ask("POST", f"{CARTS}/{cart}/items", json=item).status_code == 201
+        shop.login()
+        own = shop.ask("GET", CARTS, params=query).json()["id"]
+        before = shop.ask("GET", f"{CARTS}/{own}").json()["items"]
+        merge = f"{CARTS}/{own}/merge"
+        for _ in range(2):
+            answer = shop.ask("POST", merge, json={"carts": [cart]})
+            assert (answer.status_code, answer.content) == (200, b"")
+            assert answer.headers["cache-control"] == "private, no-store"
+        assert shop.ask("GET", f"{CARTS}/{own}").json()["items"] == before
+        assert shop.ask("POST", merge, json={"carts": ["another"]}).status_code == 404
+
+
 def test_an_sdks_way_with_the_documented_names(drop_in: LiveProxy, sandbox: Sandbox) -> None:
     with Stock(drop_in) as sdk:
         guest = sdk.begin("tenant")

@@ -176,6 +176,17 @@ def test_the_guests_token_is_renewed_once_for_all_that_call_beside_a_customer(
         assert shop.name() == "Ada"
 
 
+def test_without_a_site_in_the_settings_a_named_site_merges_nothing(
+    drop_in: LiveProxy, sandbox: Sandbox
+) -> None:
+    with Stock(drop_in) as shop:
+        shop.begin(siteCode="main")
+        fills_a_cart(shop, "morning-ledge")
+        before = seen(sandbox)
+        shop.login()
+        assert calls(sandbox, before) == ["POST /customer/{tenant}/login"]
+
+
 def test_a_call_with_csrf_and_no_authorization_goes_by_the_cookie_alone(drop_in: LiveProxy) -> None:
     with Stock(drop_in) as shop:
         guest = shop.begin()
