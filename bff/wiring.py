@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from bff.config.settings import Settings
 from bff.emporix.auth import EmporixAuth
 from bff.emporix.carts import EmporixCarts
+from bff.emporix.session_context import EmporixSessionContext
 from bff.security.keyring import KeyRing, RandomBytes
 from bff.session import ID_BYTES, SECRET_BYTES, Lifetimes, Ticket
 from bff.sessions.ports import Policy, Ports
@@ -122,6 +123,7 @@ def session_ports(
         limits=backend.limits,
         emporix=EmporixAuth(token_calls, tenant=tenant, client_id=settings.client_id, clock=clock),
         carts=EmporixCarts(token_calls, tenant=tenant),
+        contexts=EmporixSessionContext(token_calls, tenant=tenant),
         tasks=tasks,
         clock=clock,
         random_bytes=random_bytes,

@@ -123,7 +123,11 @@ class DropIn:
         if (call.query("tenant") or call.query("hybris-tenant")) != self._tenant:
             raise InvalidRequest("The supplied tenant is not this one")
         context = GuestContext(*(call.query(name) for name in CONTEXT_PARAMETERS))
+        stood = call.session.held is not None
         session = await self._engine.lifecycle.ensure_guest(call.session, context)
+        if stood:
+            await self._engine.guest_contexts.apply(call.session, context)
+            session = call.session.session or session
         return 200, self._tokens(session, scope=f"tenant={self._tenant}")
 
     async def anonymous_refresh(self, call: _Call) -> Answer:

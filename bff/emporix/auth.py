@@ -17,6 +17,7 @@ from bff.emporix.refusals import (
     SwitchRefused,
     ValidationRefused,
 )
+from bff.emporix.session_context import context_fields
 from bff.emporix.token_answers import Issued, Validation, carried_forward, issued, validation
 from bff.errors import BadUpstreamAnswer
 from bff.security.secret import Secret
@@ -58,21 +59,17 @@ class EmporixAuth:
         Raises:
             AnonymousLoginRefused: the tenant or the client id is wrong.
         """
-        seeds = {
-            "siteCode": context.site_code,
-            "currency": context.currency,
-            "language": context.language,
-            "targetLocation": context.target_location,
-        }
-        query = self._storefront | {name: value for name, value in seeds.items() if value is not None}
+        query = self._storefront | context_fields(context)
         answer = await self._client.call("anonymous login", "GET", f"{_ANONYMOUS}/login", query=query)
         got = issued(read(answer, AnonymousLoginRefused), self._clock())
         if got.session_id is None:
             raise BadUpstreamAnswer(log_detail="an anonymous session without an id")
         return got
 
-    async def anonymous_refresh(self, tokens: TokenSet) -> TokenSet:
+    async def anonymous_refresh(self, tokens: TokenSet, context: GuestContext | None = None) -> TokenSet:
         """Renew an anonymous session's tokens; it keeps its session id [CM].
+
+        The parameters of a context are taken here as at the login [SDK].
 
         Only `refresh_token` is sent: `anonymous_token` is marked required and deprecated at once, the tutorial
         leaves it out, and the answer to it has no refresh token [CM, CMT].
@@ -80,7 +77,8 @@ class EmporixAuth:
         Raises:
             RefreshRefused: see its kinds.
         """
-        query = self._storefront | {"refresh_token": self._refresh_token(tokens).reveal()}
+        seeds = {} if context is None else context_fields(context)
+        query = self._storefront | seeds | {"refresh_token": self._refresh_token(tokens).reveal()}
         answer = await self._client.call("anonymous refresh", "GET", f"{_ANONYMOUS}/refresh", query=query)
         return self._renewed(tokens, answer, RefreshRefused)
 

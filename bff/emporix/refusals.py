@@ -176,5 +176,21 @@ class CartLookupRefused(Refused):
         self.not_seen = refusal.status in {403, 404}
 
 
+class ContextRefused(Refused):
+    """Emporix refused to show or change a session context.
+
+    Attributes:
+        none_yet: the session has none before its first cart: a 404 [SC].
+        stale: somebody changed it meanwhile: a 409 [SDK].
+    """
+
+    call = "a session context"
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal)
+        self.none_yet = refusal.status == 404
+        self.stale = refusal.status == 409
+
+
 class RefreshTokenEnded(Exception):
     """There is no refresh token, or its own clock says that it has ended: Emporix was not asked."""

@@ -2,6 +2,7 @@
 
 from bff.sessions.anonymous import AnonymousSessions
 from bff.sessions.cart_merge import CartMerger
+from bff.sessions.guest_context import GuestContexts
 from bff.sessions.legal_entity import LegalEntitySwitch
 from bff.sessions.lifecycle import SessionLifecycle
 from bff.sessions.login import CustomerLogin
@@ -35,6 +36,7 @@ class Engine:
             ports, self.anonymous, self.refresher, self.guest_refresher, kept_guests, saver
         )
         self.legal_entity = LegalEntitySwitch(ports, self.lifecycle, self.shared_token, saver)
+        self.guest_contexts = GuestContexts(ports, saver)
         self.own_sessions = OwnSessions(ports, self.lifecycle)
         self.signup = CustomerSignup(ports, self.lifecycle, self.shared_token)
         carts = CartMerger(ports.carts, site_code=policy.site_code)
