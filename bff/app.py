@@ -21,6 +21,7 @@ from bff.auth.aliases import Aliases
 from bff.auth.drop_in import DropIn
 from bff.auth.endpoints import AuthEndpoints
 from bff.auth.login_state import LoginStates, Provider
+from bff.auth.placeholders import Placeholders
 from bff.auth.return_to import ReturnTo
 from bff.auth.sso import NAVIGATIONS, SsoEndpoints
 from bff.config.settings import Settings, load_settings
@@ -33,7 +34,7 @@ from bff.middleware.problem_details import with_problem_details
 from bff.middleware.request_layer import RequestLayer, RequestPolicy
 from bff.middleware.routing import EndpointRouter
 from bff.middleware.security_headers import security_fields
-from bff.middleware.session_layer import Rules, Selection, SessionLayer
+from bff.middleware.session_layer import BY_ROUTE, Selection, SessionLayer
 from bff.middleware.stream_limit import StreamLimit
 from bff.security.keyring import KeyRing, RandomBytes
 from bff.server.process import DRAINING
@@ -210,11 +211,11 @@ def _api_selection(
         Delivery(settings.upstream_url),
         max_body_bytes=settings.max_body_bytes,
     )
-    proxied = Selection(api, Rules(needs_session=False))  # what a call needs, its route says
     if aliases is None:
+        proxied = Selection(api, BY_ROUTE)
         return lambda _scope: proxied
-    drop_in = DropIn(engine, aliases, tenant=settings.tenant)
-    return lambda scope: drop_in.select(scope) or proxied
+    placeholders = Placeholders(ring.digest("token placeholder"))
+    return DropIn(engine, aliases, placeholders, api, tenant=settings.tenant).select
 
 
 def _route_table(settings: Settings) -> RouteTable:

@@ -4,7 +4,7 @@ Times are seconds since the epoch as floats; durations are seconds.
 """
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -79,12 +79,26 @@ def next_version(now: float, older: int = 0) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptGuest:
+    """The guest that a customer was before the login, kept beside the customer for drop-in clients.
+
+    They go on calling with the guest's token after a login, and after a sign-out that only forgets the customer's.
+    """
+
+    tokens: TokenSet
+    upstream_session_id: Secret
+    created_at: float
+    context: GuestContext = GuestContext()
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """One visitor's session as the store keeps it.
 
     `generation` counts writes and is compared at each; `version` is what storefronts see and grows when
     who is shopping changes; `upstream_session_id` is the Emporix session that carries the cart through login;
     `assisted` says that an employee shops for the customer, with tokens from Emporix's dashboard.
+    `kept_guest` and `merged_carts`, the guest's carts that the login merged, are a customer's in drop-in mode.
     """
 
     kind: SessionKind
@@ -104,10 +118,39 @@ class Session:
     context: GuestContext = GuestContext()
     user_agent: str | None = None
     assisted: bool = False
+    kept_guest: KeptGuest | None = None
+    merged_carts: tuple[str, ...] = ()
 
     @property
     def idle_expires_at(self) -> float:
         return min(self.last_seen_at + self.idle_seconds, self.expires_at)
+
+
+def kept_guest_of(guest: Session) -> KeptGuest:
+    """Return what a customer keeps of the guest that logs in."""
+    return KeptGuest(guest.tokens, guest.upstream_session_id, guest.created_at, guest.context)
+
+
+def as_guest(session: Session) -> Session:
+    """Return a customer's session as the guest that it keeps; a guest's as it is."""
+    if session.kind is SessionKind.ANONYMOUS:
+        return session
+    kept = session.kept_guest
+    assert kept is not None
+    return replace(
+        session,
+        kind=SessionKind.ANONYMOUS,
+        tokens=kept.tokens,
+        upstream_session_id=kept.upstream_session_id,
+        created_at=kept.created_at,
+        context=kept.context,
+        email=None,
+        customer_id=None,
+        legal_entity_id=None,
+        initial_password=False,
+        kept_guest=None,
+        merged_carts=(),
+    )
 
 
 def credentials_of(session: Session) -> UpstreamCredentials:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from bff.config.settings import Settings
 from bff.emporix.auth import EmporixAuth
 from bff.emporix.carts import EmporixCarts
+from bff.emporix.session_context import EmporixSessionContext
 from bff.security.keyring import KeyRing, RandomBytes
 from bff.session import ID_BYTES, SECRET_BYTES, Lifetimes, RecordPurpose, Ticket
 from bff.sessions.ports import Policy, Ports
@@ -33,6 +34,7 @@ def session_policy(settings: Settings, ring: KeyRing) -> Policy:
         customer=Lifetimes(settings.customer_idle_seconds, settings.customer_max_seconds),
         refresh_skew=settings.refresh_skew_seconds,
         site_code=settings.site_code,
+        keeps_guests=settings.drop_in,
         shared_ticket=Ticket(shared_id, secret, RecordPurpose.SHARED_TOKEN),
     )
 
@@ -109,6 +111,7 @@ def session_ports(
         limits=backend.limits,
         emporix=EmporixAuth(token_calls, tenant=tenant, client_id=settings.client_id, clock=clock),
         carts=EmporixCarts(token_calls, tenant=tenant),
+        contexts=EmporixSessionContext(token_calls, tenant=tenant),
         tasks=tasks,
         clock=clock,
         random_bytes=random_bytes,

@@ -67,6 +67,7 @@ REVEALING = {
     "api/delivery": "the session's own tokens, to find them in an answer",
     "api/forwarder": "tokens in proxied calls",
     "auth/aliases": "what drop-in clients see instead of an id",
+    "auth/placeholders": "what drop-in clients hold instead of tokens",
     "auth/login_state": "the PKCE verifier, to seal it",
     "config/settings": "the address of Redis, to judge it",
     "emporix/auth": "tokens in token calls",

@@ -8,6 +8,7 @@ from starlette.types import Receive, Scope, Send
 from bff.api.call import Call
 from bff.api.delivery import Delivery
 from bff.api.forwarder import Forwarder
+from bff.api.merged_cart import is_merged_already, merged
 from bff.api.paths import check_query, parse_path
 from bff.api.request_body import ClientLeft, RequestBody
 from bff.api.routes import RouteTable
@@ -70,6 +71,9 @@ class ApiEndpoint:
             await self._engine.admission.call(session, rated)
         body = RequestBody(call.headers, receive, self._max_body_bytes)
         try:
+            if await is_merged_already(call, session.session, body):
+                await merged()(scope, receive, send)
+                return
             answer, credentials = await self._answered(call, session, body)
         except ClientLeft:
             return

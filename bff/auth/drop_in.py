@@ -1,8 +1,8 @@
 """Drop-in mode: Emporix' own auth paths under `/api`, in its own shapes, with nothing in them that opens anything.
 
-An existing storefront or SDK keeps calling what it calls; every token that it gets is one constant, and every session
-id an alias. Its `Authorization` header, which holds that constant, is the proof that a page of the storefront
-sent the request: no other site can set it without a preflight.
+An existing storefront or SDK keeps calling what it calls; every token that it gets is a placeholder, and every session
+id an alias. Its `Authorization` header, which holds a placeholder, says whether the guest or the customer calls. It is
+also the proof that a page of the storefront sent the request: no other site can set it without a preflight.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,18 +16,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from bff.auth.aliases import Aliases
 from bff.auth.answers import Answer, json_response
 from bff.auth.json_body import json_object, text
+from bff.auth.placeholders import ACCESS, REFRESH, Placeholders
 from bff.auth.query import single
 from bff.errors import BffError, InvalidRequest, LoginRequired, NoSession
 from bff.middleware.origin_check import Proof, may_begin_session
 from bff.middleware.problem_details import add_error_headers, log_error
 from bff.middleware.request_context import request_context, request_session
-from bff.middleware.session_layer import Rules, Selection
+from bff.middleware.session_layer import BY_ROUTE, Selection
 from bff.security.secret import Secret
-from bff.session import CONTEXT_PARAMETERS, GuestContext, Session
+from bff.session import CONTEXT_PARAMETERS, GuestContext, Session, SessionKind
 from bff.sessions.engine import Engine
 from bff.sessions.request_session import RequestSession
 
-PLACEHOLDER: Final = "kept-by-the-proxy"
+_CAMEL: Final = {ACCESS: "accessToken", REFRESH: "refreshToken", "saas_token": "saasToken"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +47,23 @@ _Handler = Callable[[_Call], Awaitable[Answer]]
 
 
 class DropIn:
-    """Answers upstream's auth paths.
+    """Answers upstream's auth paths, and lets every other call act as whom its placeholder names.
 
     Args:
         engine: the sessions.
         aliases: stands in for session ids.
+        placeholders: stand in for tokens.
+        proxied: the proxied API.
         tenant: the only one that is answered.
     """
 
-    def __init__(self, engine: Engine, aliases: Aliases, *, tenant: str) -> None:
+    def __init__(
+        self, engine: Engine, aliases: Aliases, placeholders: Placeholders, proxied: ASGIApp, *, tenant: str
+    ) -> None:
         self._engine = engine
         self._aliases = aliases
+        self._placeholders = placeholders
+        self._proxied = proxied
         self._tenant = tenant
         self._clock = engine.ports.clock
         self._anonymous = "/api/customerlogin/auth/anonymous/"
@@ -72,15 +79,23 @@ class DropIn:
             ("POST", self._customer + "exchangeauthtoken"): self.exchange,
         }
 
-    def select(self, scope: Scope) -> Selection | None:
-        """Return what answers this request, or None where it is an ordinary call."""
+    def select(self, scope: Scope) -> Selection:
+        """Return what answers this request."""
         handler = self._handler(scope)
         if handler is None:
-            return None
+            named = any(name == b"authorization" for name, _ in scope["headers"])
+            return Selection(self._call, _BY_PLACEHOLDER) if named else Selection(self._proxied, BY_ROUTE)
         request_context(scope).route = f"drop-in {handler.__name__}"
-        called_bare = handler in (self.anonymous_login, self.anonymous_refresh)
-        proof = Proof.ORIGIN if called_bare else Proof.HEADER
+        proof = Proof.ORIGIN if self._called_bare(handler) else Proof.HEADER
         return Selection(self._endpoint(handler), replace(_RULES, proof=proof))
+
+    def _called_bare(self, handler: _Handler) -> bool:
+        return handler in (self.anonymous_login, self.anonymous_refresh)
+
+    async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send a call on as whom its placeholder names."""
+        self._placeholders.call_as(request_session(scope), scope["headers"])
+        await self._proxied(scope, receive, send)
 
     def _handler(self, scope: Scope) -> _Handler | None:
         path = scope["raw_path"].decode("latin-1")
@@ -93,6 +108,9 @@ class DropIn:
     def _endpoint(self, handler: _Handler) -> ASGIApp:
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
             session = request_session(scope)
+            session.merges_carts = True
+            if not self._called_bare(handler):
+                self._placeholders.call_as(session, scope["headers"])
             if session.session is None and not may_begin_session(scope["method"], scope["headers"]):
                 raise NoSession("this request begins no session")
             call = _Call(Request(scope, receive), session, scope["path"].rpartition("/")[2])
@@ -101,17 +119,26 @@ class DropIn:
         return answer
 
     async def anonymous_login(self, call: _Call) -> Answer:
-        """Begin a guest; a session that stands is kept, although stock clients ask anew where they could renew."""
+        """Begin a guest; one that stands is kept, although stock clients ask anew where they could renew."""
         if (call.query("tenant") or call.query("hybris-tenant")) != self._tenant:
             raise InvalidRequest("The supplied tenant is not this one")
-        session = await self._engine.lifecycle.ensure_session(
-            call.session, GuestContext(*(call.query(name) for name in CONTEXT_PARAMETERS))
-        )
+        context = GuestContext(*(call.query(name) for name in CONTEXT_PARAMETERS))
+        stood = call.session.held is not None
+        session = await self._engine.lifecycle.ensure_guest(call.session, context)
+        if stood:
+            await self._engine.guest_contexts.apply(call.session, context)
+            session = call.session.session or session
         return 200, self._tokens(session, scope=f"tenant={self._tenant}")
 
     async def anonymous_refresh(self, call: _Call) -> Answer:
-        """Renew what needs renewing; a vanished guest comes back as a new one."""
-        session = await self._engine.lifecycle.ensure_session(call.session)
+        """Renew what needs renewing; a guest that upstream does not renew comes back as a new one."""
+        if (refresh := call.query("refresh_token")) is not None:
+            self._require(call, SessionKind.ANONYMOUS, REFRESH, refresh)
+        elif (access := call.query("anonymous_token")) is not None:
+            self._require(call, SessionKind.ANONYMOUS, ACCESS, access)
+        else:
+            raise InvalidRequest("refresh_token is missing")
+        session = await self._engine.lifecycle.ensure_guest(call.session, GuestContext())
         return 200, self._tokens(session, scope=f"tenant={self._tenant}")
 
     async def login(self, call: _Call) -> Answer:
@@ -124,16 +151,25 @@ class DropIn:
         return 200, self._tokens(session, saas=True) | {"initialPassword": session.initial_password}
 
     async def logout(self, call: _Call) -> Answer:
-        """End the session; the token in the query is a placeholder and is not looked at."""
+        """End the customer's session, the guest that it keeps too: the next guest has a new Emporix session."""
+        access = call.query("accessToken")
+        if call.session.acts_as_guest:
+            raise LoginRequired("Invalid access token: it is not a customer's")
+        if access is not None:
+            self._require(call, SessionKind.CUSTOMER, ACCESS, access)
         if call.session.held is not None:
             await self._engine.lifecycle.logout(call.session)
         return 204, None
 
     async def refresh(self, call: _Call) -> Answer:
         """Renew, or switch the company: without one named upstream issues tokens without a company."""
+        refresh = call.query("refreshToken")
+        if refresh is None:
+            raise InvalidRequest("refreshToken is missing")
+        self._require(call, SessionKind.CUSTOMER, REFRESH, refresh)
+        call.session.acts_as_guest = False  # the bearer may be the guest's, as upstream has it
         session = call.session.session
-        if session is None:
-            raise LoginRequired
+        assert session is not None
         entity = call.query("legalEntityId")
         if entity != session.legal_entity_id:
             session = await self._engine.legal_entity.switch(call.session, entity)
@@ -169,7 +205,7 @@ class DropIn:
         )
         body = self._tokens(session, saas=True)
         names = ("expires_in", "refresh_token_expires_in", "expiresIn", "refreshTokenExpiresIn")
-        echoes = {"social_access_token": PLACEHOLDER, "social_id_token": PLACEHOLDER}
+        echoes = self._named(session, "social_access_token", "social_id_token")
         return 200, body | {name: str(body[name]) for name in names if name in body} | echoes
 
     async def exchange(self, call: _Call) -> Answer:
@@ -178,7 +214,7 @@ class DropIn:
         if token is None:
             raise InvalidRequest("subjectAccessToken is missing")
         session = await self._engine.login.exchange(call.session, Secret(token), call.query("config"))
-        return 200, self._tokens(session, saas=True) | {"subject_access_token": PLACEHOLDER}
+        return 200, self._tokens(session, saas=True) | self._named(session, "subject_access_token")
 
     async def opt_in(self, call: _Call) -> Answer:
         """Activate an account with its mail's token, which logs it in."""
@@ -191,15 +227,22 @@ class DropIn:
         alias = self._aliases.of(session.upstream_session_id)
         lifetime = max(0, int(tokens.access_expires_at - now))
         body: dict[str, Any] = {"token_type": "Bearer", "session_id": alias, "sessionId": alias}
-        body |= {"access_token": PLACEHOLDER, "accessToken": PLACEHOLDER}
-        body |= {"refresh_token": PLACEHOLDER, "refreshToken": PLACEHOLDER}
+        body |= self._named(session, ACCESS, REFRESH, *(("saas_token",) if saas else ()))
+        body |= {_CAMEL[name]: body[name] for name in _CAMEL if name in body}
         body |= {"expires_in": lifetime, "expiresIn": lifetime}
         if tokens.refresh_expires_at is not None:
             left = max(0, int(tokens.refresh_expires_at - now))
             body |= {"refresh_token_expires_in": left, "refreshTokenExpiresIn": left}
-        if saas:
-            body |= {"saas_token": PLACEHOLDER, "saasToken": PLACEHOLDER}
         return body if scope is None else body | {"scope": scope}
+
+    def _named(self, session: Session, *tokens: str) -> dict[str, str]:
+        """Return the placeholders of these tokens under their names."""
+        return {token: self._placeholders.of(session, token) for token in tokens}
+
+    def _require(self, call: _Call, owner: SessionKind, token: str, placeholder: str) -> None:
+        """Refuse a placeholder that does not stand for this token of the guest, or of the customer."""
+        if self._placeholders.owner(call.session, token, placeholder) is not owner:
+            raise NoSession("Invalid access token: it is somebody else's")
 
 
 def emporix_error(error: BffError, _members: Mapping[str, Any]) -> Response:
@@ -215,4 +258,5 @@ def emporix_error(error: BffError, _members: Mapping[str, Any]) -> Response:
     return response
 
 
-_RULES: Final = Rules(safe=False, render_error=emporix_error)
+_RULES: Final = replace(BY_ROUTE, safe=False, render_error=emporix_error)
+_BY_PLACEHOLDER: Final = replace(BY_ROUTE, render_error=emporix_error)

@@ -9,7 +9,6 @@ from bff.emporix.bearer_calls import BearerCalls
 from bff.emporix.refresh_bearer import AnonymousBearer, with_either_bearer
 from bff.emporix.refusals import (
     AnonymousLoginRefused,
-    ContextRefused,
     LoginRefused,
     RefreshRefused,
     RefreshTokenEnded,
@@ -18,14 +17,13 @@ from bff.emporix.refusals import (
     SwitchRefused,
     ValidationRefused,
 )
+from bff.emporix.session_context import context_fields
 from bff.emporix.token_answers import (
     Issued,
-    SessionOwner,
     Validation,
     carried_forward,
     customer_number,
     issued,
-    session_owner,
     validation,
 )
 from bff.errors import BadUpstreamAnswer
@@ -57,7 +55,6 @@ class EmporixAuth:
     ) -> None:
         self._client = client
         self._customers = BearerCalls(client, "customer", tenant)
-        self._contexts = BearerCalls(client, "session-context", tenant)
         self._storefront = {"tenant": tenant, "client_id": client_id}
         self._clock = clock
 
@@ -69,21 +66,17 @@ class EmporixAuth:
         Raises:
             AnonymousLoginRefused: the tenant or the client id is wrong.
         """
-        seeds = {
-            "siteCode": context.site_code,
-            "currency": context.currency,
-            "language": context.language,
-            "targetLocation": context.target_location,
-        }
-        query = self._storefront | {name: value for name, value in seeds.items() if value is not None}
+        query = self._storefront | context_fields(context)
         answer = await self._client.call("anonymous login", "GET", f"{_ANONYMOUS}/login", query=query)
         got = issued(read(answer, AnonymousLoginRefused), self._clock())
         if got.session_id is None:
             raise BadUpstreamAnswer(log_detail="an anonymous session without an id")
         return got
 
-    async def anonymous_refresh(self, session: Session) -> TokenSet:
+    async def anonymous_refresh(self, session: Session, context: GuestContext | None = None) -> TokenSet:
         """Renew an anonymous session's tokens; it keeps its session id [CM].
+
+        The parameters of a context are taken here as at the login [SDK].
 
         Only `refresh_token` is sent: `anonymous_token` is marked required and deprecated at once, the tutorial
         leaves it out, and the answer to it has no refresh token [CM, CMT].
@@ -91,7 +84,8 @@ class EmporixAuth:
         Raises:
             RefreshRefused: see its kinds.
         """
-        query = self._storefront | {"refresh_token": self._refresh_token(session.tokens).reveal()}
+        seeds = {} if context is None else context_fields(context)
+        query = self._storefront | seeds | {"refresh_token": self._refresh_token(session.tokens).reveal()}
         answer = await self._client.call("anonymous refresh", "GET", f"{_ANONYMOUS}/refresh", query=query)
         return self._renewed(session, answer, RefreshRefused)
 
@@ -184,24 +178,6 @@ class EmporixAuth:
         """
         answer = await self._customers.call("validateauthtoken", "GET", "validateauthtoken", access)
         return validation(read(answer, ValidationRefused))
-
-    async def session_owner(self, access: Secret) -> SessionOwner:
-        """Ask which session a token belongs to, and which customer; the session follows from the token [SC].
-
-        Raises:
-            ContextRefused: the token is not known, or its session has no context yet.
-        """
-        answer = await self._contexts.call("session context", "GET", "me/context", access)
-        return session_owner(read(answer, ContextRefused))
-
-    async def accepts(self, access: Secret) -> bool:
-        """Ask whether the gateway accepts a token; a session without a context yet is a 404 of an accepted one [SC]."""
-        answer = await self._contexts.call("session context", "GET", "me/context", access)
-        try:
-            judge(answer, ContextRefused)
-        except ContextRefused as refused:
-            return not refused.bearer_refused
-        return True
 
     async def customer_number(self, access: Secret) -> str | None:
         """Return the number in the profile of the customer whose token this is; None where it has none.

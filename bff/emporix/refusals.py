@@ -162,12 +162,6 @@ class ValidationRefused(Refused):
         self.kind = ValidationRefusal.ACCESS_TOKEN if known else ValidationRefusal.UNKNOWN
 
 
-class ContextRefused(Refused):
-    """Emporix refused to show a session context."""
-
-    call = "a session context"
-
-
 class CartLookupRefused(Refused):
     """Emporix refused to find a cart.
 
@@ -216,6 +210,22 @@ def _merge_kind(refusal: Refusal) -> MergeRefusal:
     if "same currency" in text:
         return MergeRefusal.CURRENCY
     return MergeRefusal.COMPANY if "legal entity" in text else MergeRefusal.OTHER
+
+
+class ContextRefused(Refused):
+    """Emporix refused to show or change a session context.
+
+    Attributes:
+        none_yet: the session has none before its first cart: a 404 [SC].
+        stale: somebody changed it meanwhile: a 409 [SDK].
+    """
+
+    call = "a session context"
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal)
+        self.none_yet = refusal.status == 404
+        self.stale = refusal.status == 409
 
 
 class RefreshTokenEnded(Exception):

@@ -55,6 +55,8 @@ class Rules:
 
 
 DEFAULT_RULES: Final = Rules()
+BY_ROUTE: Final = Rules(needs_session=False)
+"""The rules of a proxied call: what it needs, its route says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ class CustomerAdoption:
         """Ask upstream whose tokens these are."""
         try:
             found = await self._ports.emporix.validate(handed.access)
-            owner = await self._ports.emporix.session_owner(handed.access)
+            owner = await self._ports.contexts.owner(handed.access)
         except ValidationRefused as refused:
             if refused.kind is ValidationRefusal.UNKNOWN:
                 raise BadUpstreamAnswer(log_detail=str(refused)) from None

@@ -6,7 +6,16 @@ from bff.emporix.auth import EmporixAuth
 from bff.emporix.refusals import AnonymousLoginRefused
 from bff.emporix.token_answers import Issued
 from bff.errors import BadUpstreamAnswer
-from bff.session import Carrier, GuestContext, HeldSession, Lifetimes, Session, SessionKind, next_version
+from bff.session import (
+    Carrier,
+    GuestContext,
+    HeldSession,
+    Lifetimes,
+    Session,
+    SessionKind,
+    as_guest,
+    next_version,
+)
 from bff.sessions.ports import Policy, Ports
 from bff.telemetry.metrics import SESSIONS
 
@@ -45,6 +54,27 @@ class AnonymousSessions:
         held = HeldSession(ticket, await ports.store.create(ticket, session))
         SESSIONS.labels(session.kind, "begun").inc()
         return held
+
+    async def resume(self, held: HeldSession) -> HeldSession | None:
+        """End a customer's session and go on with the guest that it keeps, under a new ticket.
+
+        Returns:
+            The guest's session; None where none is kept, its lifetime is over, or the session was written since.
+        """
+        ports, kept = self._ports, held.session.kept_guest
+        now = ports.clock()
+        if kept is None or now >= kept.created_at + self._lifetimes.absolute:
+            return None
+        guest = replace(
+            as_guest(held.session),
+            expires_at=kept.created_at + self._lifetimes.absolute,
+            idle_seconds=self._lifetimes.idle,
+            last_seen_at=now,
+            version=next_version(now, held.session.version),
+        )
+        ticket = ports.new_ticket()
+        stored = await ports.store.supersede(held, ticket, guest)
+        return None if stored is None else HeldSession(ticket, stored)
 
 
 async def anonymous_login(emporix: EmporixAuth, context: GuestContext) -> Issued:

@@ -40,18 +40,28 @@ class CartMerger:
         self._carts = carts
         self._site_code = site_code
 
-    async def merge(self, guest: Session, customer: Session) -> None:
-        """Merge the guest's open carts into the customer's; never raises for what upstream does."""
-        site_code = guest.context.site_code or self._site_code
-        if site_code is None:
-            return
-        keys = (CartKey(site_code, cart_type) for cart_type in CART_TYPES)
-        outcomes = await asyncio.gather(*(self._outcome(key, guest, customer) for key in keys))
-        for outcome in [one for one in outcomes if one != NOTHING] or [NOTHING]:
+    async def merge(self, guest: Session, customer: Session, *, by_client: bool = False) -> tuple[str, ...]:
+        """Merge the guest's open carts into the customer's; never raises for what upstream does.
+
+        Args:
+            guest: whose carts they are.
+            customer: who the guest has become.
+            by_client: the client merges carts by itself, so that only the setting asks for a merge here.
+
+        Returns:
+            The guest's carts that were merged.
+        """
+        named = self._site_code if by_client else guest.context.site_code or self._site_code
+        if named is None:
+            return ()
+        keys = (CartKey(guest.context.site_code or named, cart_type) for cart_type in CART_TYPES)
+        results = await asyncio.gather(*(self._result(key, guest, customer) for key in keys))
+        for outcome in [one for one, _ in results if one != NOTHING] or [NOTHING]:
             CART_MERGES.labels(outcome).inc()
             event(_log, "cart_merge", outcome=outcome)
+        return tuple(cart for _, cart in results if cart is not None)
 
-    async def _outcome(self, key: CartKey, guest: Session, customer: Session) -> str:
+    async def _result(self, key: CartKey, guest: Session, customer: Session) -> tuple[str, str | None]:
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 return await self._merged(key, guest, customer)
@@ -60,17 +70,18 @@ class CartMerger:
         except (BffError, Refused, TimeoutError) as exc:
             outcome, reason = "failed", type(exc).__name__
         event(_log, "cart_merge_failed", level=logging.WARNING, reason=reason)
-        return outcome
+        return outcome, None
 
-    async def _merged(self, key: CartKey, guest: Session, customer: Session) -> str:
+    async def _merged(self, key: CartKey, guest: Session, customer: Session) -> tuple[str, str | None]:
+        """Return what came of it, and the guest's cart where it was merged."""
         access, session_id = customer.tokens.access, customer.upstream_session_id
         found = await self._carts.of_guest(
             key, guest.upstream_session_id, customer=access, guest=guest.tokens.access
         )
         if found is None:
-            return NOTHING
+            return NOTHING, None
         own = await self._carts.of_customer(access, key, session_id)
         if own == found:
-            return "same"
+            return "same", None
         await self._carts.merge(access, own, found, session_id)
-        return "merged"
+        return "merged", found

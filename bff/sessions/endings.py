@@ -1,12 +1,20 @@
 """What a request learns of a session that has ended."""
 
 from bff.errors import BffError, NoSession, SessionExpired, SessionRotated, StoreUnavailable
-from bff.session import EndReason, OtherSchema, Tombstone
+from bff.session import EndReason, HeldSession, OtherSchema, Tombstone
 from bff.sessions.request_session import RequestSession
 
 
 class EndedHere(SessionExpired):
-    """This very refresh ended the session, so its answer is the one that clears the cookie."""
+    """This very refresh ended the session, so its answer is the one that clears the cookie, or sets the guest's.
+
+    Attributes:
+        guest: what is left: the guest whom the customer's session kept.
+    """
+
+    def __init__(self, guest: HeldSession | None = None) -> None:
+        super().__init__()
+        self.guest = guest
 
 
 def ended_error(found: Tombstone | OtherSchema | None) -> BffError:

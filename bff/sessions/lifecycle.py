@@ -37,6 +37,7 @@ from bff.sessions.anonymous import AnonymousSessions
 from bff.sessions.endings import EndedHere, ended_error
 from bff.sessions.ports import Ports
 from bff.sessions.refresh import TokenRefresher
+from bff.sessions.renewable import KeptGuests
 from bff.sessions.request_session import RequestSession
 from bff.sessions.token_saver import TokenSaver
 from bff.store.protocol import RatedCall, Touch
@@ -50,24 +51,28 @@ class SessionLifecycle:
 
     Args:
         ports: the store and the upstream.
-        admission: counts new guests and refreshes.
         anonymous: begins anonymous sessions.
-        refresher: keeps tokens fresh.
+        refresher: keeps sessions' own tokens fresh.
+        guest_refresher: the same for the guests that customers' sessions keep.
+        kept_guests: begins those.
         saver: revokes the tokens of an ended session.
     """
 
     def __init__(
         self,
         ports: Ports,
-        admission: Admission,
         anonymous: AnonymousSessions,
         refresher: TokenRefresher,
+        guest_refresher: TokenRefresher,
+        kept_guests: KeptGuests,
         saver: TokenSaver,
     ) -> None:
         self._ports = ports
-        self._admission = admission
+        self._admission = Admission(ports)
         self._anonymous = anonymous
         self._refresher = refresher
+        self._guest_refresher = guest_refresher
+        self._kept_guests = kept_guests
         self._saver = saver
 
     async def load(
@@ -135,13 +140,16 @@ class SessionLifecycle:
         return await self._updated(request_session, request_session.held, refresh=True)
 
     async def _updated(self, request_session: RequestSession, held: HeldSession, *, refresh: bool) -> Session:
+        refresher = self._guest_refresher if request_session.beside_customer else self._refresher
         try:
-            renewed = await (self._refresher.refresh(held) if refresh else self._refresher.ensure_fresh(held))
-        except EndedHere:
+            renewed = await (refresher.refresh(held) if refresh else refresher.ensure_fresh(held))
+        except EndedHere as ended:
             request_session.end()
+            if ended.guest is not None:
+                request_session.update(ended.guest)
             raise SessionExpired from None
         request_session.update(renewed)
-        return renewed.session
+        return _present(request_session)
 
     async def ensure_session(
         self, request_session: RequestSession, context: GuestContext | None = None
@@ -161,9 +169,18 @@ class SessionLifecycle:
         start = self._anonymous.start(
             context or GuestContext(), request_session.carrier, request_session.user_agent
         )
-        held = await self._ports.tasks.finish(start)
-        request_session.update(held)
-        return held.session
+        request_session.update(await self._ports.tasks.finish(start))
+        return _present(request_session)
+
+    async def ensure_guest(self, request_session: RequestSession, context: GuestContext) -> Session:
+        """Return the request's session as a guest's, as `ensure_session` does; beside a customer one begins too."""
+        held = request_session.held
+        if held is not None and held.session.kind is SessionKind.CUSTOMER and held.session.kept_guest is None:
+            await self._admission.guest(request_session)
+            begin = self._kept_guests.begin(held, context)
+            request_session.update(await self._ports.tasks.finish(begin))
+        request_session.acts_as_guest = True
+        return await self.ensure_session(request_session, context)
 
     async def ensure_customer(self, request_session: RequestSession) -> Session:
         """Return the request's customer session with a good token.
@@ -212,10 +229,18 @@ class SessionLifecycle:
                 session = await self.refresh(request_session) or session
             found = self._guest_validation(session) or await self._validation(session)
         if found is None:
-            assert request_session.held is not None
-            await self.end(request_session.held.ticket, request_session, EndReason.EXPIRED)
+            await self._expire(request_session)
             raise SessionExpired
         return found
+
+    async def _expire(self, request_session: RequestSession) -> None:
+        """End a customer whose token upstream does not know; the guest that the session keeps goes on."""
+        assert request_session.held is not None
+        guest = await self._anonymous.resume(request_session.held)
+        if guest is None:
+            await self.end(request_session.held.ticket, request_session, EndReason.EXPIRED)
+        else:
+            request_session.update(guest)
 
     async def _validation(self, session: Session) -> Validation | None:
         """Ask upstream about a token; None where it does not know it."""
@@ -286,3 +311,9 @@ class SessionLifecycle:
                 await self._saver.revoke(found)
                 return True
         return await store.retire(ticket, reason)
+
+
+def _present(request_session: RequestSession) -> Session:
+    session = request_session.session
+    assert session is not None
+    return session

@@ -23,7 +23,16 @@ from bff.errors import (
     StoreUnavailable,
 )
 from bff.security.secret import Secret
-from bff.session import EndReason, HeldSession, Session, SessionKind, Ticket, next_version
+from bff.session import (
+    EndReason,
+    HeldSession,
+    Session,
+    SessionKind,
+    Ticket,
+    as_guest,
+    kept_guest_of,
+    next_version,
+)
 from bff.sessions.admission import Admission
 from bff.sessions.cart_merge import CartMerger
 from bff.sessions.endings import ended_error
@@ -59,6 +68,7 @@ class CustomerLogin:
         carts: CartMerger,
     ) -> None:
         self._lifetimes = policy.customer
+        self._keeps_guests = policy.keeps_guests
         self._ports = ports
         self._admission = admission
         self._lifecycle = lifecycle
@@ -199,7 +209,7 @@ class CustomerLogin:
         raise AssertionError("unreachable")
 
     async def _bearer_at_fault(self, refused: LoginRefused, guest: Session) -> bool:
-        return refused.bearer_refused and not await self._ports.emporix.accepts(guest.tokens.access)
+        return refused.bearer_refused and not await self._ports.contexts.accepts(guest.tokens.access)
 
     @asynccontextmanager
     async def _guest(self, request_session: RequestSession) -> AsyncIterator[HeldSession]:
@@ -214,7 +224,7 @@ class CustomerLogin:
         async with self._ports.locks.hold(ticket) as lock:
             if not isinstance(lock.found, Session):
                 raise ended_error(lock.found)
-            yield HeldSession(ticket, lock.found)
+            yield HeldSession(ticket, as_guest(lock.found))
 
     async def _numbered(self, issued: Issued) -> Issued:
         """Ask for the customer's number, for logins that come without a saas token."""
@@ -255,18 +265,45 @@ class CustomerLogin:
             initial_password=issued.initial_password,
             context=guest.context,
             user_agent=request_session.user_agent,
+            kept_guest=kept_guest_of(guest) if self._keeps_guests else None,
         )
 
     async def _rotate(self, request_session: RequestSession, guest: HeldSession, session: Session) -> Session:
         """Give the customer a new id and retire the guest's, which stays readable as the guest for 30 seconds."""
+        old = request_session.held
         ticket = self._ports.new_ticket()
         session = await self._stored_in_place_of(guest, ticket, session)
         SESSIONS.labels(session.kind, "begun").inc()
         request_session.update(HeldSession(ticket, session))
+        if old is not None and old.session.kind is SessionKind.CUSTOMER:
+            await self._end_forgotten(old.session, session)
         with suppress(StoreUnavailable):  # the index adds what it misses when it is next asked
             await self._ports.customers.add(ticket, session)
-        await self._carts.merge(guest.session, session)
+        merged = await self._carts.merge(guest.session, session, by_client=request_session.merges_carts)
+        if merged and self._keeps_guests:
+            session = await self._with_merged_carts(request_session, HeldSession(ticket, session), merged)
         return session
+
+    async def _with_merged_carts(
+        self, request_session: RequestSession, held: HeldSession, carts: tuple[str, ...]
+    ) -> Session:
+        """Note the carts that were merged, for a drop-in client that merges them again."""
+        with suppress(StoreUnavailable):
+            noted = await self._ports.store.replace(held.ticket, replace(held.session, merged_carts=carts))
+            if noted is not None:
+                request_session.update(HeldSession(held.ticket, noted))
+                return noted
+        return held.session
+
+    async def _end_forgotten(self, old: Session, session: Session) -> None:
+        """End the customer whom the guest's client had forgotten, when the guest logs in again.
+
+        Upstream's logout ends the whole Emporix session, which the new customer may share by now: then the old
+        tokens are dropped with their record, and nobody has them any more.
+        """
+        SESSIONS.labels(old.kind, "ended").inc()
+        if old.upstream_session_id != session.upstream_session_id:
+            await self._saver.revoke(old)
 
     async def _stored_in_place_of(self, guest: HeldSession, ticket: Ticket, session: Session) -> Session:
         try:

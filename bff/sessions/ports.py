@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from bff.emporix.auth import EmporixAuth
 from bff.emporix.carts import EmporixCarts
+from bff.emporix.session_context import EmporixSessionContext
 from bff.session import ID_BYTES, SECRET_BYTES, Lifetimes, Ticket
 from bff.sessions.tasks import Tasks
 from bff.store.protocol import CustomerIndex, RateLimits, SessionLocks, SessionStore
@@ -19,6 +20,7 @@ class Policy:
         customer: how long a customer may idle and last.
         refresh_skew: a token is renewed this long before it ends.
         site_code: the site whose guest cart is merged at login; None where each guest must name its own.
+        keeps_guests: a customer's session keeps the guest that logged in.
         shared_ticket: opens the record of the shared token; it follows from the newest server key.
     """
 
@@ -26,6 +28,7 @@ class Policy:
     customer: Lifetimes
     refresh_skew: float
     site_code: str | None
+    keeps_guests: bool
     shared_ticket: Ticket
 
 
@@ -40,6 +43,7 @@ class Ports:
         limits: counts logins and new guests.
         emporix: the upstream's auth calls.
         carts: the upstream's cart calls.
+        contexts: the upstream's session contexts.
         tasks: runs work that a leaving client must not cancel.
         clock: seconds since the epoch.
         random_bytes: the source of session ids and secrets.
@@ -51,6 +55,7 @@ class Ports:
     limits: RateLimits
     emporix: EmporixAuth
     carts: EmporixCarts
+    contexts: EmporixSessionContext
     tasks: Tasks
     clock: Callable[[], float]
     random_bytes: Callable[[int], bytes]

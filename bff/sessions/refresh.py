@@ -6,7 +6,6 @@ good, or get a 503. A session ends only where upstream refuses its refresh token
 """
 
 import asyncio
-from dataclasses import replace
 from typing import Final, assert_never
 
 from bff.emporix.refusals import RefreshRefusal, RefreshRefused, RefreshTokenEnded
@@ -14,18 +13,16 @@ from bff.errors import (
     BadUpstreamAnswer,
     BffError,
     SessionExpired,
-    SessionRotated,
     StoreUnavailable,
     UpstreamUnavailable,
 )
-from bff.session import EndReason, HeldSession, Session, SessionKind
-from bff.sessions.anonymous import AnonymousSessions
+from bff.session import HeldSession, Session
 from bff.sessions.endings import EndedHere, ended_error
 from bff.sessions.ports import Policy, Ports
-from bff.sessions.shared_token import SharedToken
+from bff.sessions.renewable import Renewable
 from bff.sessions.token_saver import TRANSIENT, TokenSaver
 from bff.store.protocol import Found
-from bff.telemetry.metrics import RENEWALS, SESSIONS
+from bff.telemetry.metrics import RENEWALS
 from bff.tokens import TokenSet
 
 # How long a request with a token that is still good waits for a better one.
@@ -33,28 +30,19 @@ _PATIENCE_SECONDS: Final = 2.0
 
 
 class TokenRefresher:
-    """Keeps the tokens of visitors' sessions fresh.
+    """Keeps one set of tokens of visitors' sessions fresh.
 
     Args:
         policy: how long before its end a token is refreshed.
-        ports: the store, the locks and the upstream.
-        anonymous: begins another guest for one whose refresh was refused.
-        shared_token: the bearer of customers' refreshes.
+        ports: the store and the locks.
+        renewable: which tokens.
         saver: stores what upstream has issued.
     """
 
-    def __init__(
-        self,
-        policy: Policy,
-        ports: Ports,
-        anonymous: AnonymousSessions,
-        shared_token: SharedToken,
-        saver: TokenSaver,
-    ) -> None:
+    def __init__(self, policy: Policy, ports: Ports, renewable: Renewable, saver: TokenSaver) -> None:
         self._skew = policy.refresh_skew
         self._ports = ports
-        self._anonymous = anonymous
-        self._shared_token = shared_token
+        self._renewable = renewable
         self._saver = saver
         self._flights: dict[bytes, asyncio.Task[HeldSession]] = {}
 
@@ -69,7 +57,7 @@ class TokenRefresher:
             UpstreamUnavailable: there is no good token and none can be had now.
             StoreUnavailable: the same, for want of the store.
         """
-        now, tokens = self._ports.clock(), held.session.tokens
+        now, tokens = self._ports.clock(), self._tokens(held.session)
         if not tokens.due(now, self._skew):
             return held
         if not tokens.usable(now):
@@ -96,11 +84,11 @@ class TokenRefresher:
             RefreshTokenEnded: upstream was not asked.
             NoSession, SessionRotated, SessionExpired: the session ended meanwhile; the new tokens were revoked.
         """
-        session = held.session
-        saved = await self._saver.save_pending(held)
-        if saved is not session:
-            return saved
-        return await self._saver.save(held.ticket, replace(session, tokens=await self._ask(session)))
+        session = await self._saver.save_pending(held)
+        if self._tokens(session) != self._tokens(held.session):
+            return session
+        renewed = self._renewable.renewed(session, await self._renewable.ask(session))
+        return await self._saver.save(held.ticket, renewed)
 
     async def _joined(self, held: HeldSession, patience: float | None) -> HeldSession:
         """Wait for the one renewal of this session in this process, beginning it if there is none."""
@@ -123,13 +111,13 @@ class TokenRefresher:
 
         def renewed(found: Found) -> bool:
             current = _live(found)
-            return current.generation != held.session.generation and not self._due(current)
+            return self._tokens(current) != self._tokens(held.session) and not self._due(current)
 
         async with self._ports.locks.hold(held.ticket, unless=renewed) as lock:
             current = _live(lock.found)
             if lock.acquired and not renewed(current):
                 return await self._counted(HeldSession(held.ticket, current))
-        RENEWALS.labels(current.kind, "shared").inc()
+        RENEWALS.labels(self._renewable.owner(current).kind, "shared").inc()
         return HeldSession(held.ticket, current)
 
     async def _counted(self, held: HeldSession) -> HeldSession:
@@ -139,48 +127,25 @@ class TokenRefresher:
             outcome = "renewed"
         except RefreshTokenEnded:
             outcome = "expired"
-            renewed = await self._ended(held)
+            renewed = await self._renewable.ended(held)
         except RefreshRefused as refused:
             match refused.kind:
                 case RefreshRefusal.REFRESH_TOKEN:
                     outcome = "refused"
-                    renewed = await self._ended(held)
+                    renewed = await self._renewable.ended(held)
                 case RefreshRefusal.MISCONFIGURED | RefreshRefusal.UNKNOWN:
                     raise BadUpstreamAnswer(log_detail=str(refused)) from None
                 case _:
                     assert_never(refused.kind)
         finally:
-            RENEWALS.labels(held.session.kind, outcome).inc()
+            RENEWALS.labels(self._renewable.owner(held.session).kind, outcome).inc()
         return renewed
 
-    async def _ended(self, held: HeldSession) -> HeldSession:
-        """End a customer; make another guest out of a guest."""
-        session = held.session
-        if session.kind is SessionKind.CUSTOMER:
-            if await self._ports.store.retire(held.ticket, EndReason.EXPIRED, generation=session.generation):
-                SESSIONS.labels(session.kind, "expired").inc()
-                raise EndedHere
-            raise SessionExpired
-        fresh = await self._anonymous.start(
-            session.context, session.carrier, session.user_agent, older_version=session.version
-        )
-        if await self._ports.store.retire(held.ticket, EndReason.SUPERSEDED, generation=session.generation):
-            return fresh
-        await self._ports.store.delete(fresh.ticket)
-        raise SessionRotated
-
-    async def _ask(self, session: Session) -> TokenSet:
-        emporix = self._ports.emporix
-        match session.kind:
-            case SessionKind.CUSTOMER:
-                return await emporix.customer_refresh(session, self._shared_token)
-            case SessionKind.ANONYMOUS:
-                return await emporix.anonymous_refresh(session)
-            case _:
-                assert_never(session.kind)
+    def _tokens(self, session: Session) -> TokenSet:
+        return self._renewable.owner(session).tokens
 
     def _due(self, session: Session) -> bool:
-        return session.tokens.due(self._ports.clock(), self._skew)
+        return self._tokens(session).due(self._ports.clock(), self._skew)
 
 
 def _live(found: Found) -> Session:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from bff.session import Carrier, HeldSession, Session, Ticket, Tombstone
+from bff.session import Carrier, HeldSession, Session, SessionKind, Ticket, Tombstone, as_guest
 
 
 @dataclass(slots=True)
@@ -17,6 +17,9 @@ class RequestSession:
         may_begin: the request may begin a guest where there is no session.
         held: the session, where one was loaded or begun.
         ended: what is left of the session that is carried, where it ended a moment ago.
+        acts_as_guest: a drop-in client calls with the guest's placeholder, so that a customer's session serves as the
+            guest that it keeps.
+        merges_carts: the client merges carts by itself.
         superseded: a login has replaced this guest; it may be read with, and nothing about it may change.
         issued: a new ticket for the visitor.
         cleared: the visitor's carrier is to forget its ticket.
@@ -31,6 +34,8 @@ class RequestSession:
     may_begin: bool = True
     held: HeldSession | None = None
     ended: Tombstone | None = None
+    acts_as_guest: bool = False
+    merges_carts: bool = False
     superseded: bool = False
     issued: HeldSession | None = None
     cleared: bool = False
@@ -39,7 +44,15 @@ class RequestSession:
 
     @property
     def session(self) -> Session | None:
-        return None if self.held is None else self.held.session
+        """The session as the request acts: a customer's, or the guest's."""
+        if self.held is None:
+            return None
+        return as_guest(self.held.session) if self.acts_as_guest else self.held.session
+
+    @property
+    def beside_customer(self) -> bool:
+        """Whether the request acts as the guest whom a customer's session keeps."""
+        return self.acts_as_guest and self.held is not None and self.held.session.kind is SessionKind.CUSTOMER
 
     def update(self, held: HeldSession) -> None:
         """Take the session as it is now; the answer hands out a ticket that is new."""

@@ -13,6 +13,7 @@ from bff.security.secret import Secret
 from bff.session import (
     Carrier,
     GuestContext,
+    KeptGuest,
     OtherSchema,
     RecordPurpose,
     Session,
@@ -43,19 +44,12 @@ class OtherSchemaError(Exception):
 
 def to_record(session: Session, ticket: Ticket) -> bytes:
     """Return a session as JSON; the schema and the session's id are inside, to be compared when it is read."""
-    tokens, context = session.tokens, session.context
     fields = {
         "v": SCHEMA,
         "id": ticket.id.hex(),
         "kind": session.kind.value,
         "carrier": session.carrier.value,
-        "access": tokens.access.reveal(),
-        "access_exp": tokens.access_expires_at,
-        "issued": tokens.issued_at,
-        "refresh": _revealed(tokens.refresh),
-        "refresh_exp": tokens.refresh_expires_at,
-        "saas": _revealed(tokens.saas),
-        "saas_exp": tokens.saas_expires_at,
+        **_token_fields(session.tokens),
         "sid": session.upstream_session_id.reveal(),
         "created": session.created_at,
         "expires": session.expires_at,
@@ -65,10 +59,14 @@ def to_record(session: Session, ticket: Ticket) -> bytes:
         "customer": session.customer_id,
         "entity": session.legal_entity_id,
         "initial": session.initial_password,
-        "context": [context.site_code, context.currency, context.language, context.target_location],
+        "context": _context_fields(session.context),
         "agent": session.user_agent,
         "assisted": session.assisted,
     }
+    if session.kept_guest is not None:
+        fields["guest"] = _guest_fields(session.kept_guest)
+    if session.merged_carts:
+        fields["merged"] = session.merged_carts
     return json.dumps(fields, separators=(",", ":")).encode()
 
 
@@ -110,6 +108,8 @@ def from_record(record: bytes, ticket: Ticket, *, generation: int, last_seen_at:
         context=GuestContext(*fields["context"]),
         user_agent=fields["agent"],
         assisted=fields.get("assisted", False),
+        kept_guest=_kept_guest(fields.get("guest")),
+        merged_carts=tuple(fields.get("merged", ())),
     )
 
 
@@ -140,6 +140,38 @@ class SealedRecords:
             return OtherSchema()
         except (SealError, RecordError):
             return None
+
+
+def _guest_fields(guest: KeptGuest) -> dict[str, Any]:
+    return {
+        **_token_fields(guest.tokens),
+        "sid": guest.upstream_session_id.reveal(),
+        "created": guest.created_at,
+        "context": _context_fields(guest.context),
+    }
+
+
+def _kept_guest(fields: dict[str, Any] | None) -> KeptGuest | None:
+    if fields is None:
+        return None
+    context = GuestContext(*fields["context"])
+    return KeptGuest(_tokens(fields), Secret(fields["sid"]), fields["created"], context)
+
+
+def _context_fields(context: GuestContext) -> list[str | None]:
+    return [context.site_code, context.currency, context.language, context.target_location]
+
+
+def _token_fields(tokens: TokenSet) -> dict[str, Any]:
+    return {
+        "access": tokens.access.reveal(),
+        "access_exp": tokens.access_expires_at,
+        "issued": tokens.issued_at,
+        "refresh": _revealed(tokens.refresh),
+        "refresh_exp": tokens.refresh_expires_at,
+        "saas": _revealed(tokens.saas),
+        "saas_exp": tokens.saas_expires_at,
+    }
 
 
 def _tokens(fields: dict[str, Any]) -> TokenSet:

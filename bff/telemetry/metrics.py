@@ -35,6 +35,11 @@ ANSWERS_WITHHELD: Final = Counter(
     ["kind"],
     registry=REGISTRY,
 )
+CREDENTIALS_NOT_SENT: Final = Counter(
+    "bff_credentials_not_sent",
+    "Requests of drop-in clients with a placeholder and without a session",
+    registry=REGISTRY,
+)
 LIMITS_OPEN: Final = Counter(
     "bff_limits_open",
     "Requests allowed without a rate limit check because the store was unreachable",

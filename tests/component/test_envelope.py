@@ -201,7 +201,7 @@ async def test_without_the_storefronts_proof_nobody_gets_further(
         (("GET", "/auth/sso/nobody"), 404),
         (("GET", "/auth/sso/main/code"), 405),
         (("GET", "/auth/sso/a/b/c"), 404),
-        *zip(BARE_DROP_IN, (200, 200), strict=True),
+        *zip(BARE_DROP_IN, (200, 400), strict=True),
     ],
 )
 async def test_what_needs_no_proof(drop_in: Replica, request_line: Request, status: int) -> None:

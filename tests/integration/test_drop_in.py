@@ -4,21 +4,15 @@ import hashlib
 import json
 import uuid
 from collections.abc import Iterator
-from typing import Any, Self
 
 import httpx2
 import pytest
 
-from tests.integration.signing import APP_ORIGIN, Ear, provider_token, with_providers
+from tests.integration.signing import APP_ORIGIN, provider_token, with_providers
+from tests.integration.stock import ANONYMOUS, ANONYMOUS_REFRESH, CARTS, CUSTOMER, Stock
 from tests.integration.visitors import carrying, cleared, issued, knob, problem, seen, set_cookies
 from tests.live import ADA, CLIENT_ID, TENANT, LiveProxy, Sandbox
 
-ANONYMOUS = "/customerlogin/auth/anonymous/login"
-ANONYMOUS_REFRESH = "/customerlogin/auth/anonymous/refresh"
-CUSTOMER = f"/customer/{TENANT}"
-CARTS = f"/cart/{TENANT}/carts"
-TOKENS = ("access_token", "accessToken", "refresh_token", "refreshToken", "saas_token", "saasToken",
-          "social_access_token", "social_id_token", "subject_access_token")  # fmt: skip
 YRN = f"urn:yaas:saasag:caasproduct:product:{TENANT};morning-ledge"
 
 
@@ -33,41 +27,6 @@ def drop_in_process(sandbox_process: Sandbox, redis_url: str) -> Iterator[LivePr
 @pytest.fixture
 def drop_in(drop_in_process: LiveProxy, sandbox: Sandbox) -> LiveProxy:
     return drop_in_process
-
-
-class Stock:
-    """A stock client: knows the API's host and what the API has told it, and nothing of a proxy."""
-
-    def __init__(self, proxy: LiveProxy, **headers: str) -> None:
-        self.http = httpx2.Client(base_url=f"{proxy.url}/api", headers=headers, trust_env=False, timeout=30)
-        self.ear = Ear(self.http)
-        self.bearer = ""
-        self.session_id = ""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self.http.close()
-
-    def ask(self, method: str, path: str, **more: Any) -> httpx2.Response:
-        headers = {"Authorization": f"Bearer {self.bearer}"} if self.bearer else {}
-        return self.http.request(method, path, headers=headers | more.pop("headers", {}), **more)
-
-    def took(self, answer: httpx2.Response) -> dict[str, Any]:
-        """Remember the tokens of an answer as a storefront's local storage does."""
-        assert answer.status_code == 200, answer.text
-        body = dict(answer.json())
-        assert len({body[name] for name in TOKENS if name in body}) == 1
-        self.bearer = body["access_token"]
-        self.session_id = body["sessionId"]
-        return body
-
-    def begin(self, name: str = "hybris-tenant") -> dict[str, Any]:
-        return self.took(self.http.get(ANONYMOUS, params={name: TENANT, "client_id": CLIENT_ID}))
-
-    def login(self) -> dict[str, Any]:
-        return self.took(self.ask("POST", f"{CUSTOMER}/login", json=ADA))
 
 
 def test_the_official_storefronts_way_through_the_shop(drop_in: LiveProxy, sandbox: Sandbox) -> None:
@@ -89,7 +48,9 @@ def test_the_official_storefronts_way_through_the_shop(drop_in: LiveProxy, sandb
         assert "morning-ledge" in {item["product"]["id"] for item in own["items"]}
         shop.took(
             shop.ask(
-                "GET", f"{CUSTOMER}/refreshauthtoken", params={"refreshToken": "x", "legalEntityId": "LE-100"}
+                "GET",
+                f"{CUSTOMER}/refreshauthtoken",
+                params={"refreshToken": customer["refreshToken"], "legalEntityId": "LE-100"},
             )
         )
         assert shop.ask("GET", f"{CUSTOMER}/validateauthtoken").json()["legalEntityId"] == "LE-100"
@@ -103,6 +64,25 @@ def test_the_official_storefronts_way_through_the_shop(drop_in: LiveProxy, sandb
         assert cleared(left)
         assert shop.begin()["sessionId"] != guest["sessionId"]
         assert shop.ear.secrets_of(sandbox, ids=False) == []
+
+
+def test_a_client_may_merge_the_cart_that_the_proxy_has_merged(drop_in: LiveProxy, sandbox: Sandbox) -> None:
+    with Stock(drop_in) as shop:
+        shop.begin()
+        query = {"siteCode": "main", "create": "true"}
+        cart = shop.ask("GET", CARTS, params=query).json()["id"]
+        item = {"itemYrn": YRN, "product": {"id": "morning-ledge"}, "quantity": 2}
+        assert shop.ask("POST", f"{CARTS}/{cart}/items", json=item).status_code == 201
+        shop.login()
+        own = shop.ask("GET", CARTS, params=query).json()["id"]
+        before = shop.ask("GET", f"{CARTS}/{own}").json()["items"]
+        merge = f"{CARTS}/{own}/merge"
+        for _ in range(2):
+            answer = shop.ask("POST", merge, json={"carts": [cart]})
+            assert (answer.status_code, answer.content) == (200, b"")
+            assert answer.headers["cache-control"] == "private, no-store"
+        assert shop.ask("GET", f"{CARTS}/{own}").json()["items"] == before
+        assert shop.ask("POST", merge, json={"carts": ["another"]}).status_code == 404
 
 
 def test_an_sdks_way_with_the_documented_names(drop_in: LiveProxy, sandbox: Sandbox) -> None:
@@ -178,13 +158,10 @@ def test_an_alias_becomes_the_sessions_id_in_query_and_body(drop_in: LiveProxy, 
 def test_an_authorization_of_the_client_goes_nowhere(drop_in: LiveProxy) -> None:
     with Stock(drop_in) as sdk:
         sdk.begin()
-        for bearer in ("kept-by-the-proxy", "anything-else"):
-            sdk.bearer = bearer
-            reached = sdk.ask("GET", f"{CARTS}/__echo__").json()
-            assert [value for name, value in reached["headers"] if name == "authorization"] == [
-                "Bearer anonymous"
-            ]
-            assert bearer not in json.dumps(reached)
+        reached = sdk.ask("GET", f"{CARTS}/__echo__").json()
+        sent = [value for name, value in reached["headers"] if name == "authorization"]
+        assert sent == ["Bearer anonymous"]
+        assert sdk.bearer not in json.dumps(reached)
 
 
 def test_an_alias_is_stable_and_opens_nothing(drop_in: LiveProxy, sandbox: Sandbox) -> None:
@@ -232,7 +209,6 @@ def test_an_app_speaks_drop_in_over_its_header(drop_in: LiveProxy) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", f"{CUSTOMER}/validateauthtoken", 401),
         ("GET", f"{CUSTOMER}/refreshauthtoken?refreshToken=x", 401),
         ("GET", f"{CUSTOMER}/signup/optin/forged", 401),
         ("POST", f"{CUSTOMER}/exchangeauthtoken?subjectAccessToken=forged", 401),
@@ -243,7 +219,7 @@ def test_an_app_speaks_drop_in_over_its_header(drop_in: LiveProxy) -> None:
 )
 def test_refusals_come_in_upstreams_shapes(drop_in: LiveProxy, method: str, path: str, status: int) -> None:
     with Stock(drop_in) as sdk:
-        sdk.bearer = "kept-by-the-proxy"
+        sdk.begin()
         answer = sdk.ask(method, path)
         assert answer.status_code == status
         fault = {"fault"} if status == 401 else {"status", "type", "message", "moreInfo", "details"}
@@ -339,7 +315,7 @@ def test_an_ended_session_is_told_in_upstreams_shape(drop_in: LiveProxy) -> None
         sdk.begin()
         cookie = sdk.http.cookies["bff"]
         sdk.login()
-        assert sdk.ask("GET", f"{CUSTOMER}/logout", params={"accessToken": "x"}).status_code == 204
+        assert sdk.ask("GET", f"{CUSTOMER}/logout", params={"accessToken": sdk.bearer}).status_code == 204
     with carrying(drop_in, cookie) as late:
         answer = late.post(f"/api{CUSTOMER}/login", json=ADA)
         assert (answer.status_code, set(answer.json())) == (401, {"fault"})

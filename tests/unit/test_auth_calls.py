@@ -21,6 +21,7 @@ from bff.emporix.refusals import (
     ValidationRefusal,
     ValidationRefused,
 )
+from bff.emporix.session_context import EmporixSessionContext
 from bff.emporix.token_answers import Issued
 from bff.errors import BadUpstreamAnswer, TooManyRequests, UpstreamUnavailable
 from bff.security.secret import Secret
@@ -70,6 +71,7 @@ class Calls(EmporixAuth):
         self.clock = clock
         self.watched = watched
         self.upstream = watched.upstream
+        self.contexts = EmporixSessionContext(client, tenant=TENANT)
 
     async def guest(self) -> Issued:
         return await self.anonymous_login(GuestContext())
@@ -210,14 +212,14 @@ async def test_a_wrong_password_may_look_like_a_fault_of_the_bearer(
         await calls.login(guest.tokens.access, ADA["email"], Secret("wrong-password"))
     assert (caught.value.kind, caught.value.bearer_refused) == (LoginRefusal.CREDENTIALS, gateway)
     assert str(caught.value).endswith("with 401")
-    assert await calls.accepts(guest.tokens.access)
+    assert await calls.contexts.accepts(guest.tokens.access)
 
 
 async def test_a_dead_bearer_is_told_from_wrong_credentials(calls: Calls) -> None:
     with pytest.raises(LoginRefused) as caught:
         await calls.login(Secret("dead"), ADA["email"], PASSWORD)
     assert caught.value.bearer_refused
-    assert not await calls.accepts(Secret("dead"))
+    assert not await calls.contexts.accepts(Secret("dead"))
     assert str(caught.value).endswith("with 401")
 
 

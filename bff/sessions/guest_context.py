@@ -1,0 +1,94 @@
+"""The context that a drop-in client asks for in an anonymous login, where its guest stands already.
+
+The guest, the cart and the Emporix session stay; the site, currency, language and country change. Best effort: a guest
+whose context could not be changed is still a guest, and the next such login tries again.
+"""
+
+import logging
+from dataclasses import astuple, replace
+
+from bff.emporix.refusals import ContextRefused, RefreshTokenEnded, Refused
+from bff.errors import BffError
+from bff.session import GuestContext, HeldSession, Session, SessionKind, as_guest
+from bff.sessions.endings import ended_error
+from bff.sessions.ports import Ports
+from bff.sessions.request_session import RequestSession
+from bff.sessions.token_saver import TokenSaver
+from bff.telemetry.logs import event
+from bff.tokens import TokenSet
+
+_log = logging.getLogger(__name__)
+
+
+class GuestContexts:
+    """Changes the context of guests.
+
+    Args:
+        ports: the locks and the upstream.
+        saver: stores what a guest has asked for.
+    """
+
+    def __init__(self, ports: Ports, saver: TokenSaver) -> None:
+        self._ports = ports
+        self._saver = saver
+
+    async def apply(self, request_session: RequestSession, asked: GuestContext) -> None:
+        """Change what differs in the context of the request's guest, which has a good token."""
+        guest = request_session.session
+        assert guest is not None
+        if request_session.beside_customer:
+            # The login gave the Emporix session the customer's own preferences: only a new wish changes them.
+            asked = _without(asked, guest.context)
+        if asked == GuestContext():
+            return
+        try:
+            await self._ports.tasks.finish(self._applied(request_session, guest, asked))
+        except (BffError, Refused, RefreshTokenEnded) as exc:
+            event(_log, "context_not_applied", level=logging.WARNING, reason=type(exc).__name__)
+
+    async def _applied(self, request_session: RequestSession, guest: Session, asked: GuestContext) -> None:
+        wanted, exists = _overlaid(guest.context, asked), True
+        for last in (False, True):
+            try:
+                await self._ports.contexts.change(guest.tokens.access, asked)
+            except ContextRefused as refused:
+                if refused.stale and not last:
+                    continue
+                if not refused.none_yet:
+                    raise
+                exists = False
+            break
+        if not exists or wanted != guest.context:
+            await self._stored(request_session, wanted, seed=not exists)
+
+    async def _stored(self, request_session: RequestSession, context: GuestContext, *, seed: bool) -> None:
+        """Note the context; where upstream has none yet, a refresh leaves there what it will begin with."""
+        assert request_session.held is not None
+        ticket = request_session.held.ticket
+        async with self._ports.locks.hold(ticket) as lock:
+            if not isinstance(lock.found, Session):
+                raise ended_error(lock.found)
+            found = await self._saver.save_pending(HeldSession(ticket, lock.found))
+            guest = as_guest(found)
+            tokens = guest.tokens
+            if seed:
+                tokens = await self._ports.emporix.anonymous_refresh(guest, context)
+            saved = await self._saver.save(ticket, _changed(found, tokens, context))
+        request_session.update(HeldSession(ticket, saved))
+
+
+def _changed(session: Session, tokens: TokenSet, context: GuestContext) -> Session:
+    if session.kind is SessionKind.ANONYMOUS:
+        return replace(session, tokens=tokens, context=context)
+    assert session.kept_guest is not None
+    return replace(session, kept_guest=replace(session.kept_guest, tokens=tokens, context=context))
+
+
+def _without(asked: GuestContext, known: GuestContext) -> GuestContext:
+    pairs = zip(astuple(asked), astuple(known), strict=True)
+    return GuestContext(*(None if value == old else value for value, old in pairs))
+
+
+def _overlaid(context: GuestContext, asked: GuestContext) -> GuestContext:
+    pairs = zip(astuple(asked), astuple(context), strict=True)
+    return GuestContext(*(old if value is None else value for value, old in pairs))
