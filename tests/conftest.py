@@ -1,5 +1,6 @@
 """What all tests share: one Redis, one sandbox upstream and one proxy per test process, all of them real."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,12 @@ from tests.fuzz import profiles
 from tests.live import TENANT, LiveProxy, Sandbox, environment
 
 profiles.load()
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over the thousands of tests: nothing of them ends before the run does."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_report_header() -> str:
@@ -55,7 +62,7 @@ def sandbox(sandbox_process: Sandbox) -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def proxy_process(sandbox_process: Sandbox, redis_url: str) -> Iterator[LiveProxy]:
-    with LiveProxy(environment(sandbox_process, redis_url)) as proxy:
+    with LiveProxy(environment(sandbox_process, redis_url), fork=False) as proxy:
         yield proxy
 
 

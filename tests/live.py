@@ -18,6 +18,8 @@ from typing import Any, Self
 
 import httpx2
 
+from tests.commands import Forked, can_fork, settings_only
+
 TENANT = "acmeshop"
 CLIENT_ID = "storefront"
 ADA = {"email": "ada@example.com", "password": "correct-horse-battery"}
@@ -43,21 +45,38 @@ def new_key() -> str:
 
 
 class Process:
-    """One `bff` command, its output in a file."""
+    """One `bff` command, its output in a file.
+
+    Args:
+        arguments: those of `bff`.
+        environ: its settings.
+        probe: an address that answers once it has begun.
+        group: begin it as a process group.
+        fork: begin it as a fork, which is quick, where that makes no difference.
+    """
 
     def __init__(
-        self, *arguments: str, environ: Mapping[str, str] | None = None, probe: str, group: bool = False
+        self,
+        *arguments: str,
+        environ: Mapping[str, str] | None = None,
+        probe: str,
+        group: bool = False,
+        fork: bool = False,
     ) -> None:
         self._log = tempfile.NamedTemporaryFile("w+b", prefix="bff-test-", suffix=".log")  # noqa: SIM115
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("BFF_")}
-        self.process = subprocess.Popen(
-            [PYTHON, "-m", "bff", *arguments],
-            env=clean | dict(environ or {}),
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            process_group=0 if group else None,
-        )
+        whole, log = settings_only(environ or {}), self._log
+        self.process: subprocess.Popen[bytes] | Forked
+        if fork and can_fork() and sys.executable == PYTHON:
+            self.process = Forked(arguments, whole, log.name, log.name)
+        else:
+            self.process = subprocess.Popen(
+                [PYTHON, "-m", "bff", *arguments],
+                env=whole,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                process_group=0 if group else None,
+            )
         try:
             self._await(probe)
         except BaseException:
@@ -153,10 +172,15 @@ class Sandbox(Process):
 
 
 class LiveProxy(Process):
-    """One `bff serve`."""
+    """One `bff serve`: a new interpreter for several workers, for an embedded Redis, and where a test asks for it."""
 
     def __init__(
-        self, environ: Mapping[str, str], *arguments: str, port: int | None = None, group: bool = False
+        self,
+        environ: Mapping[str, str],
+        *arguments: str,
+        port: int | None = None,
+        group: bool = False,
+        fork: bool = True,
     ) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -168,6 +192,7 @@ class LiveProxy(Process):
             environ=whole,
             probe=self.url + "/livez",
             group=group,
+            fork=fork and not arguments and not group and not whole["BFF_REDIS_URL"].startswith("embedded"),
         )
 
     def browser(self, **headers: str) -> httpx2.Client:

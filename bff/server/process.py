@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -59,11 +59,17 @@ class ProxyConfig(uvicorn.Config):
 
 
 class SweepingServer(uvicorn.Server):
-    """Ends the connections of clients that are late, see `Http1Connection`."""
+    """Ends the connections of clients that are late, see `Http1Connection`.
+
+    Attributes:
+        sweep_seconds: how long from one look at the connections to the next.
+    """
+
+    sweep_seconds: ClassVar[float] = 1.0
 
     async def on_tick(self, counter: int) -> bool:
-        """Sweep once a second, and otherwise do as uvicorn does."""
-        if counter % _TICKS_A_SECOND == 0:
+        """Sweep now and then, and otherwise do as uvicorn does."""
+        if counter % round(self.sweep_seconds * _TICKS_A_SECOND) == 0:
             self._sweep()
         return await super().on_tick(counter)
 
@@ -77,7 +83,7 @@ class SweepingServer(uvicorn.Server):
 
     async def _keep_sweeping(self) -> None:
         while True:
-            await asyncio.sleep(1)
+            await asyncio.sleep(self.sweep_seconds)
             self._sweep()
 
     def _sweep(self) -> None:

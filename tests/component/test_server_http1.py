@@ -13,20 +13,23 @@ from starlette.responses import JSONResponse, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from bff.server.http1 import Http1Connection
-from bff.server.process import in_background, listening
+from bff.server.process import SweepingServer, in_background, listening
 from tests.support import listens
 
 pytestmark = pytest.mark.anyio
 
 OK = b"HTTP/1.1 200 OK"
+SWEEP = 0.1
 SHORT = 0.3
+LATER = 1.0  # several sweeps after a short timeout
 LONG = 3600.0
 POST = b"POST / HTTP/1.1\r\nhost: x\r\n"
 
 
 @pytest.fixture(autouse=True)
 def long_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make every timeout long, except those that a test shortens."""
+    """Make every timeout long, except those that a test shortens, and notice soon that one is over."""
+    monkeypatch.setattr(SweepingServer, "sweep_seconds", SWEEP)
     for name in ("quiet", "head", "body", "reader", "linger"):
         monkeypatch.setattr(Http1Connection, f"{name}_seconds", LONG)
 
@@ -201,7 +204,7 @@ async def test_body_at_the_minimum_rate_may_take_longer_than_the_timeout(
         client.send(POST, b"content-length: 250\r\n\r\n")
         for _ in range(25):
             client.send(b"." * 10)
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.05)
         assert b'"length":250' in await client.response()
 
 
@@ -209,14 +212,14 @@ async def test_body_timeout_stops_while_the_application_does_not_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shorten(monkeypatch, "body")
-    async with serving(Application(delay=2.5)) as client:
+    async with serving(Application(delay=LATER)) as client:
         client.send(POST, b"content-length: 1000000\r\n\r\n", b"." * 1_000_000)
         assert b'"length":1000000' in await client.response()
 
 
 async def test_body_timeout_does_not_run_before_100_continue(monkeypatch: pytest.MonkeyPatch) -> None:
     shorten(monkeypatch, "body")
-    async with serving(Application(delay=2.5)) as client:
+    async with serving(Application(delay=LATER)) as client:
         client.send(POST, b"content-length: 2\r\nexpect: 100-continue\r\n\r\n")
         assert await client.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         client.send(b"ok")
@@ -431,7 +434,7 @@ async def test_malformed_pipelined_request_does_not_cut_a_slow_response_short(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shorten(monkeypatch, "reader", "linger")
-    async with serving(Application(delay=2.5)) as client:
+    async with serving(Application(delay=LATER)) as client:
         client.send(POST, b"content-length: 0\r\n\r\n", b"hello\r\n\r\n")
         assert (await client.rest()).startswith(OK)
 
@@ -466,7 +469,7 @@ async def test_client_that_reads_slowly_and_steadily_gets_the_whole_response(
         await loop.sock_sendall(client, POST + b"content-length: 0\r\n\r\n")
         while more := await loop.sock_recv(client, 16_384):
             got += more
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.015)
     assert len(got) > size
 
 

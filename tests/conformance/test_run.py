@@ -2,20 +2,19 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from bff.conformance.run import CHECKS
+from tests.commands import command
 from tests.live import ADA, TENANT, LiveProxy, Sandbox, free_port
 
 Done = subprocess.CompletedProcess[str]
 
 
 def _run(*arguments: str) -> Done:
-    command = [sys.executable, "-m", "bff", "conformance", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return command("conformance", *arguments)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Renewals: what refusals, outages and both clocks do to a session."""
 
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -29,10 +30,18 @@ from tests.integration.visitors import (
     set_cookies,
 )
 from tests.live import TENANT, LiveProxy, Sandbox, environment
+from tests.threaded import ThreadedProxy, threaded
 
 _RENEWALS = {"anonymous": ANONYMOUS_REFRESH, "customer": CUSTOMER_REFRESH}
 _REFUSALS = ["bad_request", "unauthorized", "apigee"]
 _OUTAGES = ["error", "html", "throttled", "garbage", "empty", "no_access_token", "disconnect"]
+
+
+@pytest.fixture
+def clocked(sandbox: Sandbox, redis_url: str) -> Iterator[ThreadedProxy]:
+    """A proxy whose clock the test moves."""
+    with threaded(environment(sandbox, redis_url)) as proxy:
+        yield proxy
 
 
 def _revoked(browser: httpx2.Client, sandbox: Sandbox) -> tuple[str, str]:
@@ -232,13 +241,13 @@ def test_an_outage_with_an_ended_token_is_a_503_that_keeps_the_session(
 
 @pytest.mark.parametrize("kind", ["anonymous", "customer"])
 def test_an_outage_with_a_token_that_is_still_good_goes_unnoticed(
-    proxy: LiveProxy, sandbox: Sandbox, kind: str
+    clocked: ThreadedProxy, sandbox: Sandbox, kind: str
 ) -> None:
     knob(sandbox, anonymousExpiresIn=20, customerExpiresIn=20, customerRotation="tolerant")
-    with guest(proxy) if kind == "anonymous" else customer(proxy) as browser:
+    with guest(clocked) if kind == "anonymous" else customer(clocked) as browser:
         session, match = emporix_session(browser, sandbox), _RENEWALS[kind]
         knob(sandbox, anonymousExpiresIn=3599)
-        time.sleep(10.5)  # a token is due for its second half at the latest
+        clocked.ahead = 10.5  # a token is due for its second half at the latest
         for outage in [*_OUTAGES, "stall"]:
             fault(sandbox, match, outage)
             before = seen(sandbox)
@@ -251,11 +260,13 @@ def test_an_outage_with_a_token_that_is_still_good_goes_unnoticed(
         assert emporix_session(browser, sandbox) == session
 
 
-def test_a_refresh_token_about_to_end_renews_a_token_that_is_good(proxy: LiveProxy, sandbox: Sandbox) -> None:
+def test_a_refresh_token_about_to_end_renews_a_token_that_is_good(
+    clocked: ThreadedProxy, sandbox: Sandbox
+) -> None:
     knob(sandbox, customerRefreshExpiresIn=16)
-    with customer(proxy) as browser:
+    with customer(clocked) as browser:
         session, before = emporix_session(browser, sandbox), seen(sandbox)
-        time.sleep(8.5)
+        clocked.ahead = 8.5
         assert browser.get(ME).status_code == 200
         assert CUSTOMER_REFRESH in calls(sandbox, before)
         assert emporix_session(browser, sandbox) == session

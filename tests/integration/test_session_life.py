@@ -1,6 +1,5 @@
 """How long sessions last: idle and absolute ends, what is left of a dead id, and the keys' rotation."""
 
-import time
 from collections.abc import Iterator
 from http.cookies import SimpleCookie
 
@@ -21,26 +20,22 @@ from tests.integration.visitors import (
     set_cookies,
 )
 from tests.live import ADA, LiveProxy, Sandbox, environment, new_key
+from tests.threaded import ThreadedProxy, threaded
 
 _IDLE, _MAX = 4, 9
 
 
-@pytest.fixture(scope="module")
-def brief_process(sandbox_process: Sandbox, redis_url: str) -> Iterator[LiveProxy]:
+@pytest.fixture
+def brief(sandbox: Sandbox, redis_url: str) -> Iterator[ThreadedProxy]:
+    """A proxy whose sessions last but seconds, by a clock that the test moves."""
     lifetimes = {
         "BFF_GUEST_IDLE_SECONDS": str(_IDLE),
         "BFF_GUEST_MAX_SECONDS": str(_MAX),
         "BFF_CUSTOMER_IDLE_SECONDS": str(_IDLE),
         "BFF_CUSTOMER_MAX_SECONDS": str(_MAX),
     }
-    with LiveProxy(environment(sandbox_process, redis_url, **lifetimes)) as proxy:
+    with threaded(environment(sandbox, redis_url, **lifetimes)) as proxy:
         yield proxy
-
-
-@pytest.fixture
-def brief(brief_process: LiveProxy, sandbox: Sandbox) -> LiveProxy:
-    """A proxy whose sessions last but seconds."""
-    return brief_process
 
 
 def _kind(client: httpx2.Client, query: str = "") -> str:
@@ -56,7 +51,7 @@ def _max_age(answer: httpx2.Response) -> int:
 
 
 def test_an_idle_session_ends_though_it_is_looked_at_without_sliding(
-    brief: LiveProxy, sandbox: Sandbox
+    brief: ThreadedProxy, sandbox: Sandbox
 ) -> None:
     with guest(brief) as browser:
         cookie, session = browser.cookies["bff"], emporix_session(browser, sandbox)
@@ -64,7 +59,7 @@ def test_an_idle_session_ends_though_it_is_looked_at_without_sliding(
             idle = tab.get("/auth/session?slide=false").json()["idleExpiresAt"]
             while _kind(tab, "?slide=false") == "anonymous":
                 assert tab.get("/auth/session?slide=false").json().get("idleExpiresAt") in {idle, None}
-                time.sleep(0.2)
+                brief.ahead += 0.2
             answer = tab.get("/auth/session")
             assert answer.json() == NONE
             assert not set_cookies(answer)
@@ -76,7 +71,7 @@ def test_an_idle_session_ends_though_it_is_looked_at_without_sliding(
 
 
 @pytest.mark.parametrize("kind", ["anonymous", "customer"])
-def test_use_extends_the_idle_lifetime_and_never_the_absolute_one(brief: LiveProxy, kind: str) -> None:
+def test_use_extends_the_idle_lifetime_and_never_the_absolute_one(brief: ThreadedProxy, kind: str) -> None:
     with brief.browser() as browser:
         began = browser.post("/auth/anonymous")
         if kind == "customer":
@@ -90,7 +85,7 @@ def test_use_extends_the_idle_lifetime_and_never_the_absolute_one(brief: LivePro
             views = []
             while (latest := tab.get("/auth/session").json())["kind"] != "none":
                 views.append(latest)
-                time.sleep(0.2)
+                brief.ahead += 0.2
         assert {one["expiresAt"] for one in views} == {view["expiresAt"]}
         ends = instant(view["expiresAt"])
         assert all(instant(one["idleExpiresAt"]) <= ends for one in views)
@@ -98,10 +93,10 @@ def test_use_extends_the_idle_lifetime_and_never_the_absolute_one(brief: LivePro
         assert instant(views[-1]["idleExpiresAt"]) > first_idle_end
 
 
-def test_a_login_begins_both_lifetimes_anew(brief: LiveProxy) -> None:
+def test_a_login_begins_both_lifetimes_anew(brief: ThreadedProxy) -> None:
     with brief.browser() as browser:
         first = browser.post("/auth/anonymous").json()
-        time.sleep(1.5)
+        brief.ahead = 1.5
         answer = browser.post("/auth/login", json=ADA)
         assert instant(answer.json()["expiresAt"]) > instant(first["expiresAt"])
         assert _MAX - 2 <= _max_age(answer) <= _MAX

@@ -16,6 +16,8 @@ def test_a_fault_applies_to_the_code_as_it_is(fault: Fault) -> None:
     source = (TREE / fault.path).read_text("utf-8")
     changed = fault.applied(source)
     assert ast.dump(ast.parse(changed)) != ast.dump(ast.parse(source)), "it changes nothing but the layout"
+    named = (*fault.first, *fault.wider)
+    assert len(named) == len(set(named)), "it names the same tests twice"
 
 
 @pytest.mark.parametrize("path", sorted({path for fault in FAULTS for path in (*fault.first, *fault.wider)}))

@@ -4,15 +4,13 @@ Each test is named after the advisory or ChangeLog entry that it answers; `deplo
 """
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx2
 import pytest
 
+from tests.commands import command
 from tests.integration.signing import navigating
 from tests.integration.visitors import CARTS, ME, PRODUCTS, carrying, guest, problem, set_cookies
 from tests.integration.wire import Upstream, dial, reply, send
@@ -45,14 +43,6 @@ BROKEN_URLS = (
     ),
     *("redis://:{}/@host", "redis://:{}é@host"),
 )
-
-
-def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("BFF_")}
-    command = [sys.executable, "-m", "bff", *arguments]
-    return subprocess.run(
-        command, env=clean | settings, capture_output=True, text=True, timeout=60, check=False
-    )
 
 
 def test_cve_2021_32792_nothing_that_is_sent_comes_back_as_markup(shop: LiveProxy) -> None:
@@ -151,7 +141,7 @@ def _assert_told_without_password(settings: dict[str, str], *arguments: str) -> 
         "BFF_PUBLIC_ORIGIN": "https://shop.example",
         "BFF_KEYS": new_key(),
     }
-    done = run(*arguments, **(whole | settings))
+    done = command(*arguments, **(whole | settings))
     assert CANARY.lower() not in (done.stdout + done.stderr).lower()
     assert done.returncode == 2, done
     assert "BFF_REDIS_URL" in done.stderr
@@ -180,7 +170,7 @@ def test_changelog_2026_07_28_no_traceback_of_a_start_tells_the_password() -> No
         "BFF_KEYS": new_key(),
         "BFF_REDIS_URL": f"redis+sentinel://:{CANARY}@host",
     }
-    done = run("serve", "--port", str(free_port()), **settings)
+    done = command("serve", "--port", str(free_port()), **settings)
     assert done.returncode != 0
     assert CANARY not in done.stdout + done.stderr
     assert settings["BFF_KEYS"].partition(":")[2] not in done.stdout + done.stderr
@@ -205,7 +195,7 @@ def test_changelog_2026_07_28_a_redis_that_does_not_answer_is_told_without_its_p
     ):
         said = [browser.post("/auth/anonymous").text, browser.post("/auth/login", json=ADA).text]
         said.append(httpx2.get(proxy.url + "/readyz", trust_env=False, timeout=30).text)
-        done = run("sessions", "list", "--customer", ADA["email"], **proxy.environ)
+        done = command("sessions", "list", "--customer", ADA["email"], **proxy.environ)
         assert done.returncode != 0
         assert CANARY not in "\n".join([*said, done.stdout, done.stderr, proxy.log])
 
@@ -225,7 +215,7 @@ def test_asvs_16_5_2_a_redis_that_does_not_answer_is_a_503_however_it_is_reached
         problem(browser.post("/auth/login", json=ADA), 503, "store_unavailable")
         ready = httpx2.get(proxy.url + "/readyz", trust_env=False, timeout=30)
         assert (ready.status_code, ready.text) == (503, "not ready")
-        assert run("sessions", "list", "--customer", ADA["email"], **proxy.environ).returncode == 3
+        assert command("sessions", "list", "--customer", ADA["email"], **proxy.environ).returncode == 3
 
 
 @pytest.mark.parametrize("entry", ["k1:{}", "{}", "k1:{}=,", "a b:{}", "k1:{}A", "k1={}", "k1:{},k1:{}"])
@@ -237,7 +227,7 @@ def test_changelog_2026_08_07_a_broken_key_is_refused_without_being_told(entry: 
         "BFF_PUBLIC_ORIGIN": "https://shop.example",
         "BFF_KEYS": entry.format(secret, secret),
     }
-    done = run("check", **settings)
+    done = command("check", **settings)
     assert done.returncode == 2
     assert "BFF_KEYS" in done.stderr
     assert CANARY not in done.stdout + done.stderr

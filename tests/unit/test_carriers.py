@@ -49,6 +49,12 @@ def test_the_own_cookie_is_found_over_several_header_lines() -> None:
     assert read((b"cookie", b"a=1"), (b"cookie", b"__Host-bff=" + COOKIE)).ticket == TICKET
 
 
+@pytest.mark.parametrize("blank", [b"\x0b", b"\x0c"])
+def test_only_blanks_and_tabs_stand_between_cookies(blank: bytes) -> None:
+    """Python takes off more than HTTP does: the name behind such a character is another name."""
+    assert read((b"cookie", b"a=1;" + blank + b"__Host-bff=" + COOKIE)) == CarriedTicket(Carrier.COOKIE)
+
+
 def test_a_session_id_opens_on_its_header() -> None:
     assert read((b"x-session-id", ID)) == CarriedTicket(Carrier.HEADER, TICKET)
     assert read((b"x-session-id", ID), (b"x-session-transport", b"header")).ticket == TICKET

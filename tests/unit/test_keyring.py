@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff.security.keyring import KeyRing, Sealer, SealError
+from bff.security.keyring import KeyRing, MalformedError, Sealer, SealError
 from tests.support import new_ring
 
 OLD, NEW = ("old", secrets.token_bytes(32)), ("new", secrets.token_bytes(32))
@@ -75,6 +75,13 @@ def test_every_truncated_value_fails() -> None:
     for end in range(len(record)):
         with pytest.raises(SealError):
             RECORDS.open(record[:end], secret=SECRET, name=NAME)
+
+
+def test_what_is_too_short_for_a_tag_was_never_a_sealed_value() -> None:
+    header_and_nonce = len(raw(SEALER.seal(b""))) - 16
+    for length in range(16):
+        with pytest.raises(MalformedError):
+            SEALER.open(text(raw(SEALER.seal(b""))[: header_and_nonce + length]))
 
 
 @given(st.text(max_size=120))

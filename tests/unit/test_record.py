@@ -25,6 +25,7 @@ NAMES = st.none() | st.text(min_size=1, max_size=20)
     NAMES,
     st.booleans(),
     st.integers(1, 10**6),
+    st.none() | st.integers(0, 10**10),
     st.tuples(NAMES, NAMES, NAMES, NAMES),
 )
 def test_a_session_comes_back_from_its_record_as_it_was(
@@ -36,6 +37,7 @@ def test_a_session_comes_back_from_its_record_as_it_was(
     agent: str | None,
     initial: bool,  # noqa: FBT001
     version: int,
+    saas_expires_at: int | None,
     context: tuple[str | None, str | None, str | None, str | None],
 ) -> None:
     session = a_session(
@@ -49,7 +51,7 @@ def test_a_session_comes_back_from_its_record_as_it_was(
         version=version,
         generation=9,
         context=GuestContext(*context),
-        tokens=tokens(saas=Secret("saas"), saas_expires_at=None),
+        tokens=tokens(saas=Secret("saas"), saas_expires_at=saas_expires_at),
     )
     assert from_record(to_record(session, TICKET), TICKET, generation=9, last_seen_at=NOW) == session
 
