@@ -7,7 +7,6 @@ from bff.api.call import Call
 from bff.api.headers import request_headers
 from bff.api.paths import replace_owner
 from bff.api.request_body import RequestBody
-from bff.api.routes import Route
 from bff.errors import ReauthenticationRequired
 from bff.security.secret import Secret
 from bff.telemetry.logs import request_id
@@ -55,7 +54,7 @@ class Forwarder:
             BffError: there is no answer.
         """
         query = _owned_query(call, credentials)
-        headers = request_headers(call.headers, own=self._own_headers(call.route, credentials))
+        headers = request_headers(call.headers, own=self._own_headers(call, credentials))
         content = await body.content()
         if self._resolver is not None and credentials.session_id is not None:
             query = self._resolver.resolved(query, credentials.session_id)
@@ -71,7 +70,8 @@ class Forwarder:
             call.method, target + b"?" + query if query else target, headers, content
         )
 
-    def _own_headers(self, route: Route, credentials: UpstreamCredentials) -> list[Header]:
+    def _own_headers(self, call: Call, credentials: UpstreamCredentials) -> list[Header]:
+        route = call.route
         own = [
             (b"authorization", b"Bearer " + credentials.access.reveal().encode("ascii")),
             self._tenant,
@@ -79,6 +79,8 @@ class Forwarder:
         ]
         if route.session_id and credentials.session_id is not None:
             own.append((b"session-id", credentials.session_id.reveal().encode("ascii")))
+        if route.chat_session:
+            own.extend(header for header in call.headers if header[0] == b"session-id")
         if route.saas_token != "no" and credentials.customer:  # noqa: S105
             ends = credentials.saas_expires_at
             if credentials.saas is not None and (ends is None or self._clock() < ends):

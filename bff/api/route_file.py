@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any, Final, Literal
 
-from bff.api.routes import ANY, METHODS, Route, RouteTable, Shape, shape_of
+from bff.api.routes import ANY, METHODS, REST, Route, RouteTable, Shape, shape_of, shapes_of
 from bff.api.token_kinds import BROWSER_CACHE, FLAGS, SESSION_FLAGS, TokenKind, allowed_flags
 
 TOKEN_SERVICES: Final = frozenset({"customerlogin", "oauth"})  # every path of these services returns tokens
 
+_EXCLUSIVE: Final = ({"saas-token", "saas-token-optional"}, {"session-id", "chat-session"})
 _LITERAL: Final = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@-]+")  # pchar of RFC 3986 §3.3, unescaped
+_FEWEST_BEFORE_REST: Final = 3  # service, tenant and a resource: a wildcard never opens a whole service
 _PARAMETER: Final = re.compile(r"\{[A-Za-z][A-Za-z0-9_-]*\}")
 
 _Key = tuple[str, Shape]  # method and shape
@@ -121,6 +123,8 @@ def _name_mistakes(name: str, tenant_services: frozenset[str]) -> Iterator[str]:
         yield "a segment must be {name} or literal characters; empty segments, escapes and queries are refused"
     elif {".", ".."} & set(segments):
         yield "dot segments are refused"
+    elif REST in segments[:-1] or (REST in segments and len(segments) <= _FEWEST_BEFORE_REST):
+        yield "** may only be the last segment, after three others at least"
     else:
         yield from _parameter_mistakes(segments, tenant_services)
 
@@ -150,7 +154,7 @@ def _rule_mistakes(rule: Any) -> Iterator[str]:
         yield from _flag_mistakes(TokenKind(token), FLAGS.intersection(flags))
     else:
         yield f"unknown token {token!r}"
-    if len(flags) != len(set(flags)) or {"saas-token", "saas-token-optional"} <= set(flags):
+    if len(flags) != len(set(flags)) or any(both <= set(flags) for both in _EXCLUSIVE):
         yield "flags are repeated or contradict each other"
 
 
@@ -179,6 +183,7 @@ def _route(method: str, template: str, rule: str) -> Route:
         if "saas-token-optional" in flags
         else "no",
         session_id="session-id" in flags,
+        chat_session="chat-session" in flags,
         live_only="live-only" in flags,
         once="once" in flags,
         browser_cache="browser-cache" in flags,
@@ -192,11 +197,14 @@ def _tenant_services(entries: Iterable[_Key]) -> frozenset[str]:
 
 
 def _never_allowed(entries: Mapping[_Key, _Entry], method: str, shape: Shape) -> bool:
-    """Return whether a `never` entry matches every path of this shape."""
+    """Return whether a `never` entry matches every path of this shape, or of one that a wildcard stands for."""
     methods = {"GET", "HEAD"} if method == "HEAD" else {method}
+    never = [key[1] for key, entry in entries.items() if entry.state == "never" and key[0] in methods]
     return any(
-        entry.state == "never" and key[0] in methods and _covers(key[1], shape)
-        for key, entry in entries.items()
+        _covers(wide, narrow)
+        for blocked in never
+        for wide in shapes_of(blocked)
+        for narrow in shapes_of(shape)
     )
 
 

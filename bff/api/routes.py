@@ -4,6 +4,8 @@ The entries come from `bff.api.route_file` and are put into a trie once. A match
 of the path and prefers literals to parameters, so its cost depends on the length of the path, not on the size of the
 table.
 
+A template may end in `**`, which is put into the trie as one shape for each number of segments that it stands for.
+
 Refused entries (`never`, opt-in but not switched on, or switched off) are in the trie as well: a path that matches one
 of them is refused even if an allowed entry with a parameter would match it too.
 """
@@ -19,6 +21,9 @@ from bff.errors import Forbidden, RouteNotAllowed
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 ANY: Final = "{}"
+REST: Final = "**"
+MOST_REST: Final = 8
+"""How many segments `**` may stand for."""
 _NO: Final = "no"
 
 Shape = tuple[str, ...]  # the segments of a template, with every parameter written as `{}`
@@ -33,6 +38,7 @@ class Route:
     token: TokenKind
     saas_token: Literal["no", "optional", "required"] = _NO
     session_id: bool = False
+    chat_session: bool = False
     live_only: bool = False
     once: bool = False
     browser_cache: bool = False
@@ -96,10 +102,11 @@ class RouteTable:
         self._tenant = tenant
         self._routes = tuple(sorted(routes, key=lambda r: (r.template, METHODS.index(r.method))))
         leaves: dict[str, dict[Shape, _Leaf]] = {method: {} for method in METHODS}
-        for method, template in refused:
-            leaves[method][shape_of(template)] = _Leaf(None)
-        for route in self._routes:
-            leaves[route.method][shape_of(route.template)] = self._allowed_leaf(route)
+        found = [(route.method, route.template, self._allowed_leaf(route)) for route in self._routes]
+        found += [(method, template, _Leaf(None)) for method, template in refused]
+        # Where two have one shape, an exact one counts before a wildcard, and of two wildcards the refused one.
+        for method, template, leaf in sorted(found, key=lambda one: not one[1].endswith(REST)):
+            leaves[method] |= dict.fromkeys(shapes_of(shape_of(template)), leaf)
         leaves["HEAD"] = leaves["GET"] | leaves["HEAD"]  # HEAD is a GET without the body (RFC 9110 §9.3.2)
         self._roots = {method: _trie(by_shape) for method, by_shape in leaves.items()}
 
@@ -133,6 +140,13 @@ class RouteTable:
 def shape_of(template: str) -> Shape:
     """Return the segments of a template, with every parameter replaced by `{}`."""
     return tuple(ANY if segment.startswith("{") else segment for segment in template.split("/")[1:])
+
+
+def shapes_of(shape: Shape) -> tuple[Shape, ...]:
+    """Return the shapes that a shape stands for: several where it ends in `**`, which is one segment to eight."""
+    if shape[-1:] != (REST,):
+        return (shape,)
+    return tuple(shape[:-1] + (ANY,) * count for count in range(1, MOST_REST + 1))
 
 
 def _trie(leaves: dict[Shape, _Leaf]) -> _Node:

@@ -13,8 +13,8 @@ from bff.sessions.engine import Engine
 from bff.sessions.request_session import RequestSession
 from bff.tokens import UpstreamCredentials
 
-SESSION_FLAGS: Final = frozenset({"saas-token", "saas-token-optional", "session-id"})
-"""Flags that take something from a session."""
+SESSION_FLAGS: Final = frozenset({"saas-token", "saas-token-optional", "session-id", "chat-session"})
+"""Flags that need a session."""
 BROWSER_CACHE: Final = "browser-cache"
 _COMMON_FLAGS: Final = frozenset({"live-only", "once"})
 FLAGS: Final = SESSION_FLAGS | _COMMON_FLAGS | {BROWSER_CACHE}

@@ -19,7 +19,8 @@ def signup(call: Call) -> Response:
     _check_signup(body, own, details)
     email, password = own.get("email") or body["email"], own.get("password") or body["password"]
     if world.customer_by_email(email) is not None:
-        raise answers.customer(409, "conflict_resource", "An account with this e-mail exists in the tenant.")
+        message = f"Duplicate account '{email}' for tenant '{world.knobs.tenant}'."
+        raise answers.customer(409, "conflict_resource", message)
     customer = world.add_customer(email, password, {**details, "contactEmail": body["email"]})
     customer.active = not (world.knobs.signup_inactive or world.knobs.opt_in)
     if isinstance(body.get("customerAddress"), dict):

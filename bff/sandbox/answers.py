@@ -51,7 +51,7 @@ def bad_request(message: str, **fields: str) -> SandboxError:
 
 
 def bad_tenant() -> SandboxError:
-    return customer(400, "bad_request", "The tenant information supplied is not valid.")
+    return customer(400, "bad_request", "The tenant information provided with the request is not valid.")
 
 
 def forbidden() -> SandboxError:

@@ -106,12 +106,13 @@ def change_currency(call: Call) -> Response:
     if currency not in ("EUR", "USD"):
         raise answers.cart(400, "Bad Request", "currency is not known")
     cart.currency = currency
-    return updated(call, cart)
+    updated(call, cart)
+    return Response(status_code=200)
 
 
 def validate(call: Call) -> Response:
     cart = own_cart(call)
-    return JSONResponse({"isValid": bool(cart.items), "id": cart.id})
+    return JSONResponse({"isValid": bool(cart.items)})
 
 
 def merge(call: Call) -> Response:

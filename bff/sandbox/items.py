@@ -11,7 +11,7 @@ from bff.sandbox.catalogue import PRODUCTS
 from bff.sandbox.records import Cart
 from bff.sandbox.routing import Call, Entry, mapping
 
-BATCH_CAP: Final = 50
+BATCH_CAP: Final = 200
 _BASE: Final = "/cart/{tenant}/carts/{cartId}"
 _YRN_TAIL: Final = re.compile(r"[^;]*;([\w-]+)")
 
@@ -26,8 +26,8 @@ def add(call: Call) -> Response:
     cart = own_cart(call)
     key = _add(cart, call.json())
     updated(call, cart)
-    where = f"/cart/{call.world.knobs.tenant}/carts/{cart.id}/items/{key}"
-    return JSONResponse({"itemId": key}, 201, {"Location": where, "Version": str(cart.version)})
+    headers = {"Location": _location(call, cart, key), "Version": str(cart.version)}
+    return JSONResponse({"itemId": key, "yrn": _item_yrn(call, cart, key)}, 201, headers)
 
 
 def clear(call: Call) -> Response:
@@ -59,15 +59,15 @@ def drop(call: Call) -> Response:
 
 
 def batch(call: Call) -> Response:
-    """Add up to 50 items; the response has a status for each of them."""
+    """Add up to 200 items; the response is a 200 with a status for each of them."""
     cart, wanted = own_cart(call), _batch(call)
-    results = [_one(cart, index, body) for index, body in enumerate(wanted)]
+    results = [_one(call, cart, index, body) for index, body in enumerate(wanted)]
     updated(call, cart)
-    return JSONResponse(results, 207)
+    return JSONResponse(results)
 
 
 def change_batch(call: Call) -> Response:
-    """Change up to 50 items, each with its `id` or `itemId`."""
+    """Change up to 200 items, each with its `id` or `itemId`."""
     cart, wanted = own_cart(call), _batch(call)
     results = []
     for index, body in enumerate(wanted):
@@ -75,16 +75,29 @@ def change_batch(call: Call) -> Response:
         exists = key in cart.items
         if exists:
             cart.items[key]["quantity"] = _quantity(body, least=1)
-        results.append({"index": index, "id": key, "status": 200 if exists else 404})
+        code, status = (204, "No Content") if exists else (404, "Not Found")
+        message = "" if exists else "The item was not found"
+        row = {"index": index, "id": key, "code": code, "status": status, "message": message, "details": []}
+        results.append(row)
     updated(call, cart)
     return JSONResponse(results, 207)
 
 
-def _one(cart: Cart, index: int, body: dict[str, Any]) -> dict[str, Any]:
+def _one(call: Call, cart: Cart, index: int, body: dict[str, Any]) -> dict[str, Any]:
     try:
-        return {"index": index, "id": _add(cart, body), "status": 201}
+        key = _add(cart, body)
+        where = {"Location": _location(call, cart, key)}
+        return {"index": index, "status": 201, "id": key, "headers": where, "yrn": _item_yrn(call, cart, key)}
     except answers.SandboxError as refusal:
         return {"index": index, "status": refusal.status, "message": refusal.body["message"]}
+
+
+def _location(call: Call, cart: Cart, key: str) -> str:
+    return f"/cart/{call.world.knobs.tenant}/carts/{cart.id}/items/{key}"
+
+
+def _item_yrn(call: Call, cart: Cart, key: str) -> str:
+    return f"urn:yaas:hybris:cart:cart-item:{call.world.knobs.tenant};{cart.id};{key}"
 
 
 def _batch(call: Call) -> list[dict[str, Any]]:

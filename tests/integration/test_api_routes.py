@@ -48,7 +48,7 @@ def never() -> Iterator[tuple[str, str]]:
     for key in table:
         methods, _, template = key.partition(" ")
         path = "/".join(
-            TENANT if part == "{tenant}" else "x1" if part.startswith("{") else part
+            TENANT if part == "{tenant}" else "x1" if part.startswith(("{", "**")) else part
             for part in template.split("/")
         )
         yield from ((method, path) for method in methods.split(","))

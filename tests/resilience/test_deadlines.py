@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import queue
 import socket
 import threading
 from collections.abc import Iterator
@@ -79,6 +80,48 @@ async def test_a_proxied_call_that_takes_longer_is_a_timeout(
         advance(61)
         answer = await soon(call)
         assert (answer.status_code, answer.json()["code"]) == (504, "upstream_timeout")
+
+
+@dataclass
+class Dripping:
+    """An upstream that streams one event whenever it is told to, and ends after the last."""
+
+    url: str
+    events: int
+    due: queue.Queue[None] = field(default_factory=queue.Queue)
+    sent: queue.Queue[None] = field(default_factory=queue.Queue)
+
+    def serve(self, connection: socket.socket, _incoming: Incoming) -> None:
+        connection.sendall(
+            b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+        )
+        for _ in range(self.events):
+            self.sent.put(None)
+            self.due.get(timeout=PATIENCE)
+            connection.sendall(b"8\r\ndata: x\n\r\n")
+        connection.sendall(b"0\r\n\r\n")
+
+    async def waits(self) -> None:
+        """Wait until it has sent what it was told to, and the proxy waits for more."""
+        await soon(asyncio.to_thread(self.sent.get, timeout=PATIENCE))
+        await settle()
+
+
+async def test_a_stream_may_last_for_minutes(sandbox: Sandbox, redis_url: str) -> None:
+    with Upstream() as upstream:
+        one = Dripping(upstream.url, events=6)
+        upstream.script = one.serve
+        environ = environment(sandbox, redis_url, BFF_UPSTREAM_URL=one.url)
+        async with replica(environ) as proxy, proxy.browser() as browser:
+            call = asyncio.create_task(browser.get(PRODUCTS))
+            for _ in range(one.events):
+                await one.waits()
+                advance(50)
+                await settle()
+                assert not call.done(), "it was cut"
+                one.due.put(None)
+            answer = await soon(call)
+            assert (answer.status_code, answer.text) == (200, "data: x\n" * one.events)
 
 
 async def test_a_token_call_that_is_not_answered_in_ten_seconds_is_given_up(

@@ -115,6 +115,24 @@ async def test_a_route_with_the_sessions_id_takes_the_owner_from_the_session() -
     assert b"session-id" not in dict(shared.headers)
 
 
+@pytest.mark.parametrize("credentials", [CUSTOMER, GUEST])
+async def test_a_chats_session_id_passes_on_its_routes_only(credentials: UpstreamCredentials) -> None:
+    fields = [(b"session-id", b"chat-1"), (b"session_id", b"chat-2"), (b"x-session-id", b"chat-3")]
+    call = replace(CALL, headers=fields, query=b"sessionId=x", route=replace(ROUTE, chat_session=True))
+    upstream = await sent(call, credentials)
+    assert [value for name, value in upstream.headers if b"session" in name] == [b"chat-1"]
+    assert upstream.target == b"/a/b?sessionId=x"
+    elsewhere = await sent(replace(call, route=ROUTE), credentials)
+    assert [name for name, _ in elsewhere.headers if b"session" in name] == []
+    own = await sent(replace(call, route=replace(ROUTE, session_id=True)), credentials)
+    assert dict(own.headers)[b"session-id"] == b"emporix-session"
+
+
+async def test_a_chat_without_a_session_id_goes_without_one() -> None:
+    upstream = await sent(replace(CALL, route=replace(ROUTE, chat_session=True)), CUSTOMER)
+    assert b"session-id" not in dict(upstream.headers)
+
+
 @pytest.mark.parametrize("asked", ["optional", "required"])
 async def test_a_saas_token_goes_along_where_the_route_asks_for_it(asked: Any) -> None:
     call = replace(CALL, route=replace(ROUTE, saas_token=asked))

@@ -14,6 +14,7 @@ from bff.api.token_kinds import TokenKind
 from bff.errors import Forbidden, RouteNotAllowed
 
 TENANT = "acmeshop"
+ALLOWED, OPTIONAL, NEVER = 161, 51, 533
 BUILT_IN = load_route_table(TENANT)
 DOCUMENT = tomllib.loads(files("bff.api").joinpath("routes.toml").read_text("utf-8"))
 
@@ -46,29 +47,32 @@ def operations(section: str) -> list[tuple[str, str, str]]:
 
 def example(template: str) -> str:
     return "/".join(
-        TENANT if part == "{tenant}" else "x1" if part.startswith("{") else part
+        TENANT if part == "{tenant}" else "x1" if part.startswith(("{", "**")) else part
         for part in template.split("/")
     )
 
 
 def test_the_built_in_table_lists_every_operation_of_the_reference_once() -> None:
     counts = {section: len(operations(section)) for section in DOCUMENT}
-    assert counts == {"allow": 159, "opt-in": 38, "never": 453}
-    assert Counter(rule for _, _, rule in operations("never")) == {"block": 444, "intercept": 9}
+    assert counts == {"allow": ALLOWED, "opt-in": OPTIONAL, "never": NEVER}
+    assert Counter(rule for _, _, rule in operations("never")) == {"block": NEVER - 9, "intercept": 9}
     every = Counter((m, p) for section in DOCUMENT for m, p, _ in operations(section))
     assert set(every.values()) == {1}
-    assert len(BUILT_IN.routes()) == 159
+    assert len(BUILT_IN.routes()) == ALLOWED
 
 
 def test_built_in_tokens() -> None:
     kinds = Counter(route.token for route in BUILT_IN.routes())
     assert kinds == {
         TokenKind.PUBLIC: 62,
-        TokenKind.SESSION: 35,
-        TokenKind.CUSTOMER: 57,
+        TokenKind.SESSION: 36,
+        TokenKind.CUSTOMER: 58,
         TokenKind.ANONYMOUS: 5,
     }
-    assert [r.name for r in BUILT_IN.routes() if r.once] == ["POST /checkout/{tenant}/checkouts/order"]
+    assert [r.name for r in BUILT_IN.routes() if r.once] == [
+        "POST /cart/{tenant}/carts/{cartId}/execute",
+        "POST /checkout/{tenant}/checkouts/order",
+    ]
     assert {r.template.split("/")[1] for r in BUILT_IN.routes() if r.session_id} == {"cart"}
     assert {r.method for r in BUILT_IN.routes() if r.browser_cache} == {"GET"}
 
@@ -91,11 +95,11 @@ def test_every_operation_that_is_off_is_refused(section: str) -> None:
 def test_opt_in_operations_can_be_switched_on() -> None:
     lines = [f'"{key}" = "on"' for key in DOCUMENT["opt-in"]]
     table = extended(*lines)
-    assert len(table.routes()) == 159 + 38
+    assert len(table.routes()) == ALLOWED + OPTIONAL
     for method, template, rule in operations("opt-in"):
         found = match(method, example(template), table)
         assert found.route.name == f"{method} {template}"
-        assert found.route.token == rule
+        assert found.route.token == rule.partition(" ")[0]
 
 
 @pytest.mark.parametrize("rule", ["on", "off", "public", "customer"])
@@ -103,7 +107,7 @@ def test_never_operations_cannot_be_changed(rule: str) -> None:
     lines = [f'"{method} {template}" = "{rule}"' for method, template, _ in operations("never")]
     found = mistakes(*lines)
     assert all("never be allowed" in mistake for mistake in found)
-    assert len(found) == 453
+    assert len(found) == NEVER
 
 
 @pytest.mark.parametrize(
@@ -285,6 +289,16 @@ def test_an_empty_file_changes_nothing(text: str) -> None:
         ('"GET /x/{tenant}/y" = "customer browser-cache"', "only a public response"),
         ('"GET /x/{tenant}/y" = "customer saas-token saas-token-optional"', "contradict"),
         ('"GET /x/{tenant}/y" = "session once once"', "repeated"),
+        ('"GET /x/{tenant}/y" = "session session-id chat-session"', "contradict"),
+        ('"GET /x/{tenant}/y" = "public chat-session"', "no session"),
+        ('"GET /x/{tenant}/**/y" = "public"', "last segment"),
+        ('"GET /x/{tenant}/y/**/**" = "public"', "last segment"),
+        ('"GET /x/**" = "public"', "last segment"),
+        ('"GET /x/{tenant}/**" = "public"', "after three others"),
+        ('"GET /webhook/{tenant}/config/**" = "session"', "never be allowed"),
+        ('"POST /importtool/{tenant}/anything/else" = "session"', "never be allowed"),
+        ('"GET /changelog/{tenant}/a/**" = "session"', "never be allowed"),
+        ('"GET /oauth/{tenant}/a/**" = "public"', "returns tokens"),
         ('"GET /x/{tenant}/y" = true', "must be a string"),
         ('"GET /x/{tenant}/y" = "on"', "not an opt-in"),
         ('"GET /product/{tenant}/products" = "on"', "not an opt-in"),
@@ -327,6 +341,83 @@ def test_bad_toml_is_one_mistake(text: str) -> None:
 def test_other_tables_are_refused(text: str, part: str) -> None:
     with pytest.raises(RouteTableError, match=part):
         load_route_table(TENANT, text)
+
+
+def test_a_wildcard_stands_for_one_segment_to_eight() -> None:
+    table = extended('"POST /cloud-functions/{tenant}/functions/quotes/**" = "session"')
+    for count in range(1, 9):
+        path = "/cloud-functions/acmeshop/functions/quotes" + "/x" * count
+        assert match("POST", path, table).route.template.endswith("/functions/quotes/**")
+    for method, rest in (("POST", ""), ("POST", "/x" * 9), ("GET", "/x"), ("POST", "2/x")):
+        with pytest.raises(RouteNotAllowed):
+            match(method, f"/cloud-functions/acmeshop/functions/quotes{rest}", table)
+    with pytest.raises(Forbidden):
+        match("POST", "/cloud-functions/othershop/functions/quotes/x", table)
+
+
+def test_the_wildcard_of_the_reference_is_switched_on_as_it_stands() -> None:
+    table = extended('"GET,POST /cloud-functions/{tenant}/functions/{functionId}/**" = "on"')
+    found = match("POST", "/cloud-functions/acmeshop/functions/f1/a/b", table)
+    assert (found.tenant, found.route.token) == (TENANT, TokenKind.SESSION)
+    with pytest.raises(RouteNotAllowed):
+        match("DELETE", "/cloud-functions/acmeshop/functions/f1/a/b", table)
+
+
+def test_a_wildcard_opens_nothing_that_another_entry_refuses() -> None:
+    table = extended(
+        '"GET,POST,PUT,PATCH,DELETE /shipping/{tenant}/{site}/**" = "session"',
+        '"GET,POST,PUT,PATCH,DELETE /schema/{tenant}/{what}/{id}/**" = "session"',
+        '"GET,POST,PUT,PATCH,DELETE /cart/{tenant}/carts/{cartId}/**" = "session"',
+    )
+    assert match("GET", "/cart/acmeshop/carts/c1/anything/at/all", table).route.template.endswith("**")
+    for section in ("opt-in", "never"):
+        for method, template, _ in operations(section):
+            with pytest.raises(RouteNotAllowed):
+                match(method, example(template), table)
+
+
+def test_a_more_exact_entry_counts_before_a_wildcard_of_its_shape() -> None:
+    wild, exact = "/a/{t}/b/{c}/**", "/a/{t}/b/{c}/{d}"
+    for routes, refused in (([wild], [exact]), ([exact], [wild])):
+        table = RouteTable(
+            TENANT, [Route("GET", one, TokenKind.PUBLIC) for one in routes], [("GET", one) for one in refused]
+        )
+        if routes == [exact]:
+            assert match("GET", "/a/x/b/c/d", table).route.template == exact
+        else:
+            with pytest.raises(RouteNotAllowed):
+                match("GET", "/a/x/b/c/d", table)
+
+
+def test_of_two_wildcards_of_one_shape_the_refused_one_counts() -> None:
+    route = Route("GET", "/a/{t}/b/{c}/**", TokenKind.PUBLIC)
+    table = RouteTable(TENANT, [route], [("GET", "/a/{t}/b/**")])
+    with pytest.raises(RouteNotAllowed):
+        match("GET", "/a/x/b/c/d", table)
+
+
+def test_only_the_ai_routes_take_the_clients_session_id() -> None:
+    table = extended(*[f'"{key}" = "on"' for key in DOCUMENT["opt-in"]])
+    chats = {route.template for route in table.routes() if route.chat_session}
+    assert chats == {
+        f"/ai-service/{{tenant}}/agentic/{rest}"
+        for rest in ("chat", "chat-async", "chat-stream", "{agentId}/attachments")
+    }
+    assert not [route for route in table.routes() if route.chat_session and route.session_id]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "saas_token"),
+    [
+        ("GET", "/shoppinglist/acmeshop/shopping-lists", "optional"),
+        ("POST", "/quote/acmeshop/quotes", "optional"),
+        ("GET", "/customer-segment/acmeshop/segments/me", "no"),
+    ],
+)
+def test_newer_routes(method: str, path: str, saas_token: str) -> None:
+    found = match(method, path).route
+    assert (found.token, found.saas_token) == (TokenKind.CUSTOMER, saas_token)
+    assert "{segmentId}" not in found.template
 
 
 TEMPLATES = st.lists(st.sampled_from(["a", "b", "{p}"]), min_size=1, max_size=4).map(
