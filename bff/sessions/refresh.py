@@ -14,7 +14,6 @@ from bff.errors import (
     BadUpstreamAnswer,
     BffError,
     SessionExpired,
-    SessionRotated,
     StoreUnavailable,
     UpstreamUnavailable,
 )
@@ -160,14 +159,18 @@ class TokenRefresher:
             if await self._ports.store.retire(held.ticket, EndReason.EXPIRED, generation=session.generation):
                 SESSIONS.labels(session.kind, "expired").inc()
                 raise EndedHere
-            raise SessionExpired
+            return await self._overtaken(held)
         fresh = await self._anonymous.start(
             session.context, session.carrier, session.user_agent, older_version=session.version
         )
         if await self._ports.store.retire(held.ticket, EndReason.SUPERSEDED, generation=session.generation):
             return fresh
         await self._ports.store.delete(fresh.ticket)
-        raise SessionRotated
+        return await self._overtaken(held)
+
+    async def _overtaken(self, held: HeldSession) -> HeldSession:
+        """Return a session that was written while its renewal was refused: an earlier renewal's tokens came late."""
+        return HeldSession(held.ticket, _live(await self._ports.store.load_fresh(held.ticket)))
 
     async def _ask(self, session: Session) -> TokenSet:
         emporix = self._ports.emporix
