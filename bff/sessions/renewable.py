@@ -7,7 +7,6 @@ comes of the session where it refuses.
 from dataclasses import replace
 from typing import Protocol, assert_never
 
-from bff.errors import SessionExpired, SessionRotated
 from bff.session import EndReason, GuestContext, HeldSession, KeptGuest, Session, SessionKind, as_guest
 from bff.sessions.anonymous import AnonymousSessions, anonymous_login
 from bff.sessions.endings import EndedHere, ended_error
@@ -79,22 +78,33 @@ class OwnTokens:
         """End a customer; make another guest out of a guest."""
         session = held.session
         if session.kind is SessionKind.CUSTOMER:
-            raise await self._expired(held)
+            return await self._expired(held)
         fresh = await self._anonymous.start(
             session.context, session.carrier, session.user_agent, older_version=session.version
         )
         if await self._ports.store.retire(held.ticket, EndReason.SUPERSEDED, generation=session.generation):
             return fresh
         await self._ports.store.delete(fresh.ticket)
-        raise SessionRotated
+        return await self._overtaken(held)
 
-    async def _expired(self, held: HeldSession) -> SessionExpired:
-        """End a customer; the guest that the session keeps goes on, with an id of its own. Return what to raise."""
+    async def _expired(self, held: HeldSession) -> HeldSession:
+        """End a customer; the guest that the session keeps goes on, with an id of its own.
+
+        Raises:
+            EndedHere: always, but for a session that was written meanwhile.
+        """
         guest = await self._anonymous.resume(held)
         if guest is None and not await self._retired(held):
-            return SessionExpired()
+            return await self._overtaken(held)
         SESSIONS.labels(held.session.kind, "expired").inc()
-        return EndedHere(guest)
+        raise EndedHere(guest)
+
+    async def _overtaken(self, held: HeldSession) -> HeldSession:
+        """Return a session that was written while its renewal was refused: an earlier renewal's tokens came late."""
+        found = await self._ports.store.load_fresh(held.ticket)
+        if not isinstance(found, Session):
+            raise ended_error(found)
+        return HeldSession(held.ticket, found)
 
     async def _retired(self, held: HeldSession) -> bool:
         return await self._ports.store.retire(

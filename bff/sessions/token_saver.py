@@ -1,7 +1,12 @@
-"""Keeping refreshed tokens: one that upstream issued must not be lost, and one that came too late is revoked."""
+"""Keeping refreshed tokens: one that upstream issued must not be lost, and one that came too late is revoked.
+
+Tokens that the store does not take are tried again and again in the background, whether anybody asks for the session or
+not: another replica would renew with a refresh token that is spent, and end the session.
+"""
 
 import asyncio
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 from bff.emporix.refusals import Refused
@@ -22,6 +27,16 @@ TRANSIENT: Final = (UpstreamUnavailable, UpstreamTimeout, BadUpstreamAnswer, Too
 _SAVE_TRIES: Final = 3
 _SAVE_PAUSE_SECONDS: Final = 0.2
 _MOST_UNSAVED: Final = 10_000
+_LONGEST_UNSAVED_SECONDS: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Unsaved:
+    """A session with new tokens, the mark of the one write that all tries are, and when they were issued."""
+
+    session: Session
+    mark: bytes
+    issued_at: float
 
 
 class TokenSaver:
@@ -33,41 +48,71 @@ class TokenSaver:
 
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
-        self._unsaved: dict[bytes, Session] = {}
+        self._unsaved: dict[Ticket, _Unsaved] = {}
+        self._saving: asyncio.Task[None] | None = None
 
     async def save_pending(self, held: HeldSession) -> Session:
         """Store what an earlier refresh could not, and return the session as it then is."""
-        unsaved = self._unsaved.pop(held.ticket.id, None)
-        if unsaved is None or unsaved.generation != held.session.generation:
+        unsaved = self._unsaved.get(held.ticket)
+        if unsaved is None or unsaved.session.generation != held.session.generation:
             return held.session
-        return await self.save(held.ticket, unsaved)
+        return await self._saved(held.ticket, unsaved)
 
     async def save(self, ticket: Ticket, session: Session) -> Session:
-        """Store new tokens; they are kept in memory for the next try where the store does not answer.
+        """Store new tokens; where the store does not answer, they are stored in the background as soon as it does.
 
         Raises:
             StoreUnavailable: the store does not answer.
             NoSession, SessionRotated, SessionExpired: the session ended meanwhile; the new tokens were revoked.
         """
-        saved = await self._replace(ticket, session)
+        return await self._saved(
+            ticket, _Unsaved(session, self._ports.store.write_mark(), self._ports.clock())
+        )
+
+    async def _saved(self, ticket: Ticket, unsaved: _Unsaved) -> Session:
+        saved = await self._replace(ticket, unsaved)
         if saved is not None:
             return saved
-        await self.revoke(session)
+        await self.revoke(unsaved.session)
         found = await self._ports.store.load_fresh(ticket)
         raise ended_error(found if isinstance(found, Tombstone) else None)
 
-    async def _replace(self, ticket: Ticket, session: Session) -> Session | None:
-        mark = self._ports.store.write_mark()
+    async def _replace(self, ticket: Ticket, unsaved: _Unsaved) -> Session | None:
         for _ in range(_SAVE_TRIES - 1):
             with suppress(StoreUnavailable):
-                return await self._ports.store.replace(ticket, session, mark=mark)
+                return await self._replace_once(ticket, unsaved)
             await asyncio.sleep(_SAVE_PAUSE_SECONDS)
         try:
-            return await self._ports.store.replace(ticket, session, mark=mark)
+            return await self._replace_once(ticket, unsaved)
         except StoreUnavailable:
-            if len(self._unsaved) < _MOST_UNSAVED:
-                self._unsaved[ticket.id] = session
+            self._save_later(ticket, unsaved)
             raise
+
+    async def _replace_once(self, ticket: Ticket, unsaved: _Unsaved) -> Session | None:
+        saved = await self._ports.store.replace(ticket, unsaved.session, mark=unsaved.mark)
+        self._unsaved.pop(ticket, None)
+        return saved
+
+    def _save_later(self, ticket: Ticket, unsaved: _Unsaved) -> None:
+        """Keep tokens in memory and see to it that they are stored; one task does it for all sessions."""
+        if len(self._unsaved) < _MOST_UNSAVED:
+            self._unsaved[ticket] = unsaved
+        if self._saving is None or self._saving.done():
+            self._saving = self._ports.tasks.start(self._keep_saving())
+
+    async def _keep_saving(self) -> None:
+        """Store one after the other until nothing is left; a store that is still away is asked once in a round."""
+        while self._unsaved:
+            await asyncio.sleep(_SAVE_PAUSE_SECONDS)
+            with suppress(StoreUnavailable):
+                for ticket, unsaved in list(self._unsaved.items()):
+                    await self._save_or_forget(ticket, unsaved)
+
+    async def _save_or_forget(self, ticket: Ticket, unsaved: _Unsaved) -> None:
+        if self._ports.clock() >= unsaved.issued_at + _LONGEST_UNSAVED_SECONDS:
+            self._unsaved.pop(ticket, None)
+        elif await self._replace_once(ticket, unsaved) is None:
+            await self.revoke(unsaved.session)
 
     async def revoke(self, session: Session) -> None:
         """Revoke a customer's tokens upstream, best effort; anonymous ones just end."""

@@ -1,15 +1,18 @@
 """Renewals: one at a time, stored before anyone is answered, and only a definite no ends a session."""
 
 import asyncio
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from bff.errors import NoSession, SessionExpired, SessionRotated, StoreUnavailable, UpstreamUnavailable
 from bff.sandbox.state import Knobs
-from bff.session import Carrier, EndReason, GuestContext, HeldSession, Tombstone
+from bff.security.secret import Secret
+from bff.session import Carrier, EndReason, GuestContext, HeldSession, Tombstone, record_name
 from bff.sessions.endings import EndedHere
 from tests.relay import relaying
-from tests.support import Replica, access_alive, leave, loaded, new_keys, new_replica
+from tests.support import TENANT, Replica, access_alive, bare, leave, loaded, new_keys, new_replica
 
 pytestmark = pytest.mark.anyio
 
@@ -281,6 +284,71 @@ async def test_tokens_that_could_not_be_stored_are_used_at_the_next_try(redis_ur
         assert renewed.session.tokens.access.reveal() not in before
         assert access_alive(one, renewed.session)
         assert len(one.upstream.calls(CUSTOMERS)) == 1
+
+
+async def test_tokens_that_could_not_be_stored_are_stored_though_nobody_asks_again(redis_url: str) -> None:
+    """Another replica would renew with a refresh token that is spent, and log the customer out."""
+    keys = new_keys()
+    async with (
+        relaying(redis_url) as relay,
+        new_replica(relay.url, keys=keys) as one,
+        new_replica(redis_url, keys=keys, clock=one.clock, upstream=one.upstream) as other,
+    ):
+        held = await one.customer()
+        async with one.upstream.delaying(CUSTOMERS, one.engine.refresher.refresh(held)) as renewing:
+            relay.deaf = True
+        with pytest.raises(StoreUnavailable):
+            await renewing
+        assert (await other.stored(held)).generation == 1
+        relay.deaf = False
+        await one.ports.tasks.drain()
+        renewed = await other.stored(held)
+        assert renewed.generation == 2
+        assert access_alive(other, renewed)
+        assert len(one.upstream.calls(CUSTOMERS)) == 1
+
+
+@pytest.mark.parametrize("whose", [0, 1])
+async def test_a_refusal_that_late_tokens_overtook_ends_nobody(replica: Replica, whose: int) -> None:
+    """The replica that asked first has stored its tokens only now; what was refused is an older refresh token."""
+    held = (await both(replica))[whose]
+    refuse(replica)
+    late = replace(held.session, tokens=replace(held.session.tokens, access=Secret("late")))
+    async with replica.upstream.delaying("refresh", replica.engine.refresher.refresh(held)) as renewing:
+        stored = await replica.store.replace(held.ticket, late)
+    assert stored is not None
+    assert await renewing == HeldSession(held.ticket, stored)
+    assert await replica.stored(held) == stored
+
+
+async def test_tokens_that_could_not_be_stored_are_given_up_in_time(redis_url: str) -> None:
+    async with relaying(redis_url) as relay, new_replica(relay.url) as one:
+        held = await one.customer()
+        async with one.upstream.delaying(CUSTOMERS, one.engine.refresher.refresh(held)) as renewing:
+            relay.deaf = True
+        with pytest.raises(StoreUnavailable):
+            await renewing
+        one.clock.at += 601
+        await one.ports.tasks.drain()
+        relay.deaf = False
+        assert (await one.stored(held)).generation == 1
+
+
+async def test_tokens_that_could_not_be_stored_are_revoked_where_a_logout_came_first(redis_url: str) -> None:
+    async with relaying(redis_url) as relay, new_replica(relay.url) as one, new_replica(redis_url) as other:
+        held, before = await one.customer(), set(one.upstream.world.access)
+        async with one.upstream.delaying(CUSTOMERS, one.engine.refresher.refresh(held)) as renewing:
+            relay.deaf = True
+        with pytest.raises(StoreUnavailable):
+            await renewing
+        redis = bare(other.redis)
+        tombstone: Any = {"g": 2, "t": "ended", "w": "logout"}
+        await redis.hset(f"bff:{TENANT}:{{{record_name(held.ticket).hex()}}}", mapping=tombstone)
+        relay.deaf = False
+        await one.ports.tasks.drain()
+        world = one.upstream.world
+        got = [token for value, token in world.access.items() if value not in before]
+        assert [token.revoked for token in got if token.kind == "customer"] == [True]
 
 
 async def test_a_write_whose_answer_was_lost_ends_no_session(redis_url: str) -> None:

@@ -10,6 +10,7 @@ from bff.sandbox.state import Knobs
 from bff.security.secret import Secret
 from bff.session import EndReason, HeldSession, SessionKind, Tombstone, as_guest
 from bff.sessions.request_session import RequestSession
+from bff.sessions.token_saver import _Unsaved
 from tests.support import Replica, loaded, new_replica
 
 pytestmark = pytest.mark.anyio
@@ -87,7 +88,8 @@ async def test_a_renewal_that_could_not_be_stored_does_not_stand_for_the_other(
     unsaved = one.engine.guest_refresher._saver._unsaved
     newer = await one.ports.emporix.anonymous_refresh(as_guest(held.session))
     assert held.session.kept_guest is not None
-    unsaved[held.ticket.id] = one.engine.guest_refresher._renewable.renewed(held.session, newer)
+    session = one.engine.guest_refresher._renewable.renewed(held.session, newer)
+    unsaved[held.ticket] = _Unsaved(session, one.store.write_mark(), one.clock())
     await one.engine.lifecycle.refresh(await loaded(one, held))
     stored = await one.stored(held)
     assert stored.kept_guest is not None
