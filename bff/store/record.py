@@ -5,8 +5,10 @@ is shopping is kept beside the record, in clear: the generation and the time at 
 """
 
 import json
+import math
 from typing import Any, Final
 
+from bff.errors import StoreUnavailable
 from bff.security.keyring import RecordSealer, SealError
 from bff.security.secret import Secret
 from bff.session import Carrier, GuestContext, Session, SessionKind, Ticket, record_name
@@ -14,6 +16,9 @@ from bff.tokens import TokenSet
 
 SCHEMA: Final = 1
 """Grows with every change that an older release would misread."""
+
+_OPTIONAL_NUMBERS: Final = frozenset({"refresh_exp", "saas_exp"})
+_NUMBERS: Final = (*_OPTIONAL_NUMBERS, "access_exp", "issued", "created", "expires", "idle", "version")
 
 
 class RecordError(Exception):
@@ -62,12 +67,14 @@ def from_record(record: bytes, ticket: Ticket, *, generation: int, last_seen_at:
     Raises:
         RecordError: the schema is another one (a replica that was rolled back must not misread it), or the id inside
             is not the ticket's.
+        StoreUnavailable: a field that is to be a number is none.
     """
     fields: dict[str, Any] = json.loads(record)
     if fields.get("v") != SCHEMA:
         raise RecordError("the record has another schema")
     if fields["id"] != ticket.id.hex():
         raise RecordError("the record belongs to another session")
+    _check_numbers(fields)
     return Session(
         kind=SessionKind(fields["kind"]),
         carrier=Carrier(fields["carrier"]),
@@ -110,6 +117,15 @@ class SealedRecords:
             return from_record(record, ticket, generation=generation, last_seen_at=last_seen_at)
         except (SealError, RecordError):
             return None
+
+
+def _check_numbers(fields: dict[str, Any]) -> None:
+    for name in _NUMBERS:
+        value = fields.get(name)
+        if value is None and name in _OPTIONAL_NUMBERS:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise StoreUnavailable(log_detail=f"the field {name!r} of a record is no number")
 
 
 def _tokens(fields: dict[str, Any]) -> TokenSet:
