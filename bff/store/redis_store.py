@@ -149,7 +149,9 @@ class RedisSessionStore:
             for name in names:
                 pipeline.hmget(self._keys.session(name), ["s", "t"])
             replies = await pipeline.execute()
-        return [None if seen is None or reason is not None else number(seen) / 1000 for seen, reason in replies]
+        return [
+            None if seen is None or reason is not None else number(seen) / 1000 for seen, reason in replies
+        ]
 
     async def names(self) -> list[bytes]:
         """Return the record names of all sessions of this tenant; for operators, it looks at every key."""
