@@ -107,24 +107,29 @@ class Sealer:
         self._associated_data = associated_data
         self._random_bytes = random_bytes
 
-    def seal(self, plain: bytes) -> str:
-        """Return base64url(version | kid length | kid | nonce | ciphertext and tag), unpadded."""
+    def seal(self, plain: bytes, *, bound: bytes = b"") -> str:
+        """Return base64url(version | kid length | kid | nonce | ciphertext and tag), unpadded.
+
+        Args:
+            plain: what to seal.
+            bound: where the value stands; it opens with the same bytes only.
+        """
         header = _header(self._newest)
         nonce = self._random_bytes(NONCE_BYTES)
-        sealed = self._ciphers[self._newest].encrypt(nonce, plain, self._associated_data + header)
+        sealed = self._ciphers[self._newest].encrypt(nonce, plain, self._associated_data + header + bound)
         return base64.urlsafe_b64encode(header + nonce + sealed).rstrip(b"=").decode("ascii")
 
-    def open(self, text: str) -> bytes:
+    def open(self, text: str, *, bound: bytes = b"") -> bytes:
         """Return the bytes that were passed to `seal`.
 
         Raises:
-            SealError: the text was not sealed with a key of this ring for this purpose.
+            SealError: the text was not sealed with a key of this ring for this purpose and these bound bytes.
         """
         header, kid, nonce, sealed = _split(_decode(text))
         cipher = self._ciphers.get(kid)
         if cipher is None:
             raise SealError("unknown key id")
-        return _decrypt(cipher, nonce, sealed, self._associated_data + header)
+        return _decrypt(cipher, nonce, sealed, self._associated_data + header + bound)
 
 
 class RecordSealer:

@@ -57,10 +57,11 @@ class RedisCustomerIndex:
         if not owners:
             return
         note = CustomerNote.of(ticket, session)
-        field, sealed = self._ref(note.name), self._sealer.seal(note.to_json())
+        field = self._ref(note.name)
         keys = [self._keys.index(self._owners.newest(owner.reveal().encode())) for owner in owners]
         async with unavailable_on_failure(), self._redis.pipeline(transaction=False) as pipeline:
             for key in keys:
+                sealed = self._sealer.seal(note.to_json(), bound=_place(key, field))
                 pipeline.hset(key, field, sealed).expire(key, self._lifetime).hlen(key)
             replies = await pipeline.execute()
         long = [owner for owner, notes in zip(owners, replies[2::3], strict=True) if notes > MANY]
@@ -109,7 +110,9 @@ class RedisCustomerIndex:
         digests = [digest for owner in owners for digest in self._owners.every(owner.reveal().encode())]
         noted = await self._noted([self._keys.index(digest) for digest in digests])
         notes = [
-            (key, field, self._opened(sealed)) for key, fields in noted for field, sealed in fields.items()
+            (key, field, self._opened(sealed, _place(key, field.decode("latin-1"))))
+            for key, fields in noted
+            for field, sealed in fields.items()
         ]
         live = await self._live({note.name for _, _, note in notes if note is not None})
         found: dict[str, OwnSession] = {}
@@ -147,15 +150,20 @@ class RedisCustomerIndex:
                 pipeline.hdel(key, field)
             await pipeline.execute()
 
-    def _opened(self, sealed: bytes) -> CustomerNote | None:
-        """Open a note; one that no key opens any more counts as not there."""
+    def _opened(self, sealed: bytes, place: bytes) -> CustomerNote | None:
+        """Open a note; one that no key opens any more, or that was noted elsewhere, counts as not there."""
         try:
-            return CustomerNote.from_json(self._sealer.open(sealed.decode()))
+            return CustomerNote.from_json(self._sealer.open(sealed.decode("latin-1"), bound=place))
         except SealError:
             return None
 
     def _ref(self, name: bytes) -> str:
         return base64.urlsafe_b64encode(self._refs.newest(name)[:12]).decode("ascii")
+
+
+def _place(key: str, field: str) -> bytes:
+    """Return what a note is bound to: its owner, whose digest is in the key, and its ref."""
+    return f"{key} {field}".encode("latin-1")
 
 
 def _newest_first(entries: dict[str, OwnSession]) -> list[OwnSession]:

@@ -5,9 +5,11 @@ is shopping is kept beside the record, in clear: the generation and the time at 
 """
 
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from bff.errors import StoreUnavailable
 from bff.security.keyring import KeyRing, SealError
 from bff.security.secret import Secret
 from bff.session import (
@@ -32,6 +34,10 @@ UPGRADES: Final[dict[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
 A release reads its own schema and the one before it: two releases stand side by side during an upgrade, and after a
 rollback the newer one's sessions are there again once it comes back.
 """
+
+_OPTIONAL_NUMBERS: Final = frozenset({"refresh_exp", "saas_exp"})
+_GUEST_NUMBERS: Final = (*_OPTIONAL_NUMBERS, "access_exp", "issued", "created")
+_NUMBERS: Final = (*_GUEST_NUMBERS, "expires", "idle", "version")
 
 
 class RecordError(Exception):
@@ -82,6 +88,7 @@ def from_record(record: bytes, ticket: Ticket, *, generation: int, last_seen_at:
     Raises:
         OtherSchemaError: the schema is another one; a replica that was rolled back must not misread it.
         RecordError: the id inside is not the ticket's.
+        StoreUnavailable: a field that is to be a number is none.
     """
     fields: dict[str, Any] = json.loads(record)
     if (upgrade := UPGRADES.get(fields.get("v", SCHEMA))) is not None:
@@ -90,6 +97,7 @@ def from_record(record: bytes, ticket: Ticket, *, generation: int, last_seen_at:
         raise OtherSchemaError
     if fields["id"] != ticket.id.hex():
         raise RecordError("the record belongs to another session")
+    _check_numbers(fields, _NUMBERS)
     return Session(
         kind=SessionKind(fields["kind"]),
         carrier=Carrier(fields["carrier"]),
@@ -154,6 +162,7 @@ def _guest_fields(guest: KeptGuest) -> dict[str, Any]:
 def _kept_guest(fields: dict[str, Any] | None) -> KeptGuest | None:
     if fields is None:
         return None
+    _check_numbers(fields, _GUEST_NUMBERS)
     context = GuestContext(*fields["context"])
     return KeptGuest(_tokens(fields), Secret(fields["sid"]), fields["created"], context)
 
@@ -172,6 +181,15 @@ def _token_fields(tokens: TokenSet) -> dict[str, Any]:
         "saas": _revealed(tokens.saas),
         "saas_exp": tokens.saas_expires_at,
     }
+
+
+def _check_numbers(fields: dict[str, Any], names: Iterable[str]) -> None:
+    for name in names:
+        value = fields.get(name)
+        if value is None and name in _OPTIONAL_NUMBERS:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise StoreUnavailable(log_detail=f"the field {name!r} of a record is no number")
 
 
 def _tokens(fields: dict[str, Any]) -> TokenSet:

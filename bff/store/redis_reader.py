@@ -1,11 +1,14 @@
 """From the reply of a script that reads a session to the session."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
+from bff.errors import StoreUnavailable
 from bff.session import EndReason, OtherSchema, Session, Ticket, Tombstone
 from bff.store.protocol import Found
 from bff.store.record import SealedRecords
+
+_MOST_DIGITS: Final = 18
 
 
 class RedisSessionReader:
@@ -25,14 +28,18 @@ class RedisSessionReader:
         return milliseconds(self._clock())
 
     def read(self, ticket: Ticket, reply: Any) -> Found:
-        """Return what the reply holds: nothing, or generation, record, last seen, and why the session ended."""
+        """Return what the reply holds: nothing, or generation, record, last seen, and why the session ended.
+
+        Raises:
+            StoreUnavailable: something stands there that the scripts do not write.
+        """
         if reply is None:
             return None
         generation, sealed, seen, reason = reply
         session: Session | OtherSchema | None = None
         if sealed:
             session = self._records.open(
-                sealed, ticket, generation=int(generation), last_seen_at=int(seen) / 1000
+                sealed, ticket, generation=number(generation), last_seen_at=number(seen) / 1000
             )
         if reason:
             return Tombstone(_end_reason(reason.decode()), session if isinstance(session, Session) else None)
@@ -45,6 +52,17 @@ class RedisSessionReader:
 def milliseconds(seconds: float) -> int:
     """Return seconds as the scripts count them."""
     return int(seconds * 1000)
+
+
+def number(field: bytes | None) -> int:
+    """Return a number that stands in clear beside a record.
+
+    Raises:
+        StoreUnavailable: it is none.
+    """
+    if field is None or not field.isdigit() or len(field) > _MOST_DIGITS:
+        raise StoreUnavailable(log_detail="a field beside a record is no number")
+    return int(field)
 
 
 def _end_reason(word: str) -> EndReason:

@@ -15,7 +15,7 @@ from bff.store.protocol import Found, Touch
 from bff.store.record import SealedRecords
 from bff.store.redis_failures import unavailable_on_failure
 from bff.store.redis_keys import RedisKeys
-from bff.store.redis_reader import RedisSessionReader, milliseconds
+from bff.store.redis_reader import RedisSessionReader, milliseconds, number
 
 TOMBSTONE_SECONDS: Final = 30
 SCAN_SECONDS: Final = 60.0
@@ -153,7 +153,9 @@ class RedisSessionStore:
             for name in names:
                 pipeline.hmget(self._keys.session(name), ["s", "t"])
             replies = await pipeline.execute()
-        return [None if seen is None or reason is not None else int(seen) / 1000 for seen, reason in replies]
+        return [
+            None if seen is None or reason is not None else number(seen) / 1000 for seen, reason in replies
+        ]
 
     async def names(self) -> list[bytes]:
         """Return the record names of all sessions of this tenant; for operators, it looks at every key."""

@@ -69,6 +69,22 @@ async def test_an_entry_that_no_key_opens_any_more_is_removed(on_redis: OnRedis)
     assert await sizes(on_redis) == [1]
 
 
+async def test_a_note_that_was_copied_to_another_owner_or_ref_counts_as_none(on_redis: OnRedis) -> None:
+    theirs, _ = await noted(on_redis.backend, of_customer(None, customer_id="10"))
+    (victims,) = await on_redis.keys("of:*")
+    ((ref, note),) = (await on_redis.redis.hgetall(victims)).items()
+    mine = await noted(on_redis.backend, of_customer(None, customer_id="11"))
+    (own,) = set(await on_redis.keys("of:*")) - {victims}
+    for field in (ref, b"another-ref-4567", b"\xff"):
+        await on_redis.redis.hset(own, field, note)
+    await on_redis.redis.hset(victims, "another-ref-4567", note)
+    await on_redis.redis.hset(own, "not-a-note", b"\xff")
+    found = await on_redis.backend.customers.own(*mine)
+    assert [entry.name for entry in found] == [record_name(mine[0])]
+    assert [entry.name for entry in await on_redis.backend.customers.by_number("10")] == [record_name(theirs)]
+    assert await sizes(on_redis) == [1, 1]
+
+
 async def test_a_long_index_is_cleaned_at_the_next_login(on_redis: OnRedis) -> None:
     for _ in range(MANY):
         ticket, _ = await noted(on_redis.backend, of_customer(ADA))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bff.errors import StoreUnavailable
 from bff.security.secret import Secret
 from bff.session import EndReason, HeldSession, OtherSchema, Session, Ticket, record_name
 from bff.store.protocol import Touch
@@ -181,3 +182,27 @@ async def test_people_see_the_keys_of_sessions_and_of_others_apart(on_redis: OnR
     assert rows[on_redis.key(ticket)]["type"] == "session"
     assert sorted(row["type"] for row in rows.values()) == ["other", "other", "session"]
     assert rows[on_redis.key(ticket) + ":lock"]["preview"] == ""
+
+
+@pytest.mark.parametrize("value", ["soon", "", "1e3", "9" * 400])
+async def test_a_generation_that_is_no_number_is_a_store_that_cannot_be_read(
+    on_redis: OnRedis, value: str
+) -> None:
+    ticket, _ = await begin(on_redis.backend)
+    await on_redis.redis.hset(on_redis.key(ticket), "g", value)
+    for read in (on_redis.store.peek, on_redis.store.load_fresh):
+        with pytest.raises(StoreUnavailable):
+            await read(ticket)
+    with pytest.raises(StoreUnavailable):
+        async with on_redis.locks.hold(ticket):
+            raise AssertionError
+
+
+async def test_a_last_use_that_is_no_number_is_a_store_that_cannot_be_read(on_redis: OnRedis) -> None:
+    ticket, _ = await begin(on_redis.backend)
+    await on_redis.redis.hset(on_redis.key(ticket), "s", "soon")
+    with pytest.raises(StoreUnavailable):
+        await on_redis.store.last_seen([record_name(ticket)])
+    await on_redis.store.retire(ticket, EndReason.SUPERSEDED, keep_record=True)
+    with pytest.raises(StoreUnavailable):
+        await on_redis.store.load_fresh(ticket)

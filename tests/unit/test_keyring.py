@@ -219,3 +219,11 @@ def test_digests_differ_by_purpose_tenant_and_key() -> None:
 def test_key_ring_without_keys_of_32_bytes_is_refused(keys: list[tuple[str, bytes]]) -> None:
     with pytest.raises(ValueError, match="32 bytes"):
         KeyRing(keys, "acmeshop", secrets.token_bytes)
+
+
+def test_a_value_that_is_bound_to_a_place_opens_at_that_place_alone() -> None:
+    sealed = SEALER.seal(b"a note", bound=b"here")
+    assert SEALER.open(sealed, bound=b"here") == b"a note"
+    for elsewhere in (b"", b"her", b"there"):
+        with pytest.raises(SealError):
+            SEALER.open(sealed, bound=elsewhere)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bff.errors import StoreUnavailable
 from bff.security.secret import Secret
 from bff.session import Carrier, GuestContext, OtherSchema, RecordPurpose, SessionKind, Ticket, record_name
 from bff.store.record import SCHEMA, OtherSchemaError, RecordError, SealedRecords, from_record, to_record
@@ -61,6 +62,26 @@ def test_a_record_of_another_schema_is_not_read(version: object) -> None:
     record = json.loads(to_record(a_session(), TICKET)) | {"v": version}
     with pytest.raises(OtherSchemaError):
         from_record(json.dumps(record).encode(), TICKET, generation=1, last_seen_at=NOW)
+
+
+@pytest.mark.parametrize("field", ["access_exp", "issued", "created", "expires", "idle", "version"])
+@pytest.mark.parametrize("value", ["soon", "5", None, True, [], {}, float("nan"), float("inf")], ids=repr)
+def test_a_record_with_a_field_that_is_no_number_is_a_store_that_cannot_be_read(
+    field: str, value: object
+) -> None:
+    record = json.loads(to_record(a_session(), TICKET)) | {field: value}
+    with pytest.raises(StoreUnavailable):
+        from_record(json.dumps(record).encode(), TICKET, generation=1, last_seen_at=NOW)
+
+
+@pytest.mark.parametrize("field", ["refresh_exp", "saas_exp"])
+def test_an_end_that_upstream_did_not_name_may_be_missing_and_is_a_number_otherwise(field: str) -> None:
+    record = json.loads(to_record(a_session(), TICKET))
+    open_end = json.dumps(record | {field: None}).encode()
+    tokens_read = from_record(open_end, TICKET, generation=1, last_seen_at=NOW).tokens
+    assert None in {tokens_read.refresh_expires_at, tokens_read.saas_expires_at}
+    with pytest.raises(StoreUnavailable):
+        from_record(json.dumps(record | {field: "5"}).encode(), TICKET, generation=1, last_seen_at=NOW)
 
 
 def test_a_record_of_another_session_is_not_read() -> None:
