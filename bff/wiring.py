@@ -13,9 +13,10 @@ from bff.sessions.tasks import Tasks
 from bff.store.backend import Backend, LockTimes, Sources, StoreOptions, open_backend
 from bff.store.options import Clock
 from bff.upstream.httpx_client import HttpxClient
-from bff.upstream.options import PROXIED_CALLS, TOKEN_CALLS, ClientOptions
+from bff.upstream.options import PROXIED_CALLS, TOKEN_CALLS, UPLOADS, ClientOptions
 from bff.upstream.protocol import UpstreamClient
 from bff.upstream.token_calls import DEADLINE_SECONDS, TokenCallClient
+from bff.upstream.upload_share import UploadShare
 
 
 def key_ring(settings: Settings, random_bytes: RandomBytes) -> KeyRing:
@@ -68,7 +69,9 @@ def open_connections(
     return Connections(
         session_backend(settings, ring, clock=clock, random_bytes=random_bytes),
         TokenCallClient(_upstream_client(settings, TOKEN_CALLS)),
-        _upstream_client(settings, PROXIED_CALLS),
+        UploadShare(
+            _upstream_client(settings, PROXIED_CALLS), most=UPLOADS, wait_seconds=PROXIED_CALLS.pool_seconds
+        ),
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff.addresses import Network, client_address, network_of
+from bff.addresses import Network, client_address, network_of, networks_of
 from tests.support import http_scope
 
 TRUSTED: tuple[Network, ...] = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8"))
@@ -71,3 +71,16 @@ def test_any_forwarded_line_gives_an_address(lines: list[bytes]) -> None:
 )
 def test_one_client_is_an_ipv4_address_or_an_ipv6_subnet(client: str, network: str) -> None:
     assert network_of(client) == network
+
+
+@pytest.mark.parametrize(
+    ("client", "networks"),
+    [
+        ("203.0.113.9", ("203.0.113.9",)),
+        ("::ffff:203.0.113.9", ("203.0.113.9",)),
+        ("2001:db8:1:1234::9", ("2001:db8:1:1234::/64", "2001:db8:1:1200::/56", "2001:db8:1::/48")),
+        ("a.sock", ("a.sock",)),
+    ],
+)
+def test_a_site_has_the_networks_that_providers_give_out(client: str, networks: tuple[str, ...]) -> None:
+    assert networks_of(client) == networks
