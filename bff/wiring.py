@@ -15,9 +15,10 @@ from bff.store.backend import Backend, Rates, Sources, StoreOptions, open_backen
 from bff.store.options import Clock
 from bff.upstream.httpx_client import HttpxClient
 from bff.upstream.llhttp_client import LlhttpClient
-from bff.upstream.options import PROXIED_CALLS, TOKEN_CALLS
+from bff.upstream.options import PROXIED_CALLS, TOKEN_CALLS, UPLOADS
 from bff.upstream.protocol import UpstreamClient
 from bff.upstream.token_calls import TokenCallClient
+from bff.upstream.upload_share import UploadShare
 
 
 def key_ring(settings: Settings, random_bytes: RandomBytes) -> KeyRing:
@@ -71,7 +72,11 @@ def open_connections(
     return Connections(
         session_backend(settings, ring, clock=clock, random_bytes=random_bytes),
         TokenCallClient(HttpxClient(settings.upstream_url, TOKEN_CALLS)),
-        LlhttpClient(settings.upstream_url, PROXIED_CALLS),
+        UploadShare(
+            LlhttpClient(settings.upstream_url, PROXIED_CALLS),
+            most=UPLOADS,
+            wait_seconds=PROXIED_CALLS.pool_seconds,
+        ),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bff.addresses import Network, client_address
+from bff.addresses import Network, client_address, within
 from bff.errors import BffError, InternalError
 from bff.middleware import AREAS
 from bff.middleware.cors import Cors, is_preflight
@@ -26,6 +26,10 @@ from bff.upstream.protocol import Header
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_UNTRUSTED: Final = (
+    "X-Forwarded-For from a peer that BFF_TRUSTED_PROXIES does not name: if a load balancer sent it, all its visitors "
+    "share one set of limits; name its network there"
+)
 _log = logging.getLogger("bff.access")
 
 
@@ -60,6 +64,7 @@ class RequestLayer:
         self._policy = policy
         self._trusted = tuple(policy.trusted_proxies)
         self._monotonic = monotonic
+        self._warned = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -69,6 +74,8 @@ class RequestLayer:
         name = _request_id(scope)
         token = request_id.set(name.decode("ascii"))
         context = add_request_context(scope, RequestContext(client_address(scope, self._trusted)))
+        if not self._warned:
+            self._warn_of_untrusted_proxy(scope)
         status = 0
 
         async def enveloped(message: Message) -> None:
@@ -94,6 +101,13 @@ class RequestLayer:
         finally:
             _record(scope, context, status, self._monotonic() - began)
             request_id.reset(token)
+
+    def _warn_of_untrusted_proxy(self, scope: Scope) -> None:
+        """Say once if somebody forwards requests who is not trusted: then all who come that way count as one client."""
+        peer = scope["client"][0] if scope.get("client") else ""
+        if _header(scope, b"x-forwarded-for") is not None and not within(peer, self._trusted):
+            self._warned = True
+            event(_log, "untrusted_proxy", level=logging.ERROR, reason=_UNTRUSTED)
 
     async def _admitted(self, scope: Scope, context: RequestContext, receive: Receive, send: Send) -> None:
         """Answer a preflight, and hand on what this client may still have under way."""

@@ -40,6 +40,9 @@ PROXIED_CALLS: Final = ClientOptions(
     resend_safe=True,
 )
 
+UPLOADS: Final = 150
+"""How many of the connections for proxied calls uploads may have; the others are kept for everybody else."""
+
 TOKEN_CALLS: Final = ClientOptions(
     connections=50,
     idle_connections=20,

@@ -123,6 +123,29 @@ async def test_the_client_is_whom_a_trusted_proxy_names(trusted: tuple[str, ...]
     assert clients == [client]
 
 
+@pytest.mark.parametrize(
+    ("trusted", "field", "warnings"),
+    [
+        ((), b"x-forwarded-for", 1),
+        (("10.0.0.0/8",), b"x-forwarded-for", 1),
+        (("192.0.2.0/24",), b"x-forwarded-for", 0),
+        ((), b"x-other", 0),
+    ],
+)
+async def test_a_proxy_that_is_not_trusted_is_told_of_once(
+    trusted: tuple[str, ...], field: bytes, warnings: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = layer(speaking, *trusted)
+    for headers in ([], [(field, b"203.0.113.9")], [(field, b"203.0.113.9")]):
+        await run_app(app, http_scope(headers=headers))
+    told = [record for record in caplog.records if record.message == "untrusted_proxy"]
+    assert len(told) == warnings
+    for record in told:
+        assert record.levelname == "ERROR"
+        assert "BFF_TRUSTED_PROXIES" in record.__dict__["fields"]["reason"]
+        assert "203.0.113.9" not in str(record.__dict__["fields"])
+
+
 @pytest.mark.parametrize(("method", "label"), [("GET", "GET"), ("FROBNICATE", "other")])
 async def test_metrics_have_labels_from_small_sets(method: str, label: str) -> None:
     def count() -> float:

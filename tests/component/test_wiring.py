@@ -1,5 +1,6 @@
 """From settings to the engine's parts: what an operator sets gets to the part that it is about."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,13 +9,16 @@ from dataclasses import replace
 import pytest
 
 from bff.config.settings import Settings
-from bff.errors import StoreUnavailable, TooManyRequests
+from bff.errors import StoreUnavailable, TooManyRequests, UpstreamUnavailable
 from bff.security.secret import Secret
 from bff.session import Carrier, GuestContext
 from bff.store.backend import Backend
 from bff.store.protocol import RatedCall
-from bff.wiring import key_ring, session_backend, session_policy
-from tests.support import Clock, a_session, new_keys, new_replica, new_ticket, replica_settings
+from bff.upstream.options import UPLOADS
+from bff.wiring import key_ring, open_connections, session_backend, session_policy
+from tests.contract.socket_upstream import Connection, answer, serving
+from tests.contract.upstream_clients import get, whole
+from tests.support import Clock, a_session, new_keys, new_replica, new_ticket, replica_settings, until
 
 pytestmark = pytest.mark.anyio
 
@@ -114,3 +118,31 @@ def test_a_url_of_no_known_backend_is_refused() -> None:
     ring = key_ring(settings, secrets.token_bytes)
     with pytest.raises(ValueError, match="names no backend"):
         session_backend(settings, ring, clock=Clock(), random_bytes=secrets.token_bytes)
+
+
+async def test_slow_uploads_leave_connections_for_everybody_else() -> None:
+    finish = asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"part"
+        await finish.wait()
+
+    async def serve(connection: Connection) -> None:
+        head = await connection.head()
+        if head[0].startswith(b"PUT"):
+            await connection.reader.readuntil(b"0\r\n\r\n")
+        await connection.send(answer(b"hello"))
+
+    async with serving(serve) as upstream:
+        settings = replica_settings(NOWHERE, new_keys(), upstream_url=upstream.url)
+        ring = key_ring(settings, secrets.token_bytes)
+        connections = open_connections(settings, ring, clock=Clock(), random_bytes=secrets.token_bytes)
+        client = connections.upstream
+        uploads = [asyncio.create_task(client.open("PUT", b"/x", [], slow())) for _ in range(UPLOADS)]
+        await until(lambda: len(upstream.heads) == UPLOADS)
+        with pytest.raises(UpstreamUnavailable):
+            await client.open("PUT", b"/x", [], slow())
+        assert await get(client) == b"hello"
+        finish.set()
+        assert [await whole(one) for one in await asyncio.gather(*uploads)] == [b"hello"] * UPLOADS
+        await connections.aclose()

@@ -14,12 +14,14 @@ from bff.upstream.httpx_client import HttpxClient
 from bff.upstream.llhttp_client import LlhttpClient
 from bff.upstream.options import PROXIED_CALLS, ClientOptions
 from bff.upstream.protocol import UpstreamAnswer, UpstreamClient
+from bff.upstream.upload_share import UploadShare
 from tests.contract.socket_upstream import Connection, Serve, SocketUpstream, answer, serving
 
 Factory = Callable[[str, ClientOptions], UpstreamClient]
 CLIENTS: Final[dict[str, Factory]] = {
     "httpx2": HttpxClient,
     "llhttp": LlhttpClient,
+    "upload share": lambda url, options: UploadShare(LlhttpClient(url, options), most=1, wait_seconds=20),
 }
 EVERY_CLIENT: Final = pytest.mark.parametrize("factory", CLIENTS.values(), ids=CLIENTS)
 

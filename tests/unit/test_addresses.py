@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff.addresses import Network, client_address, network_of, site_of
+from bff.addresses import Network, client_address, network_of, networks_of, site_of
 from tests.support import http_scope
 
 TRUSTED: tuple[Network, ...] = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8"))
@@ -85,3 +85,16 @@ def test_one_client_is_an_ipv4_address_or_an_ipv6_subnet(client: str, network: s
 )
 def test_one_site_is_an_ipv4_address_or_all_that_a_subscriber_may_have(client: str, site: str) -> None:
     assert site_of(client) == site
+
+
+@pytest.mark.parametrize(
+    ("client", "networks"),
+    [
+        ("203.0.113.9", ("203.0.113.9",)),
+        ("::ffff:203.0.113.9", ("203.0.113.9",)),
+        ("2001:db8:1:1234::9", ("2001:db8:1:1234::/64", "2001:db8:1:1200::/56", "2001:db8:1::/48")),
+        ("a.sock", ("a.sock",)),
+    ],
+)
+def test_a_site_has_the_networks_that_providers_give_out(client: str, networks: tuple[str, ...]) -> None:
+    assert networks_of(client) == networks

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import ExitStack
 
 import pytest
 from starlette.responses import PlainTextResponse
@@ -73,6 +74,26 @@ async def test_one_ipv6_subnet_is_one_client() -> None:
     assert (await held.call(client="2001:db8::2"))[0]["status"] == 429
     held.go.set()
     await first
+
+
+def test_the_networks_that_a_site_is_given_have_bounds_of_their_own() -> None:
+    limit = StreamLimit(4)
+
+    def admitted(stack: ExitStack, form: str) -> int:
+        """Return how many requests are let in, each from another /64."""
+        for number in range(20):
+            try:
+                stack.enter_context(limit.admit(form.format(number)))
+            except TooManyRequests:
+                return number
+        return 20
+
+    with ExitStack() as stack:
+        assert admitted(stack, "2001:db8:1:{:x}::1") == 6, "one /56"
+        assert admitted(stack, "2001:db8:1:1{:02x}::1") == 2, "another /56 of the same /48"
+        assert admitted(stack, "2001:db8:2:{:x}::1") == 6, "another /48"
+        assert admitted(stack, "198.51.100.{}") == 20, "no IPv4 address is a part of another"
+    assert not limit._under_way
 
 
 @pytest.mark.parametrize("ending", ["answer", "failure", "cancel"])
