@@ -3,7 +3,8 @@
 ::
 
     BffError
-    ├── InvalidRequest 400            ├── MethodNotAllowed 405
+    ├── InvalidRequest 400            ├── NotFound 404
+    │   └── InvalidSession 400        ├── MethodNotAllowed 405
     ├── NoSession 401                 ├── RequestTimeout 408
     ├── LoginRequired 401             ├── AccountExists 409
     ├── InvalidCredentials 401        ├── BodyTooLarge 413
@@ -13,8 +14,7 @@
     ├── CsrfFailed 403                ├── BadUpstreamAnswer 502
     ├── OriginNotAllowed 403          ├── UpstreamUnavailable 503
     ├── RouteNotAllowed 403           ├── StoreUnavailable 503
-    ├── Forbidden 403                 └── UpstreamTimeout 504
-    └── NotFound 404
+    └── Forbidden 403                 └── UpstreamTimeout 504
 
 `code` is API, `detail` is for people, `log_detail` never leaves the process. Rendering follows RFC 9457.
 """
@@ -72,6 +72,11 @@ class InvalidRequest(BffError):
     status = 400
     code = "invalid_request"
     title = "The request is not valid"
+
+
+class InvalidSession(InvalidRequest):
+    code = "invalid_session"
+    title = "What the request carries was never a session of this proxy"
 
 
 class NoSession(BffError):
@@ -209,6 +214,7 @@ class UpstreamTimeout(BffError):
 
 ALL_ERRORS: tuple[type[BffError], ...] = (
     InvalidRequest,
+    InvalidSession,
     NoSession,
     LoginRequired,
     InvalidCredentials,

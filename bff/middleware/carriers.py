@@ -7,9 +7,9 @@ Headers come as ASGI gives them: lower-case names, bytes.
 from collections.abc import Iterable
 from typing import Final
 
-from bff.errors import InvalidRequest, NoSession, OriginNotAllowed
+from bff.errors import InvalidRequest, InvalidSession, NoSession, OriginNotAllowed
 from bff.middleware.cookies import cookie_pairs
-from bff.security.keyring import KeyRing, MalformedError, SealError
+from bff.security.keyring import KeyRing, MalformedError, SealError, UnknownKeyError
 from bff.session import ID_BYTES, SECRET_BYTES, CarriedTicket, Carrier, Ticket
 
 SESSION_ID_HEADER: Final = b"x-session-id"
@@ -19,7 +19,6 @@ _LONGEST_VALUE: Final = 512
 _FETCH_METADATA: Final = b"sec-fetch-"
 _NOT_BROWSERS_ALONE: Final = b"sec-fetch-mode"
 """Node's `fetch` sends this field too, alone of all Fetch Metadata; a browser sends it with the others."""
-_MALFORMED: Final = "what the request carries was never a session of this proxy"
 
 
 class SessionCarriers:
@@ -46,7 +45,8 @@ class SessionCarriers:
         """Return what a request carries.
 
         Raises:
-            InvalidRequest: both carriers at once, one of them twice, or a value that this proxy never made.
+            InvalidRequest: both carriers at once, or one of them twice.
+            InvalidSession: a value that this proxy never made, or an app's id that was damaged.
             NoSession: a session of the other carrier.
             OriginNotAllowed: a browser uses the carrier of apps.
         """
@@ -98,19 +98,21 @@ class SessionCarriers:
             plain = self._sealers[carrier].open(value.decode("ascii"))
         except (MalformedError, UnicodeDecodeError):
             raise self._malformed(carrier) from None
-        except SealError:
+        except SealError as error:
             self._reject_other_carrier(carrier, value.decode("ascii"))
-            # Tampered with, or sealed under a key that was removed: it counts as no session, and a new one replaces it.
+            if carrier is Carrier.HEADER and not isinstance(error, UnknownKeyError):
+                raise self._malformed(carrier) from None  # an app may have damaged it, and can throw it away
+            # A cookie that was changed, or anything under a key that was removed, counts as no session.
             return None
         if len(plain) != ID_BYTES + SECRET_BYTES:
             return None
         return Ticket(plain[:ID_BYTES], plain[ID_BYTES:])
 
-    def _malformed(self, carrier: Carrier) -> InvalidRequest:
+    def _malformed(self, carrier: Carrier) -> InvalidSession:
         """A page cannot remove an HttpOnly cookie, so the error removes one that was never a session of this proxy."""
         if carrier is Carrier.HEADER:
-            return InvalidRequest(_MALFORMED)
-        return InvalidRequest(_MALFORMED, headers=(("set-cookie", self.clear_cookie().decode("ascii")),))
+            return InvalidSession()
+        return InvalidSession(headers=(("set-cookie", self.clear_cookie().decode("ascii")),))
 
     def _reject_other_carrier(self, carrier: Carrier, value: str) -> None:
         other = Carrier.HEADER if carrier is Carrier.COOKIE else Carrier.COOKIE

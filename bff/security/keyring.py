@@ -34,6 +34,10 @@ class MalformedError(SealError):
     """The value does not have the format of a sealed value."""
 
 
+class UnknownKeyError(SealError):
+    """The value has the right format, and no key of the ring has its key id."""
+
+
 class KeyRing:
     """The server's keys, newest first.
 
@@ -128,7 +132,7 @@ class Sealer:
         header, kid, nonce, sealed = _split(_decode(text))
         cipher = self._ciphers.get(kid)
         if cipher is None:
-            raise SealError("unknown key id")
+            raise UnknownKeyError("unknown key id")
         return _decrypt(cipher, nonce, sealed, self._associated_data + header + bound)
 
 

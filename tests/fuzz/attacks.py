@@ -124,7 +124,7 @@ def _opens_nothing(street: Street, session: Session, value: str, op: Op) -> None
     carrying = Session(session.carrier, session.emporix, value=value)
     answer = street.ask(method, target, content, fields_of(carrying, session.carrier))
     if answer.status_code == 400:
-        assert body(answer)["code"] == "invalid_request"
+        assert body(answer)["code"] == "invalid_session"
     else:
         as_nobody = street.model.expect(op, None, session.carrier)
         assert answer.status_code in as_nobody.status, answer.text

@@ -27,7 +27,7 @@ from tests.live import ADA, LiveProxy, Sandbox, environment
 
 ADDRESSES = f"{ME}/addresses"
 # What does not open is malformed, or counts as nobody, who may not do what a customer may.
-UNOPENED = {(400, "invalid_request"), (401, "login_required")}
+UNOPENED = {(400, "invalid_session"), (401, "login_required")}
 _URL_SAFE = string.ascii_letters + string.digits + "-_"
 
 
@@ -212,7 +212,7 @@ def test_a_session_id_that_is_none_is_refused(proxy: LiveProxy, sandbox: Sandbox
     before = seen(sandbox)
     with proxy.app(value) as app:
         for answer in (app.get("/auth/session"), app.get(ME), app.post("/auth/anonymous")):
-            problem(answer, 400, "invalid_request")
+            problem(answer, 400, "invalid_session")
             assert not set_cookies(answer)
     assert calls(sandbox, before) == []
 
@@ -258,6 +258,31 @@ def test_a_shortened_lengthened_or_endless_cookie_opens_nothing(proxy: LiveProxy
             assert (answer.status_code, answer.json()["code"]) in UNOPENED
             assert removed_at_most(answer)
     assert len(calls(sandbox, before)) == 0
+
+
+@pytest.mark.parametrize("value", ["x", "e30.e30.", "A" * 200, "A" * 513])
+def test_what_was_never_a_session_is_to_be_thrown_away(proxy: LiveProxy, value: str) -> None:
+    with carrying(proxy, value) as browser, proxy.app(value) as app:
+        for method, path in (("GET", "/auth/session"), ("POST", "/auth/login"), ("GET", PRODUCTS)):
+            body = ADA if method == "POST" else None
+            refused, told = browser.request(method, path, json=body), app.request(method, path, json=body)
+            problem(refused, 400, "invalid_session")
+            assert cleared(refused)
+            problem(told, 400, "invalid_session")
+            assert not set_cookies(told)
+            assert refused.headers["x-session-version"] == told.headers["x-session-version"] == "0"
+
+
+def test_a_damaged_session_id_is_to_be_thrown_away(proxy: LiveProxy) -> None:
+    session_id = _app_guest(proxy)
+    middle = len(session_id) // 2
+    other = "A" if session_id[middle] != "A" else "B"
+    for damaged in (session_id[:middle] + other + session_id[middle + 1 :], session_id[:middle]):
+        with proxy.app(damaged) as app:
+            for path in ("/auth/anonymous", "/auth/refresh"):
+                answer = app.post(path)
+                problem(answer, 400, "invalid_session")
+                assert "sessionId" not in answer.json()
 
 
 def test_what_no_key_opens_counts_as_nothing_and_is_overwritten(proxy: LiveProxy) -> None:

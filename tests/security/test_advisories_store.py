@@ -102,7 +102,7 @@ def stranded(sandbox_process: Sandbox) -> Iterator[LiveProxy]:
 def assert_refused(answer: httpx2.Response) -> None:
     """Assert that what was carried is refused as none of the proxy's, by whichever of the two codes."""
     code = answer.json()["code"]
-    problem(answer, {"invalid_request": 400, "no_session": 401}[code], code)
+    problem(answer, {"invalid_session": 400, "no_session": 401}[code], code)
 
 
 def assert_opens_nothing(client: httpx2.Client) -> None:

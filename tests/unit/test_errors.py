@@ -8,6 +8,7 @@ from bff.middleware.problem_details import problem_response
 # The contract's table, with the two that it leaves to common sense: 408 and 500.
 CONTRACT = {
     "invalid_request": 400,
+    "invalid_session": 400,
     "no_session": 401,
     "login_required": 401,
     "invalid_credentials": 401,

@@ -1,7 +1,7 @@
 // Sends every request of this page: adds the required headers and parses every kind of response.
 
 const DEADLINE_MS = 20_000;
-const SESSION_LOST = new Set(["no_session", "session_expired"]);
+const SESSION_LOST = new Set(["invalid_session", "no_session", "session_expired"]);
 
 /**
  * Events: "response" after each request, "request-failed" after a failed one, "session-lost" when the server no longer
