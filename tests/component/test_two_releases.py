@@ -53,7 +53,7 @@ async def test_a_session_of_a_newer_release_is_a_503_and_keeps_its_cookie(
     assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
     assert int(answer.headers["retry-after"]) > 0
     assert "set-cookie" not in answer.headers
-    assert "x-session-version" not in answer.headers
+    assert answer.headers["x-session-version"] == "0"
     assert len(replica.upstream.world.log) == before
     with newer_release():
         assert (await browser.get("/auth/session")).json()["kind"] == "customer"
