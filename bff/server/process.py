@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from multiprocessing import parent_process
 from types import FrameType
 from typing import Any, ClassVar, Final
 
@@ -127,10 +128,17 @@ class ProxyServer(SweepingServer):
             self._until = time.monotonic() + self._drain_seconds
 
     async def on_tick(self, counter: int) -> bool:
-        """End when the drain is over."""
-        if self._until is not None and time.monotonic() >= self._until:
+        """End when the drain is over, and at once where the supervisor was killed: its restart needs the port."""
+        over = self._until is not None and time.monotonic() >= self._until
+        if over or _orphaned():
             self.should_exit = True
         return await super().on_tick(counter)
+
+
+def _orphaned() -> bool:
+    """Say whether this is a worker whose supervisor is not there any more."""
+    supervisor = parent_process()
+    return supervisor is not None and not supervisor.is_alive()
 
 
 class BackgroundServer(SweepingServer):

@@ -1,13 +1,17 @@
-"""Several workers that cannot start: real processes, and exit code 3."""
+"""Several workers that cannot start: real processes, and exit code 3. And workers whose supervisor is killed."""
 
 import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.live import Sandbox, environment, free_port
+from bff.server.process import listening
+from tests.integration.visitors import eventually
+from tests.live import LiveProxy, Sandbox, environment, free_port
 
 ROOT = Path(__file__).parents[2]
 SUPERVISE = """
@@ -83,3 +87,22 @@ def test_bff_serve_ends_with_3_where_its_workers_cannot_start(sandbox: Sandbox, 
     assert ended.returncode == 3, ended.stderr
     assert "ConfigurationError" in ended.stderr
     assert keys not in ended.stderr
+
+
+def free(port: int) -> bool:
+    with suppress(OSError), listening("127.0.0.1", port):
+        return True
+    return False
+
+
+def test_workers_end_with_a_supervisor_that_is_killed(sandbox: Sandbox, redis_url: str) -> None:
+    environ = environment(sandbox, redis_url)
+    with LiveProxy(environ, "--workers", "2", group=True) as proxy:
+        try:
+            proxy.stop(signal.SIGKILL)
+            eventually(lambda: free(proxy.port))
+        finally:
+            with suppress(ProcessLookupError):
+                proxy.kill_group(signal.SIGKILL)
+        with LiveProxy(environ, "--workers", "2", port=proxy.port) as again, again.browser() as browser:
+            assert browser.post("/auth/anonymous").status_code == 201
