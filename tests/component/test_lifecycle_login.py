@@ -14,7 +14,7 @@ from bff.errors import (
     SessionRotated,
 )
 from bff.security.secret import Secret
-from bff.session import SessionKind
+from bff.session import EndReason, SessionKind
 from bff.sessions.token_saver import TRANSIENT
 from tests.live import ADA, GRACE
 from tests.support import Replica, access_alive, loaded, until
@@ -64,6 +64,15 @@ async def test_the_old_id_is_served_as_the_guest_that_it_was_and_only_when_safe(
     assert (late.issued, late.cleared) == (None, False)
     with pytest.raises(SessionRotated):
         await loaded(replica, guest, safe=False)
+
+
+async def test_the_old_id_of_a_customer_is_served_to_nobody(replica: Replica) -> None:
+    visit = await loaded(replica)
+    await replica.engine.login.login(visit, ADA["email"], PASSWORD)
+    assert visit.issued is not None
+    assert await replica.store.retire(visit.issued.ticket, EndReason.SUPERSEDED, keep_record=True)
+    with pytest.raises(SessionRotated):
+        await loaded(replica, visit.issued, safe=True)
 
 
 async def test_the_old_id_with_an_ended_token_is_served_no_more(replica: Replica) -> None:

@@ -14,7 +14,7 @@ from bff.security.secret import Secret
 from bff.session import Carrier, GuestContext
 from bff.store.backend import Backend
 from bff.store.protocol import RatedCall
-from bff.upstream.options import UPLOADS
+from bff.upstream.options import PROXIED_CALLS, TOKEN_CALLS, UPLOADS, ClientOptions
 from bff.wiring import key_ring, open_connections, session_backend, session_policy
 from tests.contract.socket_upstream import Connection, answer, serving
 from tests.contract.upstream_clients import get, whole
@@ -111,6 +111,18 @@ async def test_nothing_is_connected_before_it_is_used() -> None:
     async with backend_of(replica_settings(NOWHERE, new_keys())) as backend:
         with pytest.raises(StoreUnavailable):
             await backend.store.ping()
+
+
+def test_token_calls_and_proxied_calls_have_each_a_client_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[tuple[str, ClientOptions]] = []
+    for client in ("HttpxClient", "LlhttpClient"):
+        monkeypatch.setattr(f"bff.wiring.{client}", lambda *arguments: opened.append(arguments))
+    settings = replica_settings(NOWHERE, new_keys())
+    ring = key_ring(settings, secrets.token_bytes)
+    open_connections(settings, ring, clock=Clock(), random_bytes=secrets.token_bytes)
+    assert opened == [(settings.upstream_url, TOKEN_CALLS), (settings.upstream_url, PROXIED_CALLS)]
 
 
 def test_a_url_of_no_known_backend_is_refused() -> None:
