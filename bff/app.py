@@ -18,11 +18,12 @@ from bff.api.forwarder import Forwarder
 from bff.api.route_file import load_route_table
 from bff.api.routes import RouteTable
 from bff.auth.aliases import Aliases
-from bff.auth.drop_in import DropIn
+from bff.auth.drop_in import DropIn, emporix_error
 from bff.auth.endpoints import AuthEndpoints
 from bff.auth.login_state import LoginStates, Provider
 from bff.auth.return_to import ReturnTo
 from bff.auth.sso import NAVIGATIONS, SsoEndpoints
+from bff.auth.stock_clients import is_stock_client, remove_trailing_slash
 from bff.config.settings import Settings, load_settings
 from bff.errors import NotFound
 from bff.health import health_endpoints, metrics_endpoint
@@ -208,12 +209,18 @@ def _api_selection(
     if aliases is None:
         return lambda _scope: proxied
     drop_in = DropIn(engine, aliases, tenant=settings.tenant)
-    return lambda scope: drop_in.select(scope) or proxied
+    by_stock_client = Selection(api, Rules(render_error=emporix_error))
+
+    def select(scope: Scope) -> Selection:
+        remove_trailing_slash(scope)
+        return drop_in.select(scope) or (by_stock_client if is_stock_client(scope) else proxied)
+
+    return select
 
 
 def _route_table(settings: Settings) -> RouteTable:
     extra = None if settings.routes_file is None else settings.routes_file.read_text(encoding="utf-8")
-    return load_route_table(settings.tenant, extra)
+    return load_route_table(settings.tenant, extra, drop_in=settings.drop_in)
 
 
 async def _nothing_here(_scope: Scope, _receive: Receive, _send: Send) -> None:
