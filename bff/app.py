@@ -220,7 +220,7 @@ def _api_selection(
 
 def _route_table(settings: Settings) -> RouteTable:
     extra = None if settings.routes_file is None else settings.routes_file.read_text(encoding="utf-8")
-    return load_route_table(settings.tenant, extra)
+    return load_route_table(settings.tenant, extra, drop_in=settings.drop_in)
 
 
 async def _nothing_here(_scope: Scope, _receive: Receive, _send: Send) -> None:

@@ -1,5 +1,6 @@
 """Reading the route table: the built-in `routes.toml`, and the changes in an operator's file."""
 
+import json
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,28 +18,39 @@ _LITERAL: Final = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@-]+")  # pchar of RFC 3
 _FEWEST_BEFORE_REST: Final = 3  # service, tenant and a resource: a wildcard never opens a whole service
 _PARAMETER: Final = re.compile(r"\{[A-Za-z][A-Za-z0-9_-]*\}")
 
+_TOML_LINE: Final = re.compile(r"at line (\d+)")
+_FORM: Final = 'write "GET,POST /service/{tenant}/path/{id}" = "TOKEN FLAG...", or "on" or "off" after the ='
+
 _Key = tuple[str, Shape]  # method and shape
 _State = Literal["allow", "opt-in", "never", "off"]
 
 
 class RouteTableError(Exception):
-    """The operator's route file is not valid; `mistakes` has one message per mistake."""
+    """The operator's route file is not valid; `mistakes` has one message per mistake.
+
+    A message names the line and says how to write it.
+    """
 
     def __init__(self, mistakes: tuple[str, ...]) -> None:
         super().__init__("; ".join(mistakes))
         self.mistakes = mistakes
 
 
-def load_route_table(tenant: str, extra: str | None = None) -> RouteTable:
+def load_route_table(tenant: str, extra: str | None = None, *, drop_in: bool = False) -> RouteTable:
     """Build the table from the built-in entries and the text of an operator's file.
 
     The file has one table, `[routes]`. `"METHODS /path" = "TOKEN FLAGS"` adds or replaces an entry, `"on"` allows an
     opt-in entry, and `"off"` refuses an entry.
 
+    Args:
+        tenant: the only one that paths may contain.
+        extra: the text of the operator's file.
+        drop_in: whether what existing Emporix clients call beyond the reference is allowed.
+
     Raises:
         RouteTableError: the file is not valid; it lists every mistake.
     """
-    entries = _built_in()
+    entries = _built_in(drop_in=drop_in)
     if extra is not None and (mistakes := tuple(_apply_file(entries, extra))):
         raise RouteTableError(mistakes)
     routes = [entry.route for entry in entries.values() if entry.state == "allow" and entry.route]
@@ -53,12 +65,14 @@ class _Entry:
     route: Route | None = None
 
 
-def _built_in() -> dict[_Key, _Entry]:
+def _built_in(*, drop_in: bool) -> dict[_Key, _Entry]:
     document = tomllib.loads(files(__package__).joinpath("routes.toml").read_text("utf-8"))
-    states: tuple[_State, ...] = ("allow", "opt-in", "never")
+    sections: dict[str, _State] = {"allow": "allow", "opt-in": "opt-in", "never": "never"}
+    if drop_in:
+        sections["drop-in"] = "allow"
     entries: dict[_Key, _Entry] = {}
-    for state in states:
-        for key, rule in document[state].items():
+    for section, state in sections.items():
+        for key, rule in document[section].items():
             for method, template in _split_methods(key):
                 route = None if state == "never" else _route(method, template, rule)
                 entries[method, shape_of(template)] = _Entry(state, template, route)
@@ -70,9 +84,13 @@ def _apply_file(entries: dict[_Key, _Entry], extra: str) -> Iterator[str]:
     try:
         document = tomllib.loads(extra)
     except tomllib.TOMLDecodeError as error:
-        yield f"not TOML: {error}"
+        yield _toml_mistake(extra, error)
         return
-    yield from (f"[{name}]: only [routes] is allowed" for name in document if name != "routes")
+    for name in document.keys() - {"routes"}:
+        if isinstance(document[name], Mapping):
+            yield f"[{name}]: only [routes] is allowed"
+        else:
+            yield f'"{name}": must stand below a line [routes]'
     table = document.get("routes", {})
     if not isinstance(table, Mapping):
         yield "routes: must be a table"
@@ -82,7 +100,21 @@ def _apply_file(entries: dict[_Key, _Entry], extra: str) -> Iterator[str]:
         found = [*_name_mistakes(name, tenant_services), *_rule_mistakes(rule)]
         if not found:
             found = [*_apply_line(entries, seen, name, rule)]
-        yield from (f'"{name}": {mistake}' for mistake in found)
+        yield from (f'"{name}" = {_shown(rule)}: {mistake}' for mistake in found)
+
+
+def _toml_mistake(text: str, error: tomllib.TOMLDecodeError) -> str:
+    """Return a message with the line that is not TOML, which most often lacks its quotes."""
+    found = _TOML_LINE.search(str(error))
+    if found is None:
+        return f"not TOML: {error}; {_FORM}"
+    line = text.splitlines()[int(found[1]) - 1].strip()
+    return f"line {found[1]}, {line}: not TOML: {error}; {_FORM}"
+
+
+def _shown(rule: Any) -> str:
+    """Return a value as it is written in TOML."""
+    return json.dumps(rule, ensure_ascii=False, default=str)
 
 
 def _apply_line(entries: dict[_Key, _Entry], seen: set[_Key], name: str, rule: str) -> Iterator[str]:
@@ -103,11 +135,11 @@ def _apply_line(entries: dict[_Key, _Entry], seen: set[_Key], name: str, rule: s
 def _mistake(entries: Mapping[_Key, _Entry], key: _Key, rule: str) -> str | None:
     entry = entries.get(key)
     if entry.state == "never" if entry else _never_allowed(entries, *key):
-        return "can never be allowed"
+        return "can never be allowed; leave it out"
     if rule == "on" and (entry is None or entry.state != "opt-in"):
-        return "is not an opt-in entry, so it cannot be switched on"
+        return 'is not an opt-in entry, so it cannot be switched on; write its token in place of "on"'
     if rule == "off" and entry is None:
-        return "is not in the table, so it cannot be switched off"
+        return "is not in the table, so it cannot be switched off; leave it out"
     return None
 
 
@@ -115,10 +147,10 @@ def _name_mistakes(name: str, tenant_services: frozenset[str]) -> Iterator[str]:
     methods, _, path = name.partition(" ")
     for method in methods.split(","):
         if method not in METHODS:
-            yield f"unknown method {method!r}"
+            yield f"unknown method {method!r}; write one or more of {','.join(METHODS)}, with commas and no blanks"
     segments = path.split("/")[1:]
     if not path.startswith("/"):
-        yield "must be METHODS, a space and a path that starts with /"
+        yield f"must be METHODS, a space and a path that starts with /; {_FORM}"
     elif not all(_PARAMETER.fullmatch(s) or _LITERAL.fullmatch(s) for s in segments):
         yield "a segment must be {name} or literal characters; empty segments, escapes and queries are refused"
     elif {".", ".."} & set(segments):
@@ -137,23 +169,24 @@ def _parameter_mistakes(segments: list[str], tenant_services: frozenset[str]) ->
     if service.startswith("{"):
         yield "the first segment is the name of a service and must be literal"
     if service in TOKEN_SERVICES:
-        yield f"/{service} returns tokens and can never be allowed"
+        yield f"/{service} returns tokens and can never be allowed; leave the line out"
     if second != "{tenant}" and (service in tenant_services or second.startswith("{")):
         yield "the second segment must be {tenant}"
 
 
 def _rule_mistakes(rule: Any) -> Iterator[str]:
     if not isinstance(rule, str):
-        yield "must be a string"
+        yield f"must be a string; {_FORM}"
         return
     token, *flags = rule.split() or [""]
     if rule in {"on", "off"}:
         return
-    yield from (f"unknown flag {flag!r}" for flag in flags if flag not in FLAGS)
+    flag_names = ", ".join(sorted(FLAGS))
+    yield from (f"unknown flag {flag!r}; write {flag_names}, or none" for flag in flags if flag not in FLAGS)
     if token in list(TokenKind):
         yield from _flag_mistakes(TokenKind(token), FLAGS.intersection(flags))
     else:
-        yield f"unknown token {token!r}"
+        yield f'unknown token {token!r}; write {", ".join(TokenKind)}, or "on" or "off" alone'
     if len(flags) != len(set(flags)) or any(both <= set(flags) for both in _EXCLUSIVE):
         yield "flags are repeated or contradict each other"
 

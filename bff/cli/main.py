@@ -167,7 +167,8 @@ def _configuration(environ: Mapping[str, str]) -> Settings:
     settings = load_settings(environ)
     if settings.routes_file is not None:
         try:
-            load_route_table(settings.tenant, settings.routes_file.read_text(encoding="utf-8"))
+            text = settings.routes_file.read_text(encoding="utf-8")
+            load_route_table(settings.tenant, text, drop_in=settings.drop_in)
         except RouteTableError as error:
             raise ConfigurationError(tuple(f"BFF_ROUTES_FILE: {m}" for m in error.mistakes)) from None
         except (OSError, UnicodeDecodeError):

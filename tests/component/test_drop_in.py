@@ -118,7 +118,7 @@ async def test_a_login_says_what_upstream_says_without_its_tokens(redis_url: str
         ("GET", f"{CUSTOMER}/sociallogin", "route_not_allowed"),
         ("GET", f"{CUSTOMER}/signup/optin/a/b", "route_not_allowed"),
         ("POST", f"{CUSTOMER}/signup/optin/refresh_token", "upstream_unavailable"),
-        ("GET", f"{CUSTOMER}/logout/", "invalid_request"),
+        ("GET", f"{CUSTOMER}/logout//", "invalid_request"),
         ("GET", "/api/customer/other/logout", "route_not_allowed"),
         ("GET", f"/api//customer/{TENANT}/logout", "invalid_request"),
         ("GET", f"/api/customer/{TENANT}/%6cogout", "invalid_request"),
@@ -129,8 +129,8 @@ async def test_what_is_not_exactly_upstreams_is_left_to_the_route_table(
 ) -> None:
     async with new_replica(redis_url, drop_in="true") as one, one.browser() as client:
         answer = await client.request(method, path)
-        assert answer.headers["content-type"] == "application/problem+json"
-        assert answer.json()["code"] == code
+        assert answer.headers["content-type"] == "application/json"
+        assert (answer.json()["status"], answer.json()["type"]) == (answer.status_code, code)
         assert one.upstream.calls("/customer/") == []
 
 

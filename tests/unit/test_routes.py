@@ -14,7 +14,7 @@ from bff.api.token_kinds import TokenKind
 from bff.errors import Forbidden, RouteNotAllowed
 
 TENANT = "acmeshop"
-ALLOWED, OPTIONAL, NEVER = 161, 51, 533
+ALLOWED, OPTIONAL, DROP_IN, NEVER = 161, 51, 9, 540
 BUILT_IN = load_route_table(TENANT)
 DOCUMENT = tomllib.loads(files("bff.api").joinpath("routes.toml").read_text("utf-8"))
 
@@ -54,8 +54,8 @@ def example(template: str) -> str:
 
 def test_the_built_in_table_lists_every_operation_of_the_reference_once() -> None:
     counts = {section: len(operations(section)) for section in DOCUMENT}
-    assert counts == {"allow": ALLOWED, "opt-in": OPTIONAL, "never": NEVER}
-    assert Counter(rule for _, _, rule in operations("never")) == {"block": NEVER - 9, "intercept": 9}
+    assert counts == {"allow": ALLOWED, "opt-in": OPTIONAL, "drop-in": DROP_IN, "never": NEVER}
+    assert Counter(rule for _, _, rule in operations("never")) == {"block": NEVER - 16, "intercept": 16}
     every = Counter((m, p) for section in DOCUMENT for m, p, _ in operations(section))
     assert set(every.values()) == {1}
     assert len(BUILT_IN.routes()) == ALLOWED
@@ -85,7 +85,7 @@ def test_every_allowed_operation_matches() -> None:
         assert found.tenant == (TENANT if "{tenant}" in template else None)
 
 
-@pytest.mark.parametrize("section", ["opt-in", "never"])
+@pytest.mark.parametrize("section", ["opt-in", "drop-in", "never"])
 def test_every_operation_that_is_off_is_refused(section: str) -> None:
     for method, template, _ in operations(section):
         with pytest.raises(RouteNotAllowed):
@@ -100,6 +100,32 @@ def test_opt_in_operations_can_be_switched_on() -> None:
         found = match(method, example(template), table)
         assert found.route.name == f"{method} {template}"
         assert found.route.token == rule.partition(" ")[0]
+
+
+def test_what_existing_clients_call_beyond_the_reference_is_allowed_in_drop_in_mode() -> None:
+    table = load_route_table(TENANT, drop_in=True)
+    assert len(table.routes()) == ALLOWED + DROP_IN
+    for method, template, rule in operations("drop-in"):
+        found = match(method, example(template), table)
+        assert (found.route.name, found.route.token) == (f"{method} {template}", rule)
+    for method, path in (
+        ("PUT", "/customer/acmeshop/me"),
+        ("DELETE", "/caas-customer/acmeshop/customers/x1"),
+        ("POST", "/caas-customer/acmeshop/login"),
+    ):
+        with pytest.raises(RouteNotAllowed):
+            match(method, path, table)
+
+
+def test_an_operator_can_refuse_and_replace_what_drop_in_mode_allows() -> None:
+    lines = ("[routes]", '"POST /product/{tenant}/search" = "off"', '"GET /iam/{tenant}/groups" = "on"',
+             '"GET /caas-indexing/{tenant}/project/configuration" = "session"')  # fmt: skip
+    table = load_route_table(TENANT, "\n".join(lines), drop_in=True)
+    with pytest.raises(RouteNotAllowed):
+        match("POST", "/product/acmeshop/search", table)
+    configuration = match("GET", "/caas-indexing/acmeshop/project/configuration", table)
+    assert configuration.route.token is TokenKind.SESSION
+    assert match("GET", "/iam/acmeshop/groups", table).route.token is TokenKind.CUSTOMER
 
 
 @pytest.mark.parametrize("rule", ["on", "off", "public", "customer"])
@@ -336,7 +362,45 @@ def test_bad_toml_is_one_mistake(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "part"), [("routes = 1", "must be a table"), ("[route]", "only \\[routes\\]")]
+    ("line", "how"),
+    [
+        (
+            'GET /price/{tenant}/prices = "on"',
+            'write "GET,POST /service/{tenant}/path/{id}" = "TOKEN FLAG..."',
+        ),
+        (
+            '"GET /price/{tenant}/prices" = on',
+            'write "GET,POST /service/{tenant}/path/{id}" = "TOKEN FLAG..."',
+        ),
+        ('"get /price/{tenant}/prices" = "on"', "write one or more of GET,HEAD,POST"),
+        ('"GET price/{tenant}/prices" = "on"', 'write "GET,POST /service/{tenant}/path/{id}"'),
+        ('"GET /price/{tenant}/prices" = "guest"', "write public, session, anonymous, customer, or"),
+        ('"GET /price/{tenant}/prices" = "public fast"', "write browser-cache, chat-session, live-only"),
+        ('"GET /price/{tenant}/prices" = true', 'write "GET,POST /service/{tenant}/path/{id}"'),
+        ('"GET /x/{tenant}/y" = "on"', 'write its token in place of "on"'),
+    ],
+)
+def test_a_bad_line_is_quoted_and_told_how_to_be_written(line: str, how: str) -> None:
+    (mistake,) = mistakes('"GET /product/{tenant}/products" = "off"', line)
+    assert line in mistake
+    assert how in mistake
+
+
+def test_a_bad_line_that_is_no_toml_is_named_by_its_number() -> None:
+    (mistake,) = mistakes("", "# a comment", 'GET /price/{tenant}/prices = "on"')
+    assert mistake.startswith('line 4, GET /price/{tenant}/prices = "on": not TOML')
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("routes = 1", "must be a table"),
+        ("[route]", "only \\[routes\\]"),
+        (
+            '"GET /price/{tenant}/prices" = "on"',
+            'GET /price/{tenant}/prices": must stand below a line \\[routes\\]',
+        ),
+    ],
 )
 def test_other_tables_are_refused(text: str, part: str) -> None:
     with pytest.raises(RouteTableError, match=part):
