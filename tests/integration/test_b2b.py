@@ -106,5 +106,5 @@ def test_a_customer_leaves_while_the_company_switches(proxy: LiveProxy, sandbox:
             switch = pool.submit(client.put, "/auth/legal-entity", json={"legalEntityId": "LE-100"})
             assert browser.post("/auth/logout").status_code == 204
             assert switch.result().status_code in {200, 401}
-            assert client.get("/auth/session").status_code == 401
+            assert client.get("/auth/sessions").status_code == 401
         eventually(lambda: sandbox.control("GET", "/sessions")[session]["liveAccessTokens"] == 0)

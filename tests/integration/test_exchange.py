@@ -176,7 +176,7 @@ def test_a_session_whose_address_upstream_withheld_is_still_its_customers(
         assert nameless.post("/auth/exchange", json={"token": provider_token(sandbox)}).status_code == 200
         sandbox.control("DELETE", "/faults")
         assert browser.delete("/auth/sessions").status_code == 204
-        problem(nameless.get("/auth/session"), 401, "no_session")
+        problem(nameless.get("/auth/sessions"), 401, "no_session")
 
 
 def test_an_apps_code_logs_in_over_its_header(sso: LiveProxy, sandbox: Sandbox) -> None:
