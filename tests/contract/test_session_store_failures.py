@@ -180,9 +180,8 @@ async def assert_unavailable(url: str) -> None:
         assert [type(outcome) for outcome in outcomes] == [StoreUnavailable] * len(asked)
         for outcome in outcomes:
             assert isinstance(outcome, StoreUnavailable)
-            written = f"{outcome!r} {vars(outcome)} {outcome.__cause__!r}"
-            assert "t0psecret" not in written
-            assert "127.0.0.1" not in written
+            assert outcome.__cause__ is None, "a log would show it, with what it says of the server"
+            assert "t0psecret" not in f"{outcome!r} {vars(outcome)}"
         limits = backend.limits
         counted = [
             await limits.guest("::1"),
