@@ -20,6 +20,7 @@ from bff.upstream.protocol import Header
 ACCESS: Final = "access_token"
 REFRESH: Final = "refresh_token"
 _BEARER: Final = b"bearer "
+_BYTES: Final = 15
 _REMEDY: Final = "the session's cookie did not come along: send requests with credentials ('include')"
 _log = logging.getLogger(__name__)
 
@@ -91,4 +92,4 @@ def _identity(session: Session, token: str) -> bytes:
 
 
 def _text(digest: bytes) -> str:
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
+    return base64.urlsafe_b64encode(digest[:_BYTES]).decode("ascii")

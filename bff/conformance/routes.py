@@ -4,7 +4,7 @@ from typing import Final
 
 from bff.conformance.check import Check, NotApplicable, check, verdict
 from bff.conformance.leaks import token_shaped
-from bff.conformance.probe import NO_TENANT, Probe, describe, member
+from bff.conformance.probe import NO_TENANT, Probe, cookies, describe, json_object, member
 from bff.conformance.wire import Response
 
 _REFUSED: Final = (
@@ -44,10 +44,11 @@ async def _closed(probe: Probe) -> str:
 )
 async def _auth_calls(probe: Probe) -> str:
     path = f"/api{_AUTH[0][1].format(probe.options.tenant or NO_TENANT)}"
-    first, second = await probe.request("GET", path), await probe.request("GET", path)
+    first = await probe.request("GET", path)
+    again = await probe.request("GET", path, cookie="; ".join(one.pair for one in cookies(first)))
     placeholder = member(first, "access_token")
-    if first.status == 200 and placeholder and placeholder == member(second, "access_token"):
-        return verdict(token_shaped(first), "drop-in mode: constant placeholders")
+    if first.status == 200 and placeholder and placeholder == member(again, "access_token"):
+        return verdict(token_shaped(first), "drop-in mode: placeholders")
     return await _refused(probe, _AUTH)
 
 
@@ -114,14 +115,20 @@ async def _authorization(probe: Probe) -> str:
     headers = ("Authorization: Bearer " + "x1Y" * 10, "saas-token: x", "session-id: x")
     path = f"/api/order-v2/{_known_tenant(probe)}/orders"
     response = await probe.request("GET", path, *headers)
-    return verdict(
-        [] if _code(response) == (401, "login_required") else [describe(response)], describe(response)
-    )
+    refused = _code(response) == (401, "login_required") or _fault(response) == (401, "no_session")
+    return verdict([] if refused else [describe(response)], describe(response))
 
 
 def _code(response: Response) -> tuple[int, str]:
     """Return the status and the error code, which only errors of the proxy have."""
     return response.status, member(response, "code")
+
+
+def _fault(response: Response) -> tuple[int, str]:
+    """Return the status and the error code of the proxy in an error of drop-in mode."""
+    fault = json_object(response).get("fault")
+    detail = fault.get("detail") if isinstance(fault, dict) else None
+    return response.status, str(detail.get("errorcode")) if isinstance(detail, dict) else ""
 
 
 def _known_tenant(probe: Probe) -> str:

@@ -9,6 +9,7 @@ from bff.conformance import (
     cookies,
     cors,
     csrf,
+    drop_in,
     fields,
     framing,
     garbage,
@@ -42,6 +43,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     *health.CHECKS,
     *login.CHECKS,
     *sso.CHECKS,
+    *drop_in.CHECKS,
     *fields.CHECKS,  # the last two groups check the responses that all other checks have received
     *leaks.CHECKS,
 )

@@ -60,7 +60,7 @@ async def test_a_guest_gets_placeholders_and_true_lifetimes(redis_url: str) -> N
         body = answer.json()
         assert set(body) == SNAKE | CAMEL | {"scope"}
         assert body["access_token"] == body["accessToken"] != body["refresh_token"] == body["refreshToken"]
-        assert len(body["access_token"]) == len(body["refresh_token"]) == 43
+        assert len(body["access_token"]) == len(body["refresh_token"]) == 20
         assert (body["expires_in"], body["refresh_token_expires_in"]) == (3599, 86_399)
         assert (body["token_type"], body["scope"]) == ("Bearer", f"tenant={TENANT}")
         assert answer.headers["cache-control"] == "no-store"

@@ -69,7 +69,7 @@ def test_it_says_whose_token_it_stands_for() -> None:
     assert made.owner(visiting(guest), REFRESH, made.of(guest, REFRESH)) is GUEST
 
 
-@pytest.mark.parametrize("text", ["", "x", "ä", "\ud800", "A" * 43])
+@pytest.mark.parametrize("text", ["", "x", "ä", "\ud800", "A" * 20])
 def test_what_was_never_one_is_unknown(text: str) -> None:
     made, guest = placeholders(), a_session()
     with pytest.raises(NoSession):

@@ -250,9 +250,11 @@ def test_changelog_2026_08_12_what_stands_twice_is_refused(odd: LiveProxy, sandb
 
 
 def test_changelog_2026_08_12_a_stock_clients_company_is_named_once(odd: LiveProxy, sandbox: Sandbox) -> None:
-    with customer(odd, Authorization="Bearer x") as browser:
-        path, before = f"/api/customer/{TENANT}/refreshauthtoken", seen(sandbox)
-        assert browser.get(f"{path}?legalEntityId=a&legalEntityId=b").status_code == 400
+    with guest(odd) as browser:
+        logged_in = browser.post(f"/api/customer/{TENANT}/login", json=ADA).json()
+        path = f"/api/customer/{TENANT}/refreshauthtoken?refreshToken={logged_in['refresh_token']}"
+        before = seen(sandbox)
+        assert browser.get(f"{path}&legalEntityId=a&legalEntityId=b").status_code == 400
         assert calls(sandbox, before) == []
         assert browser.get(path).status_code == 200
 
