@@ -15,7 +15,7 @@ from tests.values import Clock, a_session, new_ring, new_ticket
 
 RATE_SECONDS = 600
 LOGINS = 3
-GUESTS = LOGINS  # as many, so that nothing but its name keeps one count from the other
+GUESTS = LOGINS  # equal, so that only their names keep the two counts apart
 CALLS = 4
 REFRESHES = 5
 INDEX_SECONDS = 7_776_000
