@@ -1,6 +1,7 @@
 """`/api`: the proxied Emporix API. Parse, match, take a token, send, stream the answer back."""
 
 import logging
+from contextlib import suppress
 from typing import Final
 
 from starlette.types import Receive, Scope, Send
@@ -13,7 +14,7 @@ from bff.api.paths import check_query, parse_path
 from bff.api.request_body import ClientLeft, RequestBody
 from bff.api.routes import RouteTable
 from bff.api.token_kinds import call_credentials, renewed_credentials
-from bff.errors import BffError
+from bff.errors import BffError, ReauthenticationRequired
 from bff.middleware.request_context import request_context, request_session
 from bff.sessions.engine import Engine
 from bff.sessions.request_session import RequestSession
@@ -104,6 +105,7 @@ class ApiEndpoint:
         if answer.status != 401:
             return answer, credentials
         try:
+            await self._check_saas_token(call, session, credentials)
             renewed = await renewed_credentials(credentials, session, self._engine)
         except BaseException:
             await answer.aclose()
@@ -111,7 +113,27 @@ class ApiEndpoint:
         if call.route.once or not body.replayable:
             return answer, credentials  # the next call goes with the new token
         await answer.aclose()
-        return await self._forwarder.send(call, renewed, body), renewed
+        answer = await self._forwarder.send(call, renewed, body)
+        if answer.status == 401 and _needs_saas_token(call, renewed):
+            await answer.aclose()  # the access token has just been renewed: it is the other one
+            raise ReauthenticationRequired
+        return answer, renewed
+
+    async def _check_saas_token(
+        self, call: Call, session: RequestSession, credentials: UpstreamCredentials
+    ) -> None:
+        """Find out whose fault a 401 is where the request cannot be sent again to tell.
+
+        Raises:
+            ReauthenticationRequired: the access token is valid, so that it is the saas token's.
+        """
+        if not call.route.once or session.session is None or not _needs_saas_token(call, credentials):
+            return
+        valid = False
+        with suppress(BffError):  # an upstream that cannot say leaves it at its 401
+            valid = await self._engine.lifecycle.is_valid(session.session)
+        if valid:
+            raise ReauthenticationRequired
 
     async def _after(self, call: Call, session: RequestSession, status: int) -> None:
         """Whoever knew the old password may be logged in elsewhere (ASVS 7.4.3)."""
@@ -123,3 +145,7 @@ class ApiEndpoint:
             event(_log, "others_not_ended", level=logging.ERROR, code=error.code)
         else:
             event(_log, "others_ended", reason="password change", ended=ended)
+
+
+def _needs_saas_token(call: Call, credentials: UpstreamCredentials) -> bool:
+    return call.route.saas_token == "required" and credentials.customer  # noqa: S105

@@ -32,7 +32,8 @@ _BLOCKED_RESPONSE_NAMES: Final = _HOP_BY_HOP | frozenset(
     b"set-cookie set-cookie2 server date x-powered-by via x-request-id x-csrf authorization saas-token"
     b" session-id timing-allow-origin alt-svc strict-transport-security clear-site-data nel report-to"
     b" reporting-endpoints x-frame-options service-worker-allowed sourcemap x-sourcemap refresh"
-    b" origin-agent-cluster x-accel-redirect x-sendfile cache-control pragma expires age".split()
+    b" origin-agent-cluster x-accel-redirect x-sendfile cache-control pragma expires age"
+    b" x-content-type-options referrer-policy www-authenticate".split()
 )
 _BLOCKED_RESPONSE_PREFIXES: Final = (
     *(b"proxy-", b"x-session-", b"access-control-", b"cross-origin-", b"content-security-policy"),

@@ -67,8 +67,7 @@ def found_in_head(headers: Headers, own: Iterable[bytes]) -> Finding | None:
     head = _joined(headers)
     if any(token in head for token in _long(own)):
         return Finding.HEAD
-    # A challenge only describes what is wrong with a token (RFC 6750 §3).
-    lowered = _joined([field for field in headers if field[0] != b"www-authenticate"]).lower()
+    lowered = head.lower()
     return Finding.HEAD if b"token" in lowered and _FIELD.search(lowered) else None
 
 

@@ -8,6 +8,7 @@ also the proof that a page of the storefront sent the request: no other site can
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
+from urllib.parse import unquote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -112,7 +113,8 @@ class DropIn:
             session.merges_carts = True
             if not self._called_bare(handler):
                 self._placeholders.call_as(session, scope["headers"])
-            call = _Call(Request(scope, receive), session, scope["path"].rpartition("/")[2])
+            segment = scope["raw_path"].rpartition(b"/")[2]
+            call = _Call(Request(scope, receive), session, unquote(segment.decode("latin-1")))
             await json_response(*await handler(call))(scope, receive, send)
 
         return answer
@@ -192,14 +194,14 @@ class DropIn:
 
     async def social_login(self, call: _Call) -> Answer:
         """Trade an identity provider's code; upstream sends numbers as strings here and names no session."""
-        code, redirect_uri = call.query("code"), call.query("redirect_uri")
-        if code is None or redirect_uri is None:
-            raise InvalidRequest("code and redirect_uri are both needed")
+        code = call.query("code")
+        if code is None:
+            raise InvalidRequest("code is missing")
         verifier = call.query("code_verifier")
         session = await self._engine.login.social_login(
             call.session,
             code=code,
-            redirect_uri=redirect_uri,
+            redirect_uri=call.query("redirect_uri"),
             verifier=None if verifier is None else Secret(verifier),
         )
         body = self._tokens(session, saas=True)

@@ -113,14 +113,23 @@ class EmporixAuth:
         return self._logged_in(await self._customers.call("login", "POST", "login", bearer, json=body))
 
     async def social_login(
-        self, bearer: Secret, session_id: Secret, *, code: str, redirect_uri: str, verifier: Secret | None
+        self,
+        bearer: Secret,
+        session_id: Secret,
+        *,
+        code: str,
+        redirect_uri: str | None,
+        verifier: Secret | None,
     ) -> Issued:
         """Trade an identity provider's code [CM].
 
         Numbers are strings in this answer, and it names no session: the guest's is kept by sending its id in the
-        header `session-id`. The code is in the query and works once, so nothing is tried again.
+        header `session-id`. The code is in the query and works once, so nothing is tried again. Existing clients send
+        no `redirect_uri` [USED]: Emporix decides.
         """
-        query = {"code": code, "redirect_uri": redirect_uri}
+        query = {"code": code}
+        if redirect_uri is not None:
+            query["redirect_uri"] = redirect_uri
         if verifier is not None:
             query["code_verifier"] = verifier.reveal()
         answer = await self._customers.call(

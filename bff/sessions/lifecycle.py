@@ -242,6 +242,10 @@ class SessionLifecycle:
         else:
             request_session.update(guest)
 
+    async def is_valid(self, session: Session) -> bool:
+        """Ask upstream whether a session's access token is valid; raises what other upstream calls raise."""
+        return await self._validation(session) is not None
+
     async def _validation(self, session: Session) -> Validation | None:
         """Ask upstream about a token; None where it does not know it."""
         try:

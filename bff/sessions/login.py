@@ -89,7 +89,7 @@ class CustomerLogin:
         return await self._logged_in(request_session, obtain, email)
 
     async def social_login(
-        self, request_session: RequestSession, *, code: str, redirect_uri: str, verifier: Secret | None
+        self, request_session: RequestSession, *, code: str, redirect_uri: str | None, verifier: Secret | None
     ) -> Session:
         """Finish single sign-on with an identity provider's code; raises as `login` does."""
 

@@ -11,7 +11,7 @@ from bff.api.delivery import Delivery
 from bff.api.endpoint import ApiEndpoint
 from bff.api.forwarder import Forwarder
 from bff.api.route_file import load_route_table
-from bff.errors import BadUpstreamAnswer, UpstreamUnavailable
+from bff.errors import BadUpstreamAnswer, ReauthenticationRequired, UpstreamUnavailable
 from bff.middleware.request_context import RequestContext, add_request_context
 from bff.sessions.request_session import RequestSession
 from bff.upstream.protocol import Header
@@ -124,6 +124,7 @@ async def test_what_may_not_be_sent_twice_is_answered_with_the_refusal_and_the_t
     replica: Replica, path: str, headers: list[Header]
 ) -> None:
     held = await replica.customer()
+    replica.upstream.world.access[held.session.tokens.access.reveal()].revoked = True
     upstream = Debugging(held.session.tokens.access.reveal().encode())
     session = await loaded(replica, held)
     sent = await called(replica, upstream, session, path, *headers, method="POST")
@@ -142,3 +143,56 @@ async def test_a_refusal_is_closed_where_no_other_token_can_be_had(replica: Repl
     with pytest.raises(UpstreamUnavailable):
         await called(replica, upstream, await loaded(replica, held))
     assert [answer.closed for answer in upstream.answers] == [True]
+
+
+RETURNS = f"/api/return/{TENANT}/returns"
+
+
+@dataclass
+class Refusing(Debugging):
+    """An upstream that refuses every token."""
+
+    async def open(self, _method: str, _target: bytes, headers: list[Header], _body: Any) -> Echo:
+        self.bearers.append(dict(headers)[b"authorization"].removeprefix(b"Bearer "))
+        self.answers.append(Echo(401, b"none"))
+        return self.answers[-1]
+
+
+async def test_a_401_of_an_order_whose_access_token_is_valid_is_the_saas_tokens(replica: Replica) -> None:
+    held, upstream = await replica.customer(), Refusing()
+    with pytest.raises(ReauthenticationRequired):
+        await called(replica, upstream, await loaded(replica, held), ORDER, method="POST")
+    assert len(upstream.bearers) == 1, "an order is never sent twice"
+    assert all(answer.closed for answer in upstream.answers)
+    assert (await replica.stored(held)).tokens == held.session.tokens
+
+
+async def test_a_401_of_an_order_whose_access_token_has_ended_is_upstreams_own(replica: Replica) -> None:
+    held, upstream = await replica.customer(), Refusing()
+    world = replica.upstream.world
+    world.access[held.session.tokens.access.reveal()].revoked = True
+    sent = await called(replica, upstream, await loaded(replica, held), ORDER, method="POST")
+    assert sent[0]["status"] == 401
+    assert len(upstream.bearers) == 1
+    assert (await replica.stored(held)).tokens != held.session.tokens, "so that the next try has a good token"
+
+
+async def test_a_401_of_an_order_that_upstream_cannot_explain_is_upstreams_own(replica: Replica) -> None:
+    held, upstream = await replica.customer(), Refusing()
+    replica.upstream.fail("GET /customer/*/validateauthtoken", "error")
+    sent = await called(replica, upstream, await loaded(replica, held), ORDER, method="POST")
+    assert sent[0]["status"] == 401
+
+
+async def test_a_401_with_a_renewed_access_token_is_the_saas_tokens(replica: Replica) -> None:
+    held, upstream = await replica.customer(), Refusing()
+    with pytest.raises(ReauthenticationRequired):
+        await called(replica, upstream, await loaded(replica, held), RETURNS, method="POST")
+    assert len(upstream.bearers) == 2
+    assert all(answer.closed for answer in upstream.answers)
+
+
+async def test_a_401_where_no_saas_token_is_needed_is_upstreams_own(replica: Replica) -> None:
+    held, upstream = await replica.customer(), Refusing()
+    sent = await called(replica, upstream, await loaded(replica, held))
+    assert sent[0]["status"] == 401

@@ -129,8 +129,8 @@ async def test_what_is_not_exactly_upstreams_is_left_to_the_route_table(
 ) -> None:
     async with new_replica(redis_url, drop_in="true") as one, one.browser() as client:
         answer = await client.request(method, path)
-        assert answer.headers["content-type"] == "application/json"
-        assert (answer.json()["status"], answer.json()["type"]) == (answer.status_code, code)
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["code"] == code
         assert one.upstream.calls("/customer/") == []
 
 
@@ -184,7 +184,7 @@ async def test_only_the_anonymous_calls_may_come_bare(redis_url: str) -> None:
         ("POST", "exchangeauthtoken?subjectAccessToken=a&subjectAccessToken=b", 400),
         ("POST", "exchangeauthtoken?subjectAccessToken=" + "x" * 9_501, 400),
         ("POST", "exchangeauthtoken?subjectAccessToken=forged", 401),
-        ("POST", "socialLogin?code=x", 400),
+        ("POST", "socialLogin?code=x", 401),
         ("POST", "socialLogin?redirect_uri=x", 400),
         ("POST", "socialLogin?code=x&redirect_uri=y", 401),
         ("POST", "login", 415),
@@ -267,3 +267,27 @@ async def test_a_logout_by_the_cookie_alone_needs_no_session(redis_url: str) -> 
         assert again.status_code == 204
         assert "set-cookie" not in again.headers
         assert len([call for call in one.upstream.calls("/logout") if call["status"] == 204]) == 1
+
+
+@pytest.mark.parametrize(
+    ("segment", "asked"),
+    [("a%2Fb", None), ("a%252Fb", None), ("%2e%2e", None), ("", None), ("a-token.x_~", "a-token.x_~")],
+)
+async def test_an_opt_ins_token_is_the_whole_segment_or_refused(
+    redis_url: str, segment: str, asked: str | None
+) -> None:
+    async with new_replica(redis_url, drop_in="true") as one, stock(one) as client:
+        took(client, await client.get(ANONYMOUS))
+        answer = await client.get(f"{CUSTOMER}/signup/optin/{segment}")
+        assert 400 <= answer.status_code < 500
+        paths = [call["path"] for call in one.upstream.calls("/optin")]
+        assert paths == ([] if asked is None else [f"/customer/{TENANT}/signup/optin/{asked}"])
+
+
+async def test_a_social_login_without_a_redirect_uri_goes_upstream_as_it_came(redis_url: str) -> None:
+    async with new_replica(redis_url, drop_in="true") as one, stock(one) as client:
+        took(client, await client.get(ANONYMOUS))
+        answer = await client.post(f"{CUSTOMER}/socialLogin", params={"code": "c"})
+        assert 400 <= answer.status_code < 500
+        (call,) = one.upstream.calls("/socialLogin")
+        assert "redirect_uri" not in call["query"]

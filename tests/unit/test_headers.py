@@ -136,7 +136,6 @@ def test_other_response_headers_are_passed_back_with_lower_case_names() -> None:
         (b"x-next-cursor", b"c"),
         (b"link", b"</x>; rel=next"),
         (b"retry-after", b"3"),
-        (b"www-authenticate", b"Bearer"),
         (b"version", b"3"),
     )
     assert passed_back(*headers) == [*((name.lower(), value) for name, value in headers), NO_STORE]
@@ -255,3 +254,10 @@ def test_no_shared_cache_may_ever_store_a_response(values: list[bytes], browser_
     assert len(cache_control) == 1
     assert cache_control[0].startswith(b"private, ")
     assert b"public" not in cache_control[0]
+
+
+@pytest.mark.parametrize(
+    "name", [b"X-Content-Type-Options", b"Referrer-Policy", b"WWW-Authenticate", b"www_authenticate"]
+)
+def test_upstream_does_not_speak_for_the_proxy(name: bytes) -> None:
+    assert passed_back((name, b"anything")) == [NO_STORE]
