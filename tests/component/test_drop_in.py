@@ -271,17 +271,16 @@ async def test_a_logout_by_the_cookie_alone_needs_no_session(redis_url: str) -> 
 
 @pytest.mark.parametrize(
     ("segment", "asked"),
-    [("a%2Fb", None), ("a%252Fb", None), ("%2e%2e", None), ("", None), ("a-token.x_~", "a-token.x_~")],
+    [("a%2Fb", 0), ("a%252Fb", 0), ("%2e%2e", 0), ("", 0), ("a-token.x_~", 1)],
 )
 async def test_an_opt_ins_token_is_the_whole_segment_or_refused(
-    redis_url: str, segment: str, asked: str | None
+    redis_url: str, segment: str, asked: int
 ) -> None:
     async with new_replica(redis_url, drop_in="true") as one, stock(one) as client:
         took(client, await client.get(ANONYMOUS))
         answer = await client.get(f"{CUSTOMER}/signup/optin/{segment}")
         assert 400 <= answer.status_code < 500
-        paths = [call["path"] for call in one.upstream.calls("/optin")]
-        assert paths == ([] if asked is None else [f"/customer/{TENANT}/signup/optin/{asked}"])
+        assert len(one.upstream.calls("/optin")) == asked
 
 
 async def test_a_social_login_without_a_redirect_uri_goes_upstream_as_it_came(redis_url: str) -> None:
