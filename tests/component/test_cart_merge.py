@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -75,6 +76,17 @@ async def test_without_a_site_nothing_is_asked(redis_url: str, caplog: pytest.Lo
         await merged(one, guest, customer, site_code=None)
         assert len(one.upstream.calls("/carts")) == before
         assert told(caplog) == []
+
+
+async def test_a_cart_that_its_client_merges_is_left_to_it_without_a_setting(redis_url: str) -> None:
+    async with new_replica(redis_url) as one:
+        guest, customer = await both(one)
+        guest = replace(guest, context=GuestContext(site_code="main"))
+        merge = CartMerger(one.ports.carts, site_code=None).merge
+        before = len(one.upstream.calls("/carts"))
+        assert await merge(guest, customer, by_client=True) is None
+        assert len(one.upstream.calls("/carts")) == before
+        assert await merge(guest, customer) is not None
 
 
 async def test_without_a_guest_cart_none_is_made_for_the_customer(
