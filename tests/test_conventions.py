@@ -55,6 +55,7 @@ TESTED_BY = {
     "telemetry/logs": "unit/test_telemetry.py",
     "telemetry/metrics": "integration/test_ops.py",
     "tokens": "unit/test_session.py",
+    "store/diagnosis": "integration/test_live_check.py",
     "upstream/connection": "component/test_llhttp_client.py",
     "upstream/exchange": "component/test_llhttp_client.py",
     "upstream/httpx_client": "contract/test_upstream_client.py",

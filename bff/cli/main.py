@@ -17,6 +17,7 @@ from typing import Any, TextIO
 
 from bff import __version__
 from bff.api.route_file import RouteTableError, load_route_table
+from bff.cli import live_check
 from bff.cli.sessions import end_sessions, list_sessions
 from bff.config.embedded_redis import EmbeddedRedis, EmbeddedRedisError
 from bff.config.settings import ConfigurationError, Settings, load_settings
@@ -68,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     sandbox.add_argument("--control", action="store_true", help="open the control plane for knobs and faults")
     sandbox.set_defaults(run=_sandbox)
     check = commands.add_parser("check", help="read the configuration and say every mistake")
+    check.add_argument("--live", action="store_true", help="connect to Redis and to the upstream, too")
     check.set_defaults(run=_check)
     keys = commands.add_parser("keys", help="keys for BFF_KEYS").add_subparsers(
         required=True, metavar="COMMAND"
@@ -155,11 +157,27 @@ def _admin_listener(host: str, port: int | None) -> contextlib.AbstractContextMa
     return contextlib.nullcontext() if port is None else listening(host, port, setting="BFF_ADMIN_PORT")
 
 
-def _check(_arguments: argparse.Namespace) -> int:
-    for warning in site_warnings(_configuration(os.environ)):
+def _check(arguments: argparse.Namespace) -> int:
+    settings = _configuration(os.environ)
+    warnings = list(site_warnings(settings))
+    if arguments.live:
+        with _operating() as running:
+            warnings += asyncio.run(_checked_live(running))
+    for warning in warnings:
         print(f"WARNING: {warning}", file=sys.stderr)
-    print("The configuration is complete.")
+    print("The configuration is complete" + (", and Redis and Emporix answer." if arguments.live else "."))
     return 0
+
+
+async def _checked_live(settings: Settings) -> list[str]:
+    """Connect; return warnings.
+
+    Raises:
+        ConfigurationError: every mistake that connecting shows.
+    """
+    if found := await live_check.mistakes(settings):
+        raise ConfigurationError(tuple(found))
+    return await live_check.warnings(settings)
 
 
 def _configuration(environ: Mapping[str, str]) -> Settings:
