@@ -49,7 +49,11 @@ class Place:
     def __post_init__(self) -> None:
         keeps_nothing = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
         self.client = httpx2.Client(
-            base_url=self.proxy.url, cookies=keeps_nothing, trust_env=False, timeout=30
+            base_url=self.proxy.url,
+            cookies=keeps_nothing,
+            limits=httpx2.Limits(max_keepalive_connections=0),
+            trust_env=False,
+            timeout=30,
         )
 
     def begins_anew(self) -> None:

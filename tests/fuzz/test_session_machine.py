@@ -25,11 +25,11 @@ _UNSHRUNK = (
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """A proxy of this file's own: its sandbox begins anew with every example."""
+    """A proxy of this file's own, with two workers: its sandbox begins anew with every example."""
     with (
         Sandbox() as sandbox,
         EmbeddedRedis.start(tmp_path_factory.mktemp("redis")) as own,
-        LiveProxy(environment(sandbox, own.url, BFF_SITE_CODE="main")) as proxy,
+        LiveProxy(environment(sandbox, own.url, BFF_SITE_CODE="main"), "--workers", "2", group=True) as proxy,
     ):
         place = Place(sandbox, proxy, own.url)
         yield place

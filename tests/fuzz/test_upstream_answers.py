@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from typing import Any, Final
 
 from hypothesis import given
@@ -40,6 +41,9 @@ CALLS: Final[dict[str, tuple[str, str, tuple[str, str, Any]]]] = {
     "logout": ("customer", f"GET /customer/{TENANT}/logout", ("POST", "/auth/logout", None)),
 }  # fmt: skip
 SECRET: Final = f"t0k3n{CANARY}"
+_FOR_LONG: Final = "9" * 30
+_RETRY_AFTER: Final = 5  # the longest one that is drawn, but for that
+_LONGEST_PAUSE: Final = 60.0
 _RIGHT: Final = {
     "access_token": f"{SECRET}a", "accessToken": f"{SECRET}a", "token_type": "Bearer",
     "expires_in": 3599, "expiresIn": 3599, "refresh_token": f"{SECRET}r", "refreshToken": f"{SECRET}r",
@@ -113,7 +117,7 @@ _FIELDS = st.dictionaries(
             "0",
             "5",
             "-1",
-            "9" * 30,
+            _FOR_LONG,
             "soon",
             "Wed, 21 Oct 2015 07:28:00 GMT",
             "1.5",
@@ -156,6 +160,7 @@ def ask(ground: Ground, call: str, fault: dict[str, Any]) -> None:
     fields = ground.fresh(who)
     if path == PUBLIC:
         ground.sandbox.control("POST", "/revoke", {})  # or the proxy's own token, good for an hour, answers
+        fault = fault | {"headers": _with_a_short_pause(fault.get("headers", {}))}
     arm(ground, {"match": match, "kind": "error", **fault})
     sent = b"" if body is None else json.dumps(body).encode()
     answer = ground.ask(
@@ -167,7 +172,21 @@ def ask(ground: Ground, call: str, fault: dict[str, Any]) -> None:
     look = ground.ask("GET", "/auth/session", *later)
     assert look.status in {200, 401}, look
     ground.ask("GET", f"/api{CART_ECHO}", *later, may_break=BROKEN_UPSTREAM)  # with the token that was issued
-    public = ground.ask("GET", PUBLIC)
+    heals(ground)
+
+
+def _with_a_short_pause(fields: dict[str, str]) -> dict[str, str]:
+    """Leave out the `Retry-After` that would keep public reads from working for an hour, which is right."""
+    return {name: value for name, value in fields.items() if (name, value) != ("Retry-After", _FOR_LONG)}
+
+
+def heals(ground: Ground) -> None:
+    """Assert that public reads work again, once a pause that the proxy makes after its own token failed is over."""
+    until = time.monotonic() + _LONGEST_PAUSE
+    while (public := ground.ask("GET", PUBLIC, may_break=frozenset({503}))).status == 503:
+        assert time.monotonic() < until, public
+        assert 0 < int(public.all("retry-after")[0]) <= _RETRY_AFTER, public
+        time.sleep(0.1)
     assert public.status == 200, public
 
 
