@@ -169,7 +169,7 @@ class EndReason(StrEnum):
     """Why a session has ended; the words are kept in Redis with its tombstone."""
 
     SUPERSEDED = "rotated"
-    """A login gave the session a new id."""
+    """A login gave the session a new id, or another guest took its place."""
     ENDED = "ended"
     """A logout, or somebody ended it from elsewhere."""
     EXPIRED = "expired"
@@ -183,10 +183,12 @@ class Tombstone:
     Attributes:
         reason: why it ended.
         guest: what it was, where it ended with its record kept; nobody can write to it any more.
+        successor: what opens the guest that goes on in its place, where upstream refused to renew this one.
     """
 
     reason: EndReason
     guest: Session | None
+    successor: Ticket | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What a request learns of a session that has ended."""
 
 from bff.errors import BffError, NoSession, SessionExpired, SessionRotated, StoreUnavailable
-from bff.session import EndReason, HeldSession, OtherSchema, Tombstone
+from bff.session import EndReason, HeldSession, OtherSchema, Ticket, Tombstone
 from bff.sessions.request_session import RequestSession
 
 
@@ -17,6 +17,18 @@ class EndedHere(SessionExpired):
         self.guest = guest
 
 
+class GuestReplaced(SessionRotated):
+    """Upstream refused to renew a guest, and another guest has taken its place.
+
+    Attributes:
+        successor: what opens that one.
+    """
+
+    def __init__(self, successor: Ticket) -> None:
+        super().__init__()
+        self.successor = successor
+
+
 def ended_error(found: Tombstone | OtherSchema | None) -> BffError:
     """Return the error for a request that carries the id of an ended session, or of one that cannot be read here."""
     if found is None:
@@ -25,7 +37,7 @@ def ended_error(found: Tombstone | OtherSchema | None) -> BffError:
         return StoreUnavailable(log_detail="the record has another release's schema")
     match found.reason:
         case EndReason.SUPERSEDED:
-            return SessionRotated()
+            return SessionRotated() if found.successor is None else GuestReplaced(found.successor)
         case EndReason.EXPIRED:
             return SessionExpired()
         case EndReason.ENDED:

@@ -34,7 +34,7 @@ from bff.session import (
 )
 from bff.sessions.admission import Admission
 from bff.sessions.anonymous import AnonymousSessions
-from bff.sessions.endings import EndedHere, ended_error
+from bff.sessions.endings import EndedHere, GuestReplaced, ended_error
 from bff.sessions.ports import Ports
 from bff.sessions.refresh import TokenRefresher
 from bff.sessions.renewable import KeptGuests
@@ -85,7 +85,8 @@ class SessionLifecycle:
             safe: the request changes nothing, so that a guest that a login replaced may still be served (30 s).
             touch: whether this extends the idle lifetime.
 
-        A session that has ended is only noted: whoever looks or begins is served as without one.
+        A session that has ended is only noted: whoever looks or begins is served as without one. The id of a guest
+        whom upstream refused stands for the guest that took its place.
 
         Raises:
             SessionRotated: the id is one that a login has replaced, and it may not be served as the guest it was.
@@ -95,10 +96,14 @@ class SessionLifecycle:
         found = None if ticket is None else await self._ports.store.peek(ticket, touch)
         if isinstance(found, OtherSchema):
             raise ended_error(found)
+        successor = found.successor if isinstance(found, Tombstone) else None
+        replacement = await self._replacement(request_session, successor)
         request_session.known = True
         if ticket is None:
             return request_session
-        if isinstance(found, Tombstone):
+        if replacement is not None:
+            request_session.update(replacement)
+        elif isinstance(found, Tombstone):
             self._load_ended(request_session, ticket, found, safe=safe)
         elif found is not None and found.carrier is request_session.carrier:
             request_session.held = HeldSession(ticket, found)
@@ -113,6 +118,15 @@ class SessionLifecycle:
             request_session.held, request_session.superseded = HeldSession(ticket, guest), True
         else:
             raise SessionRotated
+
+    async def _replacement(
+        self, request_session: RequestSession, successor: Ticket | None
+    ) -> HeldSession | None:
+        """Return the guest that took a refused one's place; None where it has ended since, as at a login."""
+        found = None if successor is None else await self._ports.store.load_fresh(successor)
+        if successor is None or not isinstance(found, Session) or found.kind is not SessionKind.ANONYMOUS:
+            return None
+        return HeldSession(successor, found) if found.carrier is request_session.carrier else None
 
     def _superseded_guest(self, found: Tombstone) -> Session | None:
         """Return the guest that a request which raced a login is served as, never the customer."""
@@ -148,6 +162,11 @@ class SessionLifecycle:
             if ended.guest is not None:
                 request_session.update(ended.guest)
             raise SessionExpired from None
+        except GuestReplaced as replaced:
+            replacement = await self._replacement(request_session, replaced.successor)
+            if replacement is None:
+                raise
+            renewed = replacement
         request_session.update(renewed)
         return _present(request_session)
 

@@ -82,7 +82,9 @@ class OwnTokens:
         fresh = await self._anonymous.start(
             session.context, session.carrier, session.user_agent, older_version=session.version
         )
-        if await self._ports.store.retire(held.ticket, EndReason.SUPERSEDED, generation=session.generation):
+        if await self._ports.store.retire(
+            held.ticket, EndReason.SUPERSEDED, generation=session.generation, successor=fresh.ticket
+        ):
             return fresh
         await self._ports.store.delete(fresh.ticket)
         return await self._overtaken(held)

@@ -85,7 +85,13 @@ class SessionStore(Protocol):
         ...
 
     async def retire(
-        self, ticket: Ticket, reason: EndReason, *, generation: int | None = None, keep_record: bool = False
+        self,
+        ticket: Ticket,
+        reason: EndReason,
+        *,
+        generation: int | None = None,
+        keep_record: bool = False,
+        successor: Ticket | None = None,
     ) -> bool:
         """End a session and leave a tombstone; return whether this call ended it.
 
@@ -94,13 +100,14 @@ class SessionStore(Protocol):
             reason: what later requests with this id learn.
             generation: end it only if nobody wrote since; None ends it whatever happened.
             keep_record: leave the session readable in its tombstone, for safe requests that were under way.
+            successor: leave this ticket in the tombstone, for the holder of `ticket` alone to read.
         """
         ...
 
     async def retire_name(
         self, name: bytes, reason: EndReason, *, generation: int | None = None, keep_record: bool = False
     ) -> bool:
-        """End a session that is known by its record name only; otherwise as `retire`."""
+        """End a session that is known by its record name only, and has no successor; otherwise as `retire`."""
         ...
 
     async def last_seen(self, names: Sequence[bytes]) -> list[float | None]:

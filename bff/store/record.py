@@ -13,6 +13,7 @@ from bff.errors import StoreUnavailable
 from bff.security.keyring import KeyRing, SealError
 from bff.security.secret import Secret
 from bff.session import (
+    ID_BYTES,
     Carrier,
     GuestContext,
     KeptGuest,
@@ -130,6 +131,7 @@ class SealedRecords:
 
     def __init__(self, ring: KeyRing) -> None:
         self._sealers = {purpose: ring.record_sealer(purpose) for purpose in RecordPurpose}
+        self._successors = ring.record_sealer("successor")
 
     def seal(self, session: Session, ticket: Ticket) -> bytes:
         """Return the sealed record, which opens for this ticket alone and only under the ticket's record name."""
@@ -148,6 +150,20 @@ class SealedRecords:
             return OtherSchema()
         except (SealError, RecordError):
             return None
+
+    def seal_successor(self, successor: Ticket, ticket: Ticket) -> bytes:
+        """Return another session's ticket, sealed as the record of `ticket` is."""
+        return self._successors.seal(
+            successor.id + successor.secret, secret=ticket.secret, name=record_name(ticket)
+        )
+
+    def open_successor(self, sealed: bytes, ticket: Ticket) -> Ticket | None:
+        """Return the other session's ticket; None where it is not for this ticket."""
+        try:
+            opened = self._successors.open(sealed, secret=ticket.secret, name=record_name(ticket))
+        except SealError:
+            return None
+        return Ticket(opened[:ID_BYTES], opened[ID_BYTES:])
 
 
 def _guest_fields(guest: KeptGuest) -> dict[str, Any]:

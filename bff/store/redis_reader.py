@@ -28,21 +28,25 @@ class RedisSessionReader:
         return milliseconds(self._clock())
 
     def read(self, ticket: Ticket, reply: Any) -> Found:
-        """Return what the reply holds: nothing, or generation, record, last seen, and why the session ended.
+        """Return what the reply holds: nothing, or what `bff.store.redis_scripts.LOAD` says.
 
         Raises:
             StoreUnavailable: something stands there that the scripts do not write.
         """
         if reply is None:
             return None
-        generation, sealed, seen, reason = reply
+        generation, sealed, seen, reason, successor = reply
         session: Session | OtherSchema | None = None
         if sealed:
             session = self._records.open(
                 sealed, ticket, generation=number(generation), last_seen_at=number(seen) / 1000
             )
         if reason:
-            return Tombstone(_end_reason(reason.decode()), session if isinstance(session, Session) else None)
+            return Tombstone(
+                _end_reason(reason.decode()),
+                session if isinstance(session, Session) else None,
+                self._records.open_successor(successor, ticket) if successor else None,
+            )
         # The end that the scripts compare is in clear beside the record; the one that counts is sealed inside.
         if isinstance(session, Session) and self._clock() >= session.expires_at:
             return None

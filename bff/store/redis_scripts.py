@@ -20,9 +20,9 @@ from typing import Final
 
 _READ: Final = """
 local function read(key, now_text, touch_pause)
-  local r = redis.call('HMGET', key, 'g', 'v', 's', 't', 'i', 'x')
+  local r = redis.call('HMGET', key, 'g', 'v', 's', 't', 'i', 'x', 'n')
   if not r[1] then return false end
-  if r[4] then return {r[1], r[2] or '', r[3], r[4]} end
+  if r[4] then return {r[1], r[2] or '', r[3], r[4], r[7] or ''} end
   local now, seen, idle, ends = tonumber(now_text), tonumber(r[3]), tonumber(r[5]), tonumber(r[6])
   if now >= math.min(seen + idle, ends) then
     redis.pcall('DEL', key)
@@ -35,7 +35,7 @@ local function read(key, now_text, touch_pause)
       r[3] = now_text
     end
   end
-  return {r[1], r[2], r[3], ''}
+  return {r[1], r[2], r[3], '', ''}
 end
 """
 
@@ -48,7 +48,7 @@ local function create(key, mark, record, seen, idle, ends, time_to_live)
   return 1
 end
 
-local function retire(key, mark, generation, reason, keep_record, time_to_live)
+local function retire(key, mark, generation, reason, keep_record, successor, time_to_live)
   local r = redis.call('HMGET', key, 'g', 't', 'w')
   if not r[1] then return 0 end
   if r[3] == mark then return 1 end
@@ -56,6 +56,7 @@ local function retire(key, mark, generation, reason, keep_record, time_to_live)
   redis.call('HSET', key, 't', reason, 'w', mark)
   redis.call('HINCRBY', key, 'g', 1)
   if keep_record == '0' then redis.call('HDEL', key, 'v') end
+  if successor ~= '' then redis.call('HSET', key, 'n', successor) end
   redis.call('PEXPIRE', key, time_to_live)
   return 1
 end
@@ -65,7 +66,8 @@ LOAD: Final = f"{_READ}return read(KEYS[1], ARGV[1], tonumber(ARGV[2]))"
 """Read a session.
 
 Keys: the session. Arguments: now; how old a last-seen time must be to be written again, in milliseconds, at most a
-tenth of the idle lifetime, and -1 never writes. Returns nothing, or generation, record, last seen, and why it ended.
+tenth of the idle lifetime, and -1 never writes. Returns nothing, or generation, record, last seen, why it ended, and
+the sealed ticket of the session that took its place.
 """
 
 CREATE: Final = f"{_WRITE}return create(KEYS[1], unpack(ARGV))"
@@ -93,7 +95,8 @@ RETIRE: Final = f"{_WRITE}return retire(KEYS[1], unpack(ARGV))"
 """End a session and leave a tombstone.
 
 Keys: the session. Arguments: mark; the generation that was read, or nothing for any; why it ends; whether the record
-stays, 1 or 0; time to live. Returns 1, or 0 where it was not there, or ended or was written before.
+stays, 1 or 0; the sealed ticket of the session that takes its place, or nothing; time to live. Returns 1, or 0 where
+it was not there, or ended or was written before.
 """
 
 SUPERSEDE: Final = f"""{_WRITE}

@@ -131,18 +131,26 @@ class RedisSessionStore:
         return None
 
     async def retire(
-        self, ticket: Ticket, reason: EndReason, *, generation: int | None = None, keep_record: bool = False
+        self,
+        ticket: Ticket,
+        reason: EndReason,
+        *,
+        generation: int | None = None,
+        keep_record: bool = False,
+        successor: Ticket | None = None,
     ) -> bool:
         """End a session and leave a tombstone; see `SessionStore`."""
-        return await self.retire_name(
-            record_name(ticket), reason, generation=generation, keep_record=keep_record
-        )
+        sealed = b"" if successor is None else self._records.seal_successor(successor, ticket)
+        end = _end(reason, generation, keep_record=keep_record, successor=sealed)
+        return await self._ended(record_name(ticket), end)
 
     async def retire_name(
         self, name: bytes, reason: EndReason, *, generation: int | None = None, keep_record: bool = False
     ) -> bool:
-        """End a session that is known by its record name only; otherwise as `retire`."""
-        end = _end(reason, generation, keep_record=keep_record)
+        """End a session that is known by its record name only; see `SessionStore`."""
+        return await self._ended(name, _end(reason, generation, keep_record=keep_record))
+
+    async def _ended(self, name: bytes, end: tuple[Any, ...]) -> bool:
         return bool(await _run(self._retire, [self._keys.session(name)], self.write_mark(), *end))
 
     async def last_seen(self, names: Sequence[bytes]) -> list[float | None]:
@@ -225,10 +233,12 @@ async def _run(script: Callable[..., Awaitable[Any]], keys: list[str], *argument
         return await script(keys=keys, args=arguments)
 
 
-def _end(reason: EndReason, generation: int | None, *, keep_record: bool) -> tuple[Any, ...]:
+def _end(
+    reason: EndReason, generation: int | None, *, keep_record: bool, successor: bytes = b""
+) -> tuple[Any, ...]:
     """Return what the scripts that end a session want after the mark."""
     generation_text = "" if generation is None else str(generation)
-    return generation_text, reason, int(keep_record), TOMBSTONE_SECONDS * 1000
+    return generation_text, reason, int(keep_record), successor, TOMBSTONE_SECONDS * 1000
 
 
 def _taken() -> StoreUnavailable:

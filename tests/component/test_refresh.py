@@ -228,7 +228,7 @@ async def test_a_refused_renewal_replaces_a_guest(replica: Replica) -> None:
     assert fresh.upstream_session_id != held.session.upstream_session_id
     assert (fresh.context, fresh.carrier, fresh.user_agent) == (context, Carrier.HEADER, "agent")
     assert fresh.version == held.session.version + 1
-    assert await replica.store.peek(held.ticket) == Tombstone(EndReason.SUPERSEDED, None)
+    assert await replica.store.peek(held.ticket) == Tombstone(EndReason.SUPERSEDED, None, renewed[0].ticket)
     with pytest.raises(SessionRotated):
         await replica.engine.refresher.refresh(held)
 

@@ -124,7 +124,8 @@ async def test_a_guest_whose_refresh_token_ended_by_its_clock_becomes_another_gu
     assert old is not None
     assert session.upstream_session_id != old.session.upstream_session_id
     assert not replica.upstream.calls("anonymous/refresh")
-    assert await stored(replica, old) == Tombstone(EndReason.SUPERSEDED, None)
+    assert visitor.held is not None
+    assert await stored(replica, old) == Tombstone(EndReason.SUPERSEDED, None, visitor.held.ticket)
     assert more_than(before, SessionKind.ANONYMOUS) == {"expired": 1}
 
 

@@ -180,6 +180,25 @@ async def test_a_superseded_session_stays_readable_as_the_guest_that_it_was(back
         assert replace(found.guest, generation=1) == session
 
 
+async def test_a_replaced_session_leaves_its_successors_ticket_to_whoever_held_it(
+    replicas: Replicas, backend: Backend
+) -> None:
+    ticket, _ = await begin(backend)
+    successor, _ = await begin(backend)
+    left = Tombstone(EndReason.SUPERSEDED, None, successor)
+    assert not await backend.store.retire(ticket, EndReason.SUPERSEDED, generation=2, successor=successor)
+    assert await backend.store.retire(ticket, EndReason.SUPERSEDED, generation=1, successor=successor)
+    assert not await backend.store.retire(ticket, EndReason.SUPERSEDED, successor=new_ticket())
+    other = replicas.open()
+    assert await other.store.peek(ticket) == await other.store.load_fresh(ticket) == left
+    async with other.locks.hold(ticket) as lock:
+        assert lock.found == left
+    stranger = Ticket(ticket.id, secrets.token_bytes(32))
+    assert await other.store.peek(stranger) == Tombstone(EndReason.SUPERSEDED, None)
+    elsewhere = replicas.open(ring=new_ring(tenant=replicas.tenant))
+    assert await elsewhere.store.peek(ticket) == Tombstone(EndReason.SUPERSEDED, None)
+
+
 async def test_an_ended_session_leaves_its_reason_and_no_record(backend: Backend) -> None:
     ticket, _ = await begin(backend)
     assert await backend.store.retire(ticket, EndReason.ENDED)

@@ -226,7 +226,7 @@ def every_value(made: list[str]) -> dict[str, object]:
         "RecordSealer": opener.record_sealer(), "KeyedDigest": opener.digest("x"), "SessionCarriers": credentials,
         "TokenSet": tokens, "Ticket": ticket, "Session": session, "UpstreamCredentials": credentials_of(session),
         "bare UpstreamCredentials": UpstreamCredentials(tokens.access), "HeldSession": held,
-        "RequestSession": visit, "Tombstone": Tombstone(EndReason.SUPERSEDED, session),
+        "RequestSession": visit, "Tombstone": Tombstone(EndReason.SUPERSEDED, session, ticket),
         "CarriedTicket": CarriedTicket(Carrier.COOKIE, ticket),
         "Issued": Issued(tokens, Secret(sid), customer_number=None, initial_password=False),
         "LoginState": LoginState("main", "state", "/", Secret(verifier), ticket), "Proxy": proxy,

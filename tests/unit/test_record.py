@@ -118,6 +118,20 @@ def test_a_sealed_record_opens_for_its_purpose_alone() -> None:
         assert opened == [session if other == ticket else None for other in tickets]
 
 
+def test_a_successors_ticket_opens_for_the_old_ticket_alone_and_as_nothing_else() -> None:
+    records, successor = SealedRecords(new_ring()), new_ticket()
+    sealed = records.seal_successor(successor, TICKET)
+    assert records.open_successor(sealed, TICKET) == successor
+    for other in (Ticket(TICKET.id, secrets.token_bytes(32)), Ticket(secrets.token_bytes(16), TICKET.secret)):
+        assert records.open_successor(sealed, other) is None
+    assert SealedRecords(new_ring()).open_successor(sealed, TICKET) is None
+    assert records.open(sealed, TICKET, generation=1, last_seen_at=NOW) is None
+    assert records.open_successor(records.seal(a_session(), TICKET), TICKET) is None
+    for part in (successor.id, successor.secret):
+        assert part not in sealed
+        assert part.hex().encode() not in sealed
+
+
 def test_a_sealed_record_of_another_release_is_told_from_none() -> None:
     ring, name = new_ring(), record_name(TICKET)
     record = to_record(a_session(), TICKET).replace(b'{"v":1,', b'{"v":2,')
