@@ -111,7 +111,10 @@ def test_refused_renewal_ends_a_customer_session(proxy: LiveProxy, sandbox: Sand
         assert cleared(answer)
         assert browser.get("/auth/session").json()["kind"] == "none"
         with carrying(proxy, old) as late:
-            for again in (late.get("/auth/session"), late.post("/auth/refresh"), late.get(ME)):
+            looked = late.get("/auth/session")
+            assert (looked.status_code, looked.json()["kind"]) == (200, "none")
+            assert not set_cookies(looked)
+            for again in (late.post("/auth/refresh"), late.get(ME)):
                 problem(again, 401, "session_expired")
                 assert not set_cookies(again)
 

@@ -240,13 +240,13 @@ def test_answers_and_errors_may_be_read_by_the_origin_that_asked(
             200: browser.get("/auth/session"),
             201: browser.post("/auth/anonymous"),
             204: browser.post("/auth/logout"),
-            400: browser.post("/auth/login", json=[]),
+            400: browser.post("/auth/anonymous", json=[]),
             401: browser.post("/auth/refresh"),
             403: browser.send(unproven),
             404: browser.get("/auth/nothing"),
             405: browser.delete("/auth/session"),
-            413: browser.post("/auth/login", json={"email": "x" * 11_000_000}),
-            415: browser.post("/auth/login", content=b"x"),
+            413: browser.post("/auth/anonymous", json={"siteCode": "x" * 11_000_000}),
+            415: browser.post("/auth/anonymous", content=b"x"),
         }
         tries = [browser.post("/auth/login", json=ADA | {"email": "m@example.com"}) for _ in range(4)]
         answers[429] = tries[-1]

@@ -176,9 +176,9 @@ def test_an_alias_is_stable_and_opens_nothing(drop_in: LiveProxy, sandbox: Sandb
         assert alias not in sandbox.control("GET", "/issued")["sessionIds"]
         cookie = sdk.http.cookies["bff"]
     with carrying(drop_in, alias) as client:
-        problem(client.get(f"/api{CUSTOMER}/me"), 400, "invalid_request")
+        problem(client.get(f"/api{CUSTOMER}/me"), 400, "invalid_session")
     with drop_in.app(alias) as app:
-        problem(app.get(f"/api{CUSTOMER}/me"), 400, "invalid_request")
+        problem(app.get(f"/api{CUSTOMER}/me"), 400, "invalid_session")
     with Stock(drop_in) as stranger:
         stranger.begin()
         before = seen(sandbox)
@@ -213,7 +213,7 @@ def test_an_app_speaks_drop_in_over_its_header(drop_in: LiveProxy) -> None:
         ("GET", f"{CUSTOMER}/signup/optin/forged", 401),
         ("POST", f"{CUSTOMER}/exchangeauthtoken?subjectAccessToken=forged", 401),
         ("POST", f"{CUSTOMER}/socialLogin?code=forged&redirect_uri=https://a.example/", 401),
-        ("POST", f"{CUSTOMER}/socialLogin?code=forged", 400),
+        ("POST", f"{CUSTOMER}/socialLogin?code=forged", 401),
         ("GET", f"{ANONYMOUS}?hybris-tenant=other&client_id=x", 400),
     ],
 )

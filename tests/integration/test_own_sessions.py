@@ -109,9 +109,9 @@ def test_a_ref_opens_nothing(proxy: LiveProxy, account: dict[str, str]) -> None:
         (row,) = rows(browser)
         assert row["ref"] not in browser.cookies["bff"]
     with carrying(proxy, row["ref"]) as client:
-        problem(client.get(ME), 400, "invalid_request")
+        problem(client.get(ME), 400, "invalid_session")
     with proxy.app(row["ref"]) as app:
-        problem(app.get(ME), 400, "invalid_request")
+        problem(app.get(ME), 400, "invalid_session")
 
 
 def test_one_is_ended_by_its_ref(proxy: LiveProxy, account: dict[str, str]) -> None:

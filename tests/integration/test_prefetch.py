@@ -18,7 +18,9 @@ PROBES = {
     "old Firefox": ("GET", {"X-Moz": "prefetch"}),
 }
 ANONYMOUS = f"/api/customerlogin/auth/anonymous/login?tenant={TENANT}&client_id={CLIENT_ID}"
-ANONYMOUS_REFRESH = f"/api/customerlogin/auth/anonymous/refresh?tenant={TENANT}&client_id={CLIENT_ID}"
+ANONYMOUS_REFRESH = (
+    f"/api/customerlogin/auth/anonymous/refresh?tenant={TENANT}&client_id={CLIENT_ID}&refresh_token=x"
+)
 OPT_IN = f"/api/customer/{TENANT}/signup/optin/a-mail-token"
 
 

@@ -69,7 +69,7 @@ async def test_a_logout_is_finished(sandbox: Sandbox, tmp_path: Path) -> None:
         await ending.stop()
         assert calls(sandbox, before) == [LOGOUT]
         async with other.browser(cookie) as later:
-            answer = await later.get("/auth/session")
+            answer = await later.post("/auth/refresh")
             assert (answer.status_code, answer.json()["code"]) == (401, "no_session")
     store.stop()
 

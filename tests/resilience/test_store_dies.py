@@ -56,11 +56,11 @@ class Limited:
         return limited
 
     def no_new_keys(self) -> None:
-        """Let it use the keys that are there, and what belongs to them, and make no others."""
+        """Let it use the keys that are there, and what belongs to them, count, and make no other keys."""
         with self.store.client() as client:
             there = [key.decode() for key in client.scan_iter(count=1000)]
         assert there
-        self.let(*(f"~{key}*" for key in there))
+        self.let("~bff:limits*", *(f"~{key}*" for key in there))
 
     def let(self, *keys: str) -> None:
         with self.store.client() as client:

@@ -246,6 +246,6 @@ def test_log_injection_no_request_writes_a_line_of_its_own(shop: LiveProxy) -> N
     lines = [line for line in shop.log.splitlines() if line.startswith("{")]
     parsed = [json.loads(line) for line in lines][before:]
     assert len(parsed) >= len(names)
-    assert {line["event"] for line in parsed} <= {"request"}
+    assert {line["event"] for line in parsed} <= {"request", "untrusted_proxy"}
     assert all(re.fullmatch(r"[A-Za-z0-9._-]{1,128}", line["requestId"]) for line in parsed)
     assert MARK not in "\n".join(lines)

@@ -74,7 +74,7 @@ def test_a_planted_session_id_logs_the_thief_in_nowhere(sso: LiveProxy) -> None:
 def test_an_invented_cookie_is_not_adopted(sso: LiveProxy) -> None:
     with carrying(sso, "invented-by-somebody") as client:
         answer = client.post("/auth/login", json=ADA)
-        problem(answer, 400, "invalid_request")
+        problem(answer, 400, "invalid_session")
         assert all("Max-Age=0" in field for field in set_cookies(answer))
 
 
