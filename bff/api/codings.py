@@ -32,7 +32,7 @@ class Decompression:
     """
 
     def __init__(self, codings: Iterable[bytes], limit: int) -> None:
-        known = [coding for coding in codings if is_compressed([coding])]
+        known = [coding for coding in codings if coding in _KNOWN]
         self.in_blocks = b"zstd" in known
         """Whether the parts so far can hold content that only the next one completes."""
         self._supported = _UNSUPPORTED.isdisjoint(known)
@@ -69,7 +69,7 @@ class Decompression:
 
 def is_compressed(codings: Iterable[bytes]) -> bool:
     """Return whether a body with these codings, in lower case, has another length than its content."""
-    return any(coding in _UNSUPPORTED or coding in _LAYERS for coding in codings)
+    return not _KNOWN.isdisjoint(codings)
 
 
 class _Layer(Protocol):
@@ -173,3 +173,4 @@ _LAYERS: Final[dict[bytes, Callable[[], _Layer]]] = {
     b"br": _Brotli,
     b"zstd": _zstd,
 }
+_KNOWN: Final = _UNSUPPORTED.union(_LAYERS)
