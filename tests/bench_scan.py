@@ -20,7 +20,7 @@ from pathlib import Path
 import brotli
 import httpx2
 
-from bff.api.token_scan import found_in_body, found_in_head, searchable
+from bff.api.token_scan import BodySearch, found_in_head, searchable
 from bff.config.embedded_redis import EmbeddedRedis
 from tests.bench import PATH, Run, child, report
 from tests.live import TENANT, LiveProxy, free_port, new_key
@@ -31,7 +31,6 @@ import sys
 from bff.api import delivery
 delivery.searchable = lambda headers: False
 delivery.found_in_head = lambda headers, own: None
-delivery.found_in_body = lambda headers, body, own: None
 from bff.__main__ import main
 sys.exit(main())
 """
@@ -51,9 +50,9 @@ def microseconds(items: int) -> None:
     costs = {
         "to search or not": lambda: searchable(HEADERS),
         "head": lambda: found_in_head(HEADERS, OWN),
-        "plain": lambda: found_in_body(HEADERS, body, OWN),
-        "gzip": lambda: found_in_body([*HEADERS, (b"content-encoding", b"gzip")], zipped, OWN),
-        "br": lambda: found_in_body([*HEADERS, (b"content-encoding", b"br")], packed, OWN),
+        "plain": lambda: BodySearch(HEADERS, OWN).feed(body),
+        "gzip": lambda: BodySearch([*HEADERS, (b"content-encoding", b"gzip")], OWN).feed(zipped),
+        "br": lambda: BodySearch([*HEADERS, (b"content-encoding", b"br")], OWN).feed(packed),
         "a parse": lambda: json.loads(body),
     }
     found_out = {name: min(timeit.repeat(cost, number=1000, repeat=5)) * 1000 for name, cost in costs.items()}

@@ -33,3 +33,8 @@ def greedy_zstd(body: bytes) -> bytes:
     """Compress into a frame with a window of 16 MB, which is more than HTTP allows (RFC 9659)."""
     packer = ZstdCompressor(options={CompressionParameter.window_log: 24})
     return packer.compress(body, mode=ZstdCompressor.FLUSH_BLOCK)
+
+
+def with_comment(member: bytes, length: int) -> bytes:
+    """Put a comment of this length into the head of a gzip member (RFC 1952 §2.3)."""
+    return member[:3] + b"\x10" + member[4:10] + b"c" * length + b"\0" + member[10:]

@@ -10,7 +10,7 @@ from starlette.types import Send
 from bff.api.call import Call
 from bff.api.headers import response_headers
 from bff.api.request_body import REPLAYABLE_BYTES, RequestBody
-from bff.api.token_scan import LIMIT, Finding, found_in_body, found_in_head, searchable
+from bff.api.token_scan import BodySearch, Finding, found_in_head, searchable
 from bff.errors import BadUpstreamAnswer, BffError, UpstreamTimeout, UpstreamUnavailable
 from bff.telemetry.logs import event
 from bff.telemetry.metrics import ANSWERS_WITHHELD
@@ -56,7 +56,8 @@ class Delivery:
             chunks = answer.chunks()
             _withhold(call, answer.status, found_in_head(headers, _own_tokens(credentials)))
             if not bodyless and searchable(headers):
-                chunks = await _begun(_searched(call, answer.status, headers, credentials, chunks))
+                search = BodySearch(headers, _own_tokens(credentials))
+                chunks = await _begun(_searched(call, answer.status, search, chunks))
             await send({"type": "http.response.start", "status": answer.status, "headers": headers})
             if bodyless:
                 await send({"type": "http.response.body", "body": b""})
@@ -70,19 +71,19 @@ class Delivery:
 
 
 async def _searched(
-    call: Call,
-    status: int,
-    headers: list[Header],
-    credentials: UpstreamCredentials,
-    chunks: AsyncIterator[bytes],
+    call: Call, status: int, search: BodySearch, chunks: AsyncIterator[bytes]
 ) -> AsyncIterator[bytes]:
-    """Yield what may leave: each chunk is judged together with all that came before it."""
-    seen, own = b"", tuple(_own_tokens(credentials))
+    """Yield what may leave: each chunk is judged with all before it, and waits while it may end within a token."""
+    held: list[bytes] = []
     async for chunk in chunks:
-        if chunk and len(seen) < LIMIT:
-            seen += chunk
-            _withhold(call, status, found_in_body(headers, seen, own))
-        yield chunk
+        held.append(chunk)
+        if chunk and not search.is_over:
+            _withhold(call, status, search.feed(chunk))
+        if not search.is_undecided:
+            yield b"".join(held)
+            held = []
+    if held:
+        yield b"".join(held)
 
 
 async def _begun(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -1,5 +1,6 @@
 """No upstream response with a token passes."""
 
+import gzip
 import json
 import re
 import socket
@@ -24,7 +25,7 @@ from tests.integration.wire import (
     send,
 )
 from tests.live import ADA, TENANT, LiveProxy, Sandbox, environment, free_port
-from tests.packing import PACKINGS
+from tests.packing import PACKINGS, with_comment
 
 JSON = "Content-Type: application/json"
 LEAK = "9fLeaKedTokenOfSomebodyElse2"
@@ -166,6 +167,88 @@ def test_a_response_with_the_token_of_the_request_is_blocked(
 
     upstream.script = script
     assert blocked(send(wired, "GET", PRODUCTS))
+
+
+@pytest.mark.parametrize("comment", [20_000, 60_000])
+@pytest.mark.parametrize("announced", [True, False], ids=["announced", "chunked"])
+def test_a_long_comment_in_a_compressed_response_hides_no_token(
+    wired: LiveProxy, upstream: Upstream, comment: int, *, announced: bool
+) -> None:
+    body = with_comment(gzip.compress(json.dumps({"idToken": LEAK}).encode()), comment)
+    fields = [JSON, "Content-Encoding: gzip"]
+    chunks = [body[at : at + 5000] for at in range(0, len(body), 5000)]
+    framed = reply("200 OK", *fields, "Transfer-Encoding: chunked", length=False) + chunked(*chunks)
+    upstream.answers(reply("200 OK", *fields, body=body) if announced else framed)
+    assert blocked(send(wired, "GET", PRODUCTS, "Accept-Encoding: gzip"))
+
+
+def test_nothing_leaves_of_a_token_that_comes_in_two_parts(wired: LiveProxy, upstream: Upstream) -> None:
+    """The client has got what comes before the token when its second half follows."""
+    bearers: list[bytes] = []
+    begun = threading.Event()
+
+    def script(connection: socket.socket, incoming: Incoming) -> None:
+        bearer = incoming.all(b"authorization")[0].removeprefix(b"Bearer ")
+        bearers.append(bearer)
+        half = len(bearer) // 2
+        framing = "Transfer-Encoding: chunked"
+        connection.sendall(reply("200 OK", JSON, framing, length=False) + chunked(b'{"a": 1,', last=False))
+        begun.wait(PATIENCE)
+        connection.sendall(chunked(b'"b":"' + bearer[:half], last=False))
+        begun.clear()
+        begun.wait(0.2)
+        connection.sendall(chunked(bearer[half:] + b'"}'))
+
+    upstream.script = script
+    with dial(wired) as connection:
+        connection.sendall(head(wired, f"GET {PRODUCTS} HTTP/1.1"))
+        got = connection.recv(65_536)
+        begun.set()
+        while more := connection.recv(65_536):
+            got += more
+    assert got.startswith(b"HTTP/1.1 200")
+    assert b'{"a": 1,' in got
+    assert b'"b"' not in got
+    assert len(bearers) == 1
+    assert bearers[0][:4] not in got
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/javascript", f"load({{id_token: '{LEAK}'}})"),
+        ("text/javascript; charset=utf-8", f"var access_token = '{LEAK}'"),
+        ("application/x-www-form-urlencoded", f"a=b&access%5Ftoken={LEAK}"),
+    ],
+)
+@pytest.mark.parametrize("announced", [True, False], ids=["announced", "chunked"])
+def test_a_token_in_javascript_or_a_form_is_blocked(
+    wired: LiveProxy, upstream: Upstream, kind: str, body: str, *, announced: bool
+) -> None:
+    framed = reply("200 OK", f"Content-Type: {kind}", "Transfer-Encoding: chunked", length=False)
+    plain = reply("200 OK", f"Content-Type: {kind}", body=body.encode())
+    upstream.answers(plain if announced else framed + chunked(body.encode()))
+    assert blocked(send(wired, "GET", PRODUCTS))
+
+
+@pytest.mark.parametrize(
+    "types",
+    [["image/png", "application/json"], ["application/json", "image/png"], ["image/png, application/json"]],
+)
+def test_a_response_with_two_types_is_blocked_and_counted(
+    metered: tuple[LiveProxy, str], upstream: Upstream, types: list[str]
+) -> None:
+    proxy, metrics = metered
+    before = withheld(metrics, "types")
+    upstream.answers(reply("200 OK", *(f"Content-Type: {kind}" for kind in types), body=b"{}"))
+    assert blocked(send(proxy, "GET", PRODUCTS))
+    assert withheld(metrics, "types") == before + 1
+
+
+def withheld(metrics: str, kind: str) -> float:
+    text = httpx2.get(metrics, trust_env=False).text
+    found = re.search(rf'bff_answers_withheld_total{{kind="{kind}"}} (\S+)', text)
+    return float(found[1]) if found else 0.0
 
 
 def test_a_customers_own_tokens_are_blocked_under_any_name(proxy: LiveProxy, sandbox: Sandbox) -> None:

@@ -7,11 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff.api.codings import decompress
-from tests.packing import PACKINGS, Pack, greedy_zstd
+from bff.api.codings import Decompression
+from tests.packing import PACKINGS, Pack, greedy_zstd, with_comment
 
 TEXT = b'{"items": [%b]}' % b", ".join(b"%d" % number for number in range(500))
 LIMIT = 1 << 16
+
+
+def decompress(body: bytes, codings: list[bytes], limit: int) -> bytes | None:
+    return Decompression(codings, limit).feed(body)
 
 
 def _raw_deflate(body: bytes) -> bytes:
@@ -83,3 +87,36 @@ def test_frame_with_a_larger_window_than_http_allows_gives_none() -> None:
 def test_any_bytes_give_at_most_the_limit_or_none(body: bytes, codings: list[bytes]) -> None:
     content = decompress(body, codings, LIMIT)
     assert content is None or len(content) <= LIMIT
+
+
+@each
+@pytest.mark.parametrize("size", [1, 2, 7, 100])
+def test_a_body_in_parts_gives_the_same_content(coding: bytes, pack: Pack, size: int) -> None:
+    for body in (pack(TEXT), pack(b"")):
+        decompression = Decompression([coding], LIMIT)
+        parts = [decompression.feed(body[at : at + size]) for at in range(0, len(body), size)]
+        assert b"".join(part or b"" for part in parts) == decompress(body, [coding], LIMIT)
+        assert None not in parts
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 100])
+def test_members_and_data_after_them_in_parts_give_the_same_content(size: int) -> None:
+    body = gzip.compress(b"one ") + gzip.compress(b"two") + b"rest of it" * 10
+    decompression = Decompression([b"gzip"], LIMIT)
+    parts = [decompression.feed(body[at : at + size]) for at in range(0, len(body), size)]
+    assert [part for part in parts if part is None] == []
+    assert b"".join(part or b"" for part in parts) == b"one two"
+
+
+def test_the_limit_counts_content_and_not_compressed_bytes() -> None:
+    commented = with_comment(gzip.compress(b"one"), LIMIT)
+    assert decompress(commented, [b"gzip"], LIMIT) == b"one"
+    assert decompress(with_comment(gzip.compress(commented), LIMIT), [b"gzip", b"gzip"], LIMIT) == b"one"
+
+
+def test_many_bytes_that_give_no_content_give_none() -> None:
+    decompression = Decompression([b"gzip"], LIMIT)
+    empty = gzip.compress(b"") * 50
+    parts = [decompression.feed(empty) for _ in range(128 * 1024 // len(empty) + 1)]
+    assert parts == [b""] * (len(parts) - 1) + [None]
+    assert decompress(gzip.compress(empty * 200), [b"gzip", b"gzip"], LIMIT) is None

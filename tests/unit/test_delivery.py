@@ -2,13 +2,16 @@
 
 import asyncio
 import logging
+import zlib
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 from starlette.types import Message
 
 from bff.api.call import Call
+from bff.api.codings import Decompression
 from bff.api.delivery import Delivery
 from bff.api.paths import parse_path
 from bff.api.request_body import RequestBody
@@ -18,6 +21,7 @@ from bff.errors import BadUpstreamAnswer, BffError, UpstreamTimeout, UpstreamUna
 from bff.security.secret import Secret
 from bff.tokens import UpstreamCredentials
 from bff.upstream.protocol import Header
+from tests.packing import PACKINGS
 
 pytestmark = pytest.mark.anyio
 
@@ -59,11 +63,12 @@ class Answer:
 
 
 class Client:
-    """What a client gets; it may leave as soon as it has the head."""
+    """What a client gets; it may leave as soon as it has the head, and so many bytes of the body."""
 
-    def __init__(self, *, leaves: bool = False) -> None:
+    def __init__(self, *, leaves: bool = False, leaves_after: int = 0) -> None:
         self.sent: list[Message] = []
-        self._leaves = leaves
+        self._leaves = leaves or leaves_after > 0
+        self._leaves_after = leaves_after
         self._begun = asyncio.Event()
 
     async def receive(self) -> Message:
@@ -74,7 +79,8 @@ class Client:
 
     async def send(self, message: Message) -> None:
         self.sent.append(message)
-        self._begun.set()
+        if len(self.body) >= self._leaves_after:
+            self._begun.set()
 
     @property
     def fields(self) -> list[Header]:
@@ -122,6 +128,82 @@ async def test_an_answer_without_a_token_of_the_session_leaves() -> None:
 async def test_a_token_further_on_breaks_the_answer_off(caplog: pytest.LogCaptureFixture) -> None:
     client = await delivered(Answer(b'{"a": 1, ', b'"b": "the-sessions-own-access-token"}'))
     assert (client.body, client.whole) == (b'{"a": 1, ', False)
+    assert [record.message for record in caplog.records] == ["answer_withheld"]
+
+
+def split(body: bytes, at: int) -> tuple[bytes, bytes]:
+    return body[:at], body[at:]
+
+
+OWN_TOKENS = (b"the-sessions-own-access-token", b"the-sessions-own-saas-token")
+
+
+@pytest.mark.parametrize("token", OWN_TOKENS)
+async def test_nothing_of_a_token_leaves_however_it_is_split(token: bytes) -> None:
+    before, after = b'{"a": "', b'", "b": 1}'
+    body = before + token + after
+    for at in range(len(before) + 1, len(body)):
+        client = await delivered(Answer(before, *split(body[len(before) :], at - len(before))))
+        assert (client.body, client.whole) == (before, False)
+    parts = [bytes([one]) for one in body]
+    client = await delivered(Answer(*parts))
+    assert (client.body, client.whole) == (before, False)
+
+
+@pytest.mark.parametrize("coding", PACKINGS)
+async def test_nothing_of_a_compressed_token_leaves_however_it_is_split(coding: str) -> None:
+    before = b'{"a": "' + bytes(range(97, 123)) * 2
+    body = PACKINGS[coding](before + OWN_TOKENS[0] + b'"}')
+    headers = (JSON, (b"content-encoding", coding.encode()))
+    for at in range(1, len(body)):
+        client = Client()
+        with suppress(BadUpstreamAnswer):
+            await delivered(Answer(*split(body, at), headers=headers), client=client)
+        left = b"".join(message.get("body", b"") for message in client.sent)
+        content = Decompression([coding.encode()], 1000).feed(left)
+        assert content is not None
+        assert before.startswith(content)
+        assert client.sent == [] or not client.whole
+        assert coding != "zstd" or left == b""
+
+
+@pytest.mark.parametrize("coding", ["identity", *PACKINGS])
+async def test_what_only_begins_like_a_token_leaves_whole(coding: str) -> None:
+    body = PACKINGS.get(coding, bytes)(
+        b'{"a": "the-sessions-own-access-%b", "b": "the-"' % OWN_TOKENS[0][:12]
+    )
+    headers = (JSON, (b"content-encoding", coding.encode()))
+    for at in range(1, len(body)):
+        client = await delivered(Answer(*split(body, at), b"", headers=headers))
+        assert (client.body, client.whole) == (body, True)
+    ends = PACKINGS.get(coding, bytes)(b"the-sessions-own-")
+    client = await delivered(Answer(ends, headers=headers))
+    assert (client.body, client.whole) == (ends, True)
+
+
+def flushed(*parts: bytes, wbits: int) -> list[bytes]:
+    packer = zlib.compressobj(wbits=wbits)
+    return [packer.compress(part) + packer.flush(zlib.Z_SYNC_FLUSH) for part in parts]
+
+
+@pytest.mark.parametrize("coding", ["identity", "gzip", "deflate"])
+async def test_a_part_that_ends_unlike_a_token_does_not_wait_for_the_next_one(coding: str) -> None:
+    parts = [b'[{"a": 1},', b'{"a": 2},']
+    if coding != "identity":
+        parts = flushed(*parts, wbits=31 if coding == "gzip" else 15)
+    answer = Answer(*parts, headers=(JSON, (b"content-encoding", coding.encode())))
+    answer.endless = True
+    async with asyncio.timeout(20):
+        client = await delivered(answer, client=Client(leaves_after=len(b"".join(parts))))
+    assert client.body == b"".join(parts)
+
+
+@pytest.mark.parametrize("given", [(JSON, JSON), ((b"content-type", b"image/png, application/json"),)])
+@pytest.mark.parametrize("status", [200, 204])
+async def test_an_answer_with_two_types_does_not_leave(
+    given: tuple[Header, ...], status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await refused(Answer(b"{}", status=status, headers=given)) == []
     assert [record.message for record in caplog.records] == ["answer_withheld"]
 
 

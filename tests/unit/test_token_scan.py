@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bff.api.token_scan import LIMIT, Finding, Headers, found_in_body, found_in_head, searchable
+from bff.api.token_scan import LIMIT, BodySearch, Finding, Headers, found_in_head, searchable
+from tests.packing import PACKINGS
 
 JSON = (b"content-type", b"application/json")
 Pick = Callable[[Sequence[str]], str]
@@ -28,11 +29,12 @@ INNOCENT = (
 
 
 def found(headers: Headers, body: bytes, own: Sequence[bytes]) -> Finding | None:
-    return found_in_head(headers, own) or found_in_body(headers, body, own)
+    return found_in_head(headers, own) or BodySearch(headers, own).feed(body)
 
 
 def finding(body: bytes | str, *headers: tuple[bytes, bytes], own: bytes = OWN) -> Finding | None:
-    return found([JSON, *headers], body.encode() if isinstance(body, str) else body, [own])
+    typed = headers if b"content-type" in dict(headers) else (JSON, *headers)
+    return found(typed, body.encode() if isinstance(body, str) else body, [own])
 
 
 def named_like_a_token(name: str) -> bool:
@@ -272,3 +274,99 @@ def test_a_small_body_without_a_media_type_is_searched() -> None:
     assert searchable([])
     assert searchable([(b"content-length", b"5")])
     assert not searchable([(b"content-length", b"%d" % (LIMIT + 1))])
+
+
+def test_the_length_of_a_compressed_body_is_not_that_of_its_content() -> None:
+    headers = [JSON, (b"content-length", b"%d" % (LIMIT + 1))]
+    assert searchable([*headers, (b"content-encoding", b"gzip")])
+    assert searchable([*headers, (b"content-encoding", b"compress")])
+    assert not searchable([*headers, (b"content-encoding", b"identity")])
+    assert not searchable([*headers, (b"content-encoding", b"utf-8")])
+
+
+@pytest.mark.parametrize(
+    "kind", [b"application/javascript", b"text/javascript; charset=utf-8", b"Application/X-JavaScript"]
+)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_property_named_like_a_token_is_found_in_javascript(kind: bytes, name: str) -> None:
+    script = (b"content-type", kind)
+    assert searchable([script])
+    assert not searchable([script, (b"content-length", b"%d" % (LIMIT + 1))])
+    for text in (
+        'load({"%s": "x"})',
+        "load({%s:'x'})",
+        "a = {b: 1, '%s' :\n`x`}",
+        'a["b"].%s = "x"',
+        "var %s='x'",
+    ):
+        assert finding(text % name, script) is Finding.MEMBER
+    for text in ("let %s = null", "let my_%s = 'x'", "%s == 'x'", "f(%s, 'x')", "%s = ''", "'\\\"%s\\\": x'"):
+        assert finding(text % name, script) is None
+    assert finding(b"a='" + OWN + b"'", script) is Finding.OWN_TOKEN
+
+
+FORM = (b"content-type", b"application/x-www-form-urlencoded")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_parameter_named_like_a_token_is_found_in_a_form(name: str) -> None:
+    assert searchable([FORM])
+    for text in (f"{name}=x", f"a=b&{name}=x&c", f"a=b&%{ord(name[0]):02x}{name[1:]}=%61"):
+        assert finding(text, FORM) is Finding.MEMBER
+    for text in (f"{name}=&a=b", f"a={name}", f"{name}s=x"):
+        assert finding(text, FORM) is None
+    assert finding("a=" + OWN.decode().replace("-", "%2D"), FORM) is Finding.OWN_TOKEN
+
+
+@pytest.mark.parametrize(
+    ("types", "expected"),
+    [
+        ([b"image/png", b"application/json"], Finding.TYPES),
+        ([b"application/json", b"application/json"], Finding.TYPES),
+        ([b"image/png, application/json"], Finding.TYPES),
+        ([b'image/png;a="b", application/json;c="d"'], Finding.TYPES),
+        ([b'image/png;a="\\"b", application/json;c="d"'], Finding.TYPES),
+        ([b'multipart/mixed; boundary="a,b"'], None),
+        ([b"application/json"], None),
+        ([], None),
+    ],
+)
+def test_two_types_of_one_body_are_found(types: list[bytes], expected: Finding | None) -> None:
+    assert found_in_head([(b"content-type", kind) for kind in types], []) is expected
+
+
+@pytest.mark.parametrize(
+    ("header", "before", "token"),
+    [
+        (JSON, b'{"a":"', OWN),
+        (JSON, b'{"a":"' + OWN[:5], OWN),
+        (JSON, b'{"a":"', b"".join(b"\\u%04x" % one for one in OWN)),
+        (JSON, '{"a":"'.encode("utf-16-le"), OWN.decode().encode("utf-16-le")[:-1]),
+        (FORM, b"a=", b"".join(b"%%%02X" % one for one in OWN)),
+    ],
+    ids=["plain", "begun twice", "escaped", "UTF-16", "form"],
+)
+def test_a_search_is_undecided_from_the_first_byte_of_a_token(
+    header: tuple[bytes, bytes], before: bytes, token: bytes
+) -> None:
+    search = BodySearch([header], [OWN])
+    assert search.feed(before) is None
+    for at in range(len(token) - 1):
+        assert search.feed(token[at : at + 1]) is None
+        assert search.is_undecided
+    assert search.feed(token[-1:]) is Finding.OWN_TOKEN
+
+
+def test_a_search_is_undecided_where_a_part_may_end_within_a_block() -> None:
+    pack = PACKINGS["zstd"]
+    search = BodySearch([JSON, (b"content-encoding", b"zstd")], [OWN])
+    assert search.feed(pack(b'{"a":1,') + pack(b'"b":"' + OWN)[:-3]) is None
+    assert search.is_undecided
+
+
+def test_a_search_is_decided_where_no_token_can_have_begun() -> None:
+    for text in (b"[", b'[{"id":1},', b'{"a":"aB3x', b'{"a":"b"}'):
+        search = BodySearch([JSON], [OWN, b"another-token-of-it"])
+        assert search.feed(text) is None
+        assert not search.is_undecided
+    assert BodySearch([JSON], []).feed(OWN[:9]) is None
