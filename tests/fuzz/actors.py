@@ -95,7 +95,7 @@ class Street:
         expected = self.model.expect(op, session, carrier)
         if expected.holds is not session and expected.holds is not None:
             expected.holds.newer_than = max(expected.holds.newer_than, newer_than)
-        answer = self.ask(method, target, content, fields_of(session, carrier))
+        answer = self.ask(method, target, content, fields_of(session, carrier) | op.fields)
         wrong = list(complaints(op, expected, answer))
         assert wrong == [], f"{'; '.join(wrong)} (carrying {session})"
         self._learned(op, expected, answer)

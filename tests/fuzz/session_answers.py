@@ -100,7 +100,11 @@ def _shown(op: Op, holds: Session | None, answer: httpx2.Response) -> Iterator[s
     elif op.name == "me":
         wanted = {"customerNumber": account.number if account else "00000000"}
         wanted |= {"contactEmail": account.email, "company": account.company} if account else {}
-    elif op.name in {"cart", "open cart"} and holds is not None and holds.owner.cart is not None:
+    elif (
+        op.name in {"cart", "open cart", "rendered cart"}
+        and holds is not None
+        and holds.owner.cart is not None
+    ):
         wanted = (
             {"customerId": account.number}
             if account

@@ -11,7 +11,7 @@ from tests.fuzz.session_values import Op, Session
 
 _PLAIN: Final = (
     *("look", "begin", "refresh", "validate", "sessions", "end others", "sites", "me", "orders", "logout"),
-    *("cart", "open cart", "add", "change password", "mistype password"),
+    *("cart", "open cart", "rendered cart", "add", "change password", "mistype password"),
 )
 OPS: Final = (
     *(Op(name) for name in _PLAIN),

@@ -212,6 +212,11 @@ class Model:
     def _cart(self, visit: Visit, _about: str | None) -> int:
         return 200 if self._api(visit, cart=True).owner.cart is not None else 404
 
+    def _rendered_cart(self, visit: Visit, about: str | None) -> int:
+        if visit.holds is None:
+            raise Told("no_session")
+        return self._cart(visit, about)
+
     def _open_cart(self, visit: Visit, _about: str | None) -> int:
         owner = self._api(visit, cart=True).owner
         owner.cart = owner.cart or Cart()

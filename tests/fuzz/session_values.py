@@ -40,6 +40,7 @@ REQUESTS: Final[dict[str, tuple[str, str]]] = {
     "orders": ("GET", f"/api/order-v2/{TENANT}/orders"),
     "cart": ("GET", f"{_CARTS}?siteCode=main"),
     "open cart": ("GET", f"{_CARTS}?siteCode=main&create=true"),
+    "rendered cart": ("GET", f"{_CARTS}?siteCode=main"),
     "add": ("POST", f"{_CARTS}/"),
 }
 
@@ -125,6 +126,11 @@ class Op:
     @property
     def safe(self) -> bool:
         return REQUESTS[self.name][0] == "GET"
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """What a server that renders pages adds to what it sends on."""
+        return {"X-Session-Begin": "never"} if self.name == "rendered cart" else {}
 
     def __repr__(self) -> str:
         return f"Op({self.name!r})" if self.about is None else f"Op({self.name!r}, {self.about!r})"

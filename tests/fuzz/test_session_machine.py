@@ -76,7 +76,8 @@ def test_sessions_are_as_the_contract_says_whatever_visitors_do(place: Place) ->
 
 @pytest.mark.parametrize("who", ["ann", "app"])
 def test_a_visitor_goes_the_whole_way(street: Street, who: str) -> None:
-    walk(street, who, Op("look"), Op("logout"), Op("sites"), Op("orders"), Op("open cart"), Op("add"))
+    walk(street, who, Op("look"), Op("logout"), Op("sites"), Op("rendered cart"), Op("orders"))
+    walk(street, who, Op("open cart"), Op("add"), Op("rendered cart"))
     walk(
         street,
         who,
