@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from bff.emporix.answers import Meaning, judge, read
 from bff.emporix.bearer_calls import BearerCalls
-from bff.emporix.refresh_bearer import AnonymousBearer, with_either_bearer
+from bff.emporix.refresh_bearer import AnonymousBearer, RefreshBearers
 from bff.emporix.refusals import (
     AnonymousLoginRefused,
     LoginRefused,
@@ -57,6 +57,7 @@ class EmporixAuth:
         self._customers = BearerCalls(client, "customer", tenant)
         self._storefront = {"tenant": tenant, "client_id": client_id}
         self._clock = clock
+        self._bearers = RefreshBearers()
 
     async def anonymous_login(self, context: GuestContext) -> Issued:
         """Begin an anonymous session; a GET that creates one, without a bearer [CM].
@@ -214,7 +215,7 @@ class EmporixAuth:
                 "refreshauthtoken", "GET", "refreshauthtoken", bearer, query=query
             )
 
-        return await with_either_bearer(ask, anonymous, tokens.access)
+        return await self._bearers.ask_with_either(ask, anonymous, tokens.access)
 
     def _refresh_token(self, tokens: TokenSet) -> Secret:
         """Return the refresh token where its clock says that it may still be alive."""

@@ -5,9 +5,11 @@ customer's own. An anonymous one works after the customer's access token has end
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Protocol
 
 from bff.emporix.answers import refusal_of
+from bff.errors import BffError
 from bff.security.secret import Secret
 from bff.upstream.protocol import WholeAnswer
 
@@ -23,17 +25,38 @@ class AnonymousBearer(Protocol):
         ...
 
 
-async def with_either_bearer(ask: Ask, anonymous: AnonymousBearer, own: Secret) -> WholeAnswer:
-    """Ask with the anonymous bearer, and on a 401 with the customer's own.
+class RefreshBearers:
+    """Sends refreshes, and remembers which anonymous token Emporix has refused as a bearer."""
 
-    Where both get a 401, and the first got it as a bearer, the anonymous token may have been the one at fault: it is
-    replaced and asked with again.
-    """
-    bearer = await anonymous.token()
-    first = await ask(bearer)
-    if first.status != 401:
-        return first
-    second = await ask(own)
-    if second.status != 401 or not refusal_of(first).bearer_refused:
+    def __init__(self) -> None:
+        self._refused: Secret | None = None
+        self._replacement: Secret | None = None
+
+    async def ask_with_either(self, ask: Ask, anonymous: AnonymousBearer, own: Secret) -> WholeAnswer:
+        """Ask with the anonymous bearer, and on a 401 with the customer's own.
+
+        Where both get a 401, and the first got it as a bearer, the anonymous token may have been the one at fault: it
+        is replaced and asked with again. Where the customer's own is accepted, it is replaced before the next refresh,
+        so that the new tokens are stored without a delay. A replacement that is refused too is left as it is: this
+        Emporix wants the customer's own.
+        """
+        bearer = await self._token(anonymous)
+        first = await ask(bearer)
+        if first.status != 401:
+            return first
+        second = await ask(own)
+        if not refusal_of(first).bearer_refused:
+            return second
+        if second.status == 401:
+            return await ask(await anonymous.token(refused=bearer))
+        if bearer != self._replacement:
+            self._refused = bearer
         return second
-    return await ask(await anonymous.token(refused=bearer))
+
+    async def _token(self, anonymous: AnonymousBearer) -> Secret:
+        """Return the anonymous token, had anew where Emporix refused it in an earlier refresh."""
+        if self._refused is not None:
+            refused, self._refused = self._refused, None
+            with suppress(BffError):  # the customer's own may serve once more
+                self._replacement = await anonymous.token(refused=refused)
+        return await anonymous.token()

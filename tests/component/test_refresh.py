@@ -191,6 +191,16 @@ async def test_a_renewal_finds_the_bearer_that_upstream_wants(
     assert len(replica.upstream.calls(CUSTOMERS)) == calls
 
 
+async def test_a_dead_shared_bearer_costs_one_more_call_once(replica: Replica) -> None:
+    replica.upstream.turn(refresh_bearer="both")
+    held = await replica.customer()
+    replica.upstream.world.access[(await replica.engine.shared_token.token()).reveal()].revoked = True
+    for _ in range(3):
+        held = await replica.engine.refresher.refresh(held)
+    bearers = [call["bearer"] for call in replica.upstream.calls(CUSTOMERS)]
+    assert bearers[1:] == ["customer", "anonymous", "anonymous"]
+
+
 async def test_a_dead_shared_bearer_is_replaced_and_ends_no_customer(replica: Replica) -> None:
     held = await replica.customer()
     replica.upstream.world.access[(await replica.engine.shared_token.token()).reveal()].revoked = True

@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from bff.emporix.refresh_bearer import with_either_bearer
+from bff.emporix.refresh_bearer import RefreshBearers
 from bff.errors import UpstreamUnavailable
 from bff.security.secret import Secret
 from bff.upstream.protocol import WholeAnswer
@@ -23,19 +23,32 @@ class Anonymous:
 
     def __init__(self) -> None:
         self.refused: list[Secret | None] = []
+        self.number = 1
+        self.down = False
 
     async def token(self, *, refused: Secret | None = None) -> Secret:
         self.refused.append(refused)
-        return Secret(f"anonymous {len(self.refused)}")
+        if refused == self.now():
+            if self.down:
+                raise UpstreamUnavailable
+            self.number += 1
+        return self.now()
+
+    def now(self) -> Secret:
+        return Secret(f"anonymous {self.number}")
 
 
 def says(status: int, body: object = None) -> WholeAnswer:
     return WholeAnswer(status, {}, json.dumps(body).encode())
 
 
-async def tried(*answers: WholeAnswer | Exception) -> tuple[list[str], WholeAnswer, Anonymous]:
+async def tried(
+    *answers: WholeAnswer | Exception,
+    anonymous: Anonymous | None = None,
+    refreshes: RefreshBearers | None = None,
+) -> tuple[list[str], WholeAnswer, Anonymous]:
     """Return the bearers that were tried, the answer that counts, and the anonymous token."""
-    anonymous, bearers, left = Anonymous(), [], list(answers)
+    anonymous, bearers, left = anonymous or Anonymous(), [], list(answers)
 
     async def ask(bearer: Secret) -> WholeAnswer:
         bearers.append(bearer.reveal())
@@ -44,7 +57,7 @@ async def tried(*answers: WholeAnswer | Exception) -> tuple[list[str], WholeAnsw
             raise answer
         return answer
 
-    got = await with_either_bearer(ask, anonymous, Secret(OWN))
+    got = await (refreshes or RefreshBearers()).ask_with_either(ask, anonymous, Secret(OWN))
     assert not left
     return bearers, got, anonymous
 
@@ -86,3 +99,39 @@ async def test_an_outage_is_not_met_with_another_bearer() -> None:
         await tried(UpstreamUnavailable())
     with pytest.raises(UpstreamUnavailable):
         await tried(says(401, FAULT), UpstreamUnavailable())
+
+
+async def test_where_the_customers_own_works_a_refused_anonymous_bearer_is_replaced_later() -> None:
+    refreshes, anonymous = RefreshBearers(), Anonymous()
+    bearers, _, _ = await tried(says(401, FAULT), says(200), refreshes=refreshes, anonymous=anonymous)
+    assert (bearers, anonymous.refused) == (["anonymous 1", OWN], [None])
+    for _ in range(2):
+        bearers, got, _ = await tried(says(200), refreshes=refreshes, anonymous=anonymous)
+        assert (bearers, got.status) == (["anonymous 2"], 200)
+    assert anonymous.refused[1] == Secret("anonymous 1")
+
+
+async def test_where_the_customers_own_is_wanted_the_anonymous_bearer_is_replaced_once() -> None:
+    refreshes, anonymous = RefreshBearers(), Anonymous()
+    for number in (1, 2, 2, 2):
+        bearers, got, _ = await tried(says(401, FAULT), says(200), refreshes=refreshes, anonymous=anonymous)
+        assert (bearers, got.status) == ([f"anonymous {number}", OWN], 200)
+
+
+@pytest.mark.parametrize("body", [API_KEY, NO_FAULT])
+async def test_a_401_about_something_else_than_the_bearer_replaces_none(body: object) -> None:
+    refreshes, anonymous = RefreshBearers(), Anonymous()
+    for _ in range(3):
+        await tried(says(401, body), says(200), refreshes=refreshes, anonymous=anonymous)
+    assert anonymous.number == 1
+
+
+async def test_a_replacement_that_cannot_be_had_leaves_the_customers_own() -> None:
+    refreshes, anonymous = RefreshBearers(), Anonymous()
+    anonymous.down = True
+    for _ in range(3):
+        bearers, got, _ = await tried(says(401, FAULT), says(200), refreshes=refreshes, anonymous=anonymous)
+        assert (bearers, got.status) == (["anonymous 1", OWN], 200)
+    anonymous.down = False
+    bearers, _, _ = await tried(says(200), refreshes=refreshes, anonymous=anonymous)
+    assert bearers == ["anonymous 2"]
