@@ -175,7 +175,9 @@ class Connection(asyncio.Protocol):
         async for chunk in stream:
             if self.closed or exchange.complete:
                 return
-            if chunk:
+            if self._poll.poll(0):  # an answer before the body's end: a write that fails would lose it
+                await asyncio.sleep(0)
+            if chunk and not self.closed:
                 self._transport.write(chunk if length is not None else b"%x\r\n%s\r\n" % (len(chunk), chunk))
                 sent += len(chunk)
                 await self._drained()

@@ -193,8 +193,9 @@ async def test_an_answer_that_comes_before_the_whole_body_is_given_at_once(closi
     async def serve(connection: Connection) -> None:
         await connection.head()
         await connection.send(answer(b"too large", status=b"413 Content Too Large"))
-        if not closing:
-            await connection.left()
+        if closing:
+            connection._writer.write_eof()
+        await connection.left()
 
     async with between(in_turn(serve, greets)) as (client, upstream):
         got = await client.open("POST", b"/x", [], endless())

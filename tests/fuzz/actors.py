@@ -79,6 +79,8 @@ class Street:
 
     def does(self, who: str, op: Op) -> None:
         """Let a visitor ask something with what they carry now."""
+        if (held := self.model.holders[who]) is not None and held.followed:
+            self.forgets(who)
         expected = self.judged(op, self.model.holders[who], VISITORS[who], newer_than=self._highest[who])
         self.model.holders[who] = expected.holds
         self._noted(who)
@@ -192,12 +194,15 @@ class Street:
         return session.ref
 
     def dead(self) -> list[Session]:
-        """Return the sessions that ended so lately that the proxy still knows their ids."""
+        """Return the sessions that ended so lately that the proxy still knows their ids.
+
+        Not those whose id stands for another guest: `tests/component/test_replaced_guests.py` has what comes of these.
+        """
         now = time.monotonic()
         return [
             one
             for one in self.model.sessions
-            if one.value and not one.live and now - one.ended_at < _FRESHLY_DEAD
+            if one.value and not one.live and not one.followed and now - one.ended_at < _FRESHLY_DEAD
         ]
 
     def settled(self) -> None:

@@ -302,6 +302,7 @@ class Model:
             replaced = session
             session = self._guest(visit)
             replaced.end("session_rotated")
+            replaced.followed = True
         return session
 
     def _end_own(self, visit: Visit, told: str) -> None:

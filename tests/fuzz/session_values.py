@@ -92,6 +92,8 @@ class Session:
     ended_at: float = 0.0
     readable: bool = False
     probed: bool = False
+    followed: bool = False
+    """Another guest took the place of this refused one, and its id stands for that one for a while."""
 
     @property
     def live(self) -> bool:

@@ -126,7 +126,7 @@ def test_an_answer_that_comes_before_the_whole_upload_is_given_at_once(
     def script(connection: socket.socket, _incoming: Incoming) -> None:
         connection.sendall(reply("413 Content Too Large", body=b'{"message":"too large"}'))
         if closes:
-            return
+            connection.shutdown(socket.SHUT_WR)
         answered.wait(PATIENCE)
 
     upstream.script = script
