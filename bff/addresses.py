@@ -63,10 +63,7 @@ def _network(client: str, prefix: int) -> str:
 @lru_cache(maxsize=4096)
 def networks_of(client: str) -> tuple[str, ...]:
     """Return the networks that a client may have all of: of IPv6 its /64, and the /56 and /48 that sites are given."""
-    address = _parsed(client)
-    if address is None or address.version == 4:
-        return (network_of(client),)
-    return tuple(str(ipaddress.ip_network((address, bits), strict=False)) for bits in (64, 56, 48))
+    return tuple(dict.fromkeys(_network(client, bits) for bits in (64, 56, 48)))
 
 
 def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

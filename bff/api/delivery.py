@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from typing import Final
 
 from starlette.types import Send
 
@@ -15,9 +14,8 @@ from bff.errors import BadUpstreamAnswer, BffError, UpstreamTimeout, UpstreamUna
 from bff.telemetry.logs import event
 from bff.telemetry.metrics import ANSWERS_WITHHELD
 from bff.tokens import UpstreamCredentials
-from bff.upstream.protocol import Header, UpstreamAnswer
+from bff.upstream.protocol import BODYLESS_STATUSES, Header, UpstreamAnswer
 
-_BODYLESS: Final = frozenset({204, 304})
 _log = logging.getLogger(__name__)
 
 
@@ -47,10 +45,10 @@ class Delivery:
         headers = response_headers(
             answer.headers, upstream_origin=self._upstream_origin, browser_cache=call.route.browser_cache
         )
-        if answer.status in _BODYLESS:
+        if answer.status in BODYLESS_STATUSES:
             # Of a 304 it says how long a 200 would be (RFC 9110 §8.6); the server takes it for a promise.
             headers = [field for field in headers if field[0] != b"content-length"]
-        bodyless = call.method == "HEAD" or answer.status in _BODYLESS
+        bodyless = call.method == "HEAD" or answer.status in BODYLESS_STATUSES
 
         async def sent() -> None:
             chunks = answer.chunks()

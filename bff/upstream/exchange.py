@@ -8,13 +8,12 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from bff.errors import BadUpstreamAnswer, UpstreamTimeout, UpstreamUnavailable
 from bff.upstream.failures import ClosedUnanswered, MalformedBody, NoSuchStatus
-from bff.upstream.protocol import Header
+from bff.upstream.protocol import BODYLESS_STATUSES, Header
 
 _LARGEST_HEAD_BYTES: Final = 64 * 1024
 _FIELD_FRAME_BYTES: Final = 4  # the colon, a blank and the end of the line
 _MOST_BUFFERED_BYTES: Final = 256 * 1024
 _HIGHEST_STATUS: Final = 599
-_BODYLESS: Final = frozenset({204, 304})
 _SWITCHING_PROTOCOLS: Final = 101
 
 
@@ -223,7 +222,7 @@ class Exchange:
             return
         self.status, self.begun = status, True
         self._until_close = not length and coding is None
-        if self._head_only or status in _BODYLESS:
+        if self._head_only or status in BODYLESS_STATUSES:
             self.complete = True
             self.reusable = not closing and self._parser.get_http_version() == "1.1"
 

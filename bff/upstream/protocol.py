@@ -7,10 +7,13 @@ a deadline or a circuit breaker, is an `UpstreamClient` that holds another one: 
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 Header = tuple[bytes, bytes]
 RequestContent = bytes | AsyncIterator[bytes] | None
+
+BODYLESS_STATUSES: Final = frozenset({204, 304})
+"""Answers that have no body, whatever they announce (RFC 9110 §6.4.1)."""
 
 
 class UpstreamAnswer(Protocol):
