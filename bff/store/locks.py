@@ -119,4 +119,4 @@ class RedisSessionLocks:
 
     def _pause(self) -> float:
         """Return how long to wait between two looks: half to one and a half times the usual."""
-        return _POLL_SECONDS * (0.5 + self._random_bytes(1)[0] / 255)
+        return _POLL_SECONDS * (0.5 + self._random_bytes(1)[0] / 256)
