@@ -18,6 +18,9 @@ ContextCreation = Literal["login", "cart"]
 Refusal = Literal["bad_request", "unauthorized", "apigee"]
 LoginRefusal = Literal["gateway", "service", "bad_request"]
 GuestCarts = Literal["shown", "forbidden", "not_found"]
+BearerRefusal = Literal["unauthorized", "forbidden"]
+CompanyRefusal = Literal["bad_request", "forbidden", "not_found"]
+RefreshedSaas = Literal["absent", "null", "present"]
 
 _CHOICES: Final[dict[str, frozenset[str]]] = {
     "anonymous_rotation": frozenset({"strict", "tolerant"}),
@@ -28,6 +31,9 @@ _CHOICES: Final[dict[str, frozenset[str]]] = {
     "refresh_refusal": frozenset({"bad_request", "unauthorized", "apigee"}),
     "guest_carts": frozenset({"shown", "forbidden", "not_found"}),
     "login_refusal": frozenset({"gateway", "service", "bad_request"}),
+    "bearer_refusal": frozenset({"unauthorized", "forbidden"}),
+    "company_refusal": frozenset({"bad_request", "forbidden", "not_found"}),
+    "refreshed_saas": frozenset({"absent", "null", "present"}),
 }
 
 
@@ -53,6 +59,9 @@ class Knobs:
         customer_rotation: the same for a customer's refresh token.
         refresh_window: whether a refresh restarts the lifetime of the refresh token (sliding) or not (fixed).
         refresh_bearer: whose access token refreshauthtoken needs as the bearer token; the sources disagree.
+        bearer_refusal: the response to the wrong kind of bearer token there: the gateway's 401, or a 403.
+        company_refusal: the response to a legal entity that is not the customer's, or not any more.
+        refreshed_saas: whether the response of refreshauthtoken has a saas token, null in its place, or no such member.
         refresh_refusal: the response to an invalid refresh token: E2 400, E1 401, or the gateway's own 401.
         guest_carts: what a customer's token gets for a guest's cart; both the cart and a 404 were met on live tenants.
         login_refusal: the response to wrong credentials: the gateway's 401, which is the only documented one, or a 401
@@ -87,6 +96,9 @@ class Knobs:
     customer_rotation: Rotation = "strict"
     refresh_window: Window = "sliding"
     refresh_bearer: RefreshBearer = "anonymous"
+    bearer_refusal: BearerRefusal = "unauthorized"
+    company_refusal: CompanyRefusal = "forbidden"
+    refreshed_saas: RefreshedSaas = "absent"
     refresh_refusal: Refusal = "bad_request"
     login_refusal: LoginRefusal = "gateway"
     guest_carts: GuestCarts = "shown"

@@ -87,8 +87,7 @@ class TokenRefresher:
         session = await self._saver.save_pending(held)
         if self._tokens(session) != self._tokens(held.session):
             return session
-        renewed = self._renewable.renewed(session, await self._renewable.ask(session))
-        return await self._saver.save(held.ticket, renewed)
+        return await self._saver.save(held.ticket, await self._renewable.renewed(session))
 
     async def _joined(self, held: HeldSession, patience: float | None) -> HeldSession:
         """Wait for the one renewal of this session in this process, beginning it if there is none."""
