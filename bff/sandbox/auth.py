@@ -104,7 +104,7 @@ def logout(call: Call) -> Response:
 
 
 def refresh(call: Call) -> Response:
-    """Refresh a customer's tokens or switch the legal entity; the response has no saas token.
+    """Refresh a customer's tokens or switch the legal entity; a knob says whether there is a saas token.
 
     The sources disagree about which access token must be the bearer token; the `refresh_bearer` knob decides.
     """
@@ -116,7 +116,8 @@ def refresh(call: Call) -> Response:
     entity = call.query.get("legalEntityId") or None
     if entity is not None and entity not in world.customers[used.customer or ""].legal_entities:
         raise answers.forbidden()
-    return JSONResponse(customer_response(world, issuer.refresh_customer(world, used, entity)))
+    response = customer_response(world, issuer.refresh_customer(world, used, entity))
+    return JSONResponse(response | ({"saas_token": None} if world.knobs.saas_in_refresh == "null" else {}))
 
 
 def validate(call: Call) -> Response:
