@@ -27,6 +27,14 @@ Server = RedisServer | Sentinels | Cluster
 
 
 @dataclass(frozen=True)
+class Found:
+    """What a visitor got while the fault lasted, and what was left afterwards."""
+
+    answer: Answer
+    kept: str
+
+
+@dataclass(frozen=True)
 class Cell:
     """What one visitor in one state may expect of one fault.
 
@@ -39,6 +47,9 @@ class Cell:
     outcome: frozenset[int | str]
     kept: frozenset[str]
     seconds: float
+
+    def fits(self, found: Found) -> bool:
+        return found.answer.outcome in self.outcome and found.kept in self.kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,14 +73,6 @@ class Fault:
     rotation: str = "strict"
     longest: float | None = None
     small: bool = False
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a visitor got while the fault lasted, and what was left afterwards."""
-
-    answer: Answer
-    kept: str
 
 
 class Ground:
@@ -98,6 +101,12 @@ class Ground:
     def redis(self) -> RedisServer:
         """The one server, where there is one."""
         assert isinstance(self.server, RedisServer)
+        return self.server
+
+    @property
+    def nodes(self) -> Sentinels | Cluster:
+        """The several servers, where there are several."""
+        assert not isinstance(self.server, RedisServer)
         return self.server
 
     def start_again(self, number: int) -> None:

@@ -10,9 +10,11 @@ from typing import Any, Final
 from tests.integration.visitors import ANONYMOUS_LOGIN, ANONYMOUS_REFRESH, CUSTOMER_LOGIN, CUSTOMER_REFRESH
 from tests.resilience.fault_proxy import Mode
 from tests.resilience.ground import CUSTOMER_LOGOUT, STATES, WHO, Cell, Fault, Ground, Key
+from tests.resilience.servers import RedisServer, until
 from tests.resilience.shoppers import CUSTOMER, NEW_GUEST, NOTHING, SESSION
 
 Strike = Callable[[Ground], AbstractContextManager[None]]
+Act = Callable[[RedisServer], None]
 Row = dict[Key, Cell]
 PROMPT: Final = 5.0
 
@@ -89,6 +91,33 @@ def read_only(ground: Ground) -> Iterator[None]:
         server.replicaof("127.0.0.1", 1)
         yield
         server.replicaof("NO", "ONE")
+
+
+def master_killed(ground: Ground) -> AbstractContextManager[None]:
+    return _master_away(ground, RedisServer.kill, RedisServer.start)
+
+
+def master_frozen(ground: Ground) -> AbstractContextManager[None]:
+    return _master_away(ground, RedisServer.freeze, RedisServer.thaw)
+
+
+@contextmanager
+def _master_away(ground: Ground, away: Act, back: Act) -> Iterator[None]:
+    """Let a master be away until another server has taken its place."""
+    master = ground.nodes.masters()[0]
+    away(master)
+    yield
+    until(lambda: master not in ground.nodes.masters())
+    back(master)
+    ground.nodes.settle()
+
+
+@contextmanager
+def failed_over(ground: Ground) -> Iterator[None]:
+    """Let a replica take its master's place, as an operator who replaces machines does."""
+    ground.nodes.fail_over()
+    yield
+    ground.nodes.settle()
 
 
 @contextmanager
@@ -261,3 +290,19 @@ FAULTS: Final = (
     refusing("html"),
     refusing("garbage", TOKEN_CALLS_FAIL | {(who, "logging in"): cell(502, 503) for who in WHO}),
 )
+
+STORE_MOVES: Final = cells(
+    idle=cell(200, 503),
+    renewing=cell(200, 503),
+    logging_in=cell(200, 503, kept=(SESSION, CUSTOMER)),
+    logging_out=cell(204, 503, kept=NOTHING),
+    streaming=WHOLE,
+)
+
+FAILOVERS: Final = (
+    Fault("the master is killed", master_killed, STORE_MOVES),
+    Fault("the master is frozen", master_frozen, STORE_MOVES),
+    Fault("the master is changed", failed_over, STORE_MOVES),
+)
+
+ON_VALKEY: Final = tuple(fault for fault in FAULTS if "Redis" in fault.name)

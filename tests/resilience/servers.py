@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,6 +48,7 @@ class RedisServer:
         self._command = [
             *(program, *options, "--port", str(self.port), "--bind", "127.0.0.1"),
             *("--dir", str(self._directory), "--save", "", "--logfile", str(self._directory / "log")),
+            *(() if "--sentinel" in options else ("--repl-diskless-sync-delay", "0")),
         ]
         self.start()
 
@@ -56,7 +57,7 @@ class RedisServer:
         return self._directory
 
     def client(self) -> redis.Redis:
-        return redis.Redis(port=self.port, socket_timeout=5)
+        return redis.Redis(port=self.port, socket_timeout=1)
 
     def start(self) -> None:
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -112,6 +113,7 @@ class Sentinels:
         self._watching = [_sentinel(program, master.port, ending) for _ in range(3)]
         self.url = f"redis+sentinel://{','.join(f'127.0.0.1:{one.port}' for one in self._watching)}/shop"
         until(self._complete)
+        self.settle()
 
     def _complete(self) -> bool:
         """Say whether every Sentinel knows the two others and the replica."""
@@ -121,27 +123,21 @@ class Sentinels:
                 pairs = _pairs(state)
                 if pairs["num-other-sentinels"] != "2" or pairs["num-slaves"] != "1":
                     return False
-        with self.nodes[0].client() as client:
-            return bool(client.info("replication")["connected_slaves"])
+        return True
 
-    def master(self) -> RedisServer:
-        """Return the server that Sentinel names now."""
+    def masters(self) -> list[RedisServer]:
+        """Return the one server that Sentinel names now."""
         with self._watching[0].client() as client:
             _, port = client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "shop")
-        return next(one for one in self.nodes if one.port == int(port))
+        return [one for one in self.nodes if one.port == int(port)]
 
     def fail_over(self) -> None:
         with self._watching[0].client() as client:
             client.execute_command("SENTINEL", "FAILOVER", "shop")
 
     def settle(self) -> None:
-        """Wait until there are a master and a replica of it again."""
-        until(self._paired)
-
-    def _paired(self) -> bool:
-        with self.master().client() as client:
-            about = client.info("replication")
-        return bool(about["role"] == "master" and about["connected_slaves"] == 1)
+        """Wait until there are a master and a replica that has all it has."""
+        until(lambda: sorted(_stands_ready(one) for one in self.nodes) == ["master", "slave"])
 
 
 def _sentinel(program: str, master: int, ending: ExitStack) -> RedisServer:
@@ -184,22 +180,31 @@ class Cluster:
         with node.client() as client:
             state: dict[str, Any] = client.execute_command("CLUSTER INFO")
             peers = client.execute_command("CLUSTER NODES").values()
+        _stands_ready(node)
         sound = state["cluster_state"] == "ok" and int(state["cluster_known_nodes"]) == len(self.nodes)
         return sound and all("fail" not in one["flags"] and one["connected"] for one in peers)
 
     def masters(self) -> list[RedisServer]:
-        return [one for one in self.nodes if self._role(one) == "master"]
+        """Return those whose slots are served, as any node that answers sees it."""
+        return self._with_role("master")
 
     def fail_over(self) -> None:
         """Let a replica take its master's place."""
-        replica = next(one for one in self.nodes if self._role(one) == "slave")
-        with replica.client() as client:
+        with self._with_role("slave")[0].client() as client:
             client.execute_command("CLUSTER FAILOVER")
 
-    @staticmethod
-    def _role(node: RedisServer) -> str:
-        with node.client() as client:
-            return str(client.info("replication")["role"])
+    def _with_role(self, role: str) -> list[RedisServer]:
+        for node in self.nodes:
+            with suppress(redis.RedisError), node.client() as client:
+                found = client.execute_command("CLUSTER NODES").items()
+                ports = {int(address.rpartition(":")[2]) for address, one in found if _has(one, role)}
+                return [one for one in self.nodes if one.port in ports]
+        raise AssertionError("no node answers")
+
+
+def _has(node: dict[str, Any], role: str) -> bool:
+    flags = node["flags"].split(",")
+    return role in flags and "fail" not in flags and (role != "master" or bool(node["slots"]))
 
 
 def _cluster_port() -> int:
@@ -211,6 +216,19 @@ def _cluster_port() -> int:
 def _closing(server: RedisServer, ending: ExitStack) -> RedisServer:
     ending.callback(server.close)
     return server
+
+
+def _stands_ready(node: RedisServer) -> str:
+    """Return the role of a server; a replica must have all that its master has.
+
+    Raises:
+        redis.RedisError: it is behind.
+    """
+    with node.client() as client:
+        about = client.info("replication")
+    if about["role"] == "slave" and (about["master_link_status"] != "up" or about["master_sync_in_progress"]):
+        raise redis.RedisError("the replica is behind")
+    return str(about["role"])
 
 
 def _pairs(flat: Any) -> dict[str, str]:
