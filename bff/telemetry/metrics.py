@@ -45,6 +45,18 @@ LIMITS_OPEN: Final = Counter(
     "Requests allowed without a rate limit check because the store was unreachable",
     registry=REGISTRY,
 )
+SESSION_READS: Final = Counter(
+    "bff_session_reads",
+    "Sessions read from the store because the cache did not have them, or was off",
+    ["cache"],
+    registry=REGISTRY,
+)
+SESSION_CACHE: Final = Counter(
+    "bff_session_cache",
+    "How often the session cache was turned on or off, by why",
+    ["state"],
+    registry=REGISTRY,
+)
 CONNECTIONS_CLOSED: Final = Counter(
     "bff_connections_closed",
     "Connections closed because there were too many, of one address or in all",
