@@ -33,6 +33,7 @@ TESTED_BY = {
     "middleware/problem_details": "component/test_envelope.py",
     "middleware/request_context": "component/test_session_layer.py",
     "server/http1": "component/test_server_http1.py",
+    "server/refusal": "component/test_server_http1.py",
     "server/process": "component/test_server_process.py",
     "sessions/endings": "component/test_lifecycle.py",
     "sessions/engine": "component/test_wiring.py",
