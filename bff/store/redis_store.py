@@ -101,7 +101,7 @@ class RedisSessionStore:
         key = self._keys.session(record_name(ticket))
         record = self._records.seal(session, ticket)
         mark = mark or self.write_mark()
-        generation = await _run(self._replace, [key], mark, str(session.generation), record)
+        generation = await _run(self._replace, [key], mark, str(session.generation), record, session.fence)
         return replace(session, generation=int(generation)) if generation else None
 
     async def supersede(self, old: HeldSession, ticket: Ticket, session: Session) -> Session | None:
