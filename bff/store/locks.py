@@ -72,8 +72,9 @@ class RedisSessionLocks:
             raise
         finally:
             extending.cancel()
-            with suppress(StoreUnavailable):  # it ends by itself
-                await self.unlock(ticket, owner, settled)
+            if not read.ended:
+                with suppress(StoreUnavailable):  # it ends by itself
+                    await self.unlock(ticket, owner, settled)
 
     async def _awaited(
         self, ticket: Ticket, owner: bytes, unless: Callable[[Found], bool] | None, *, renews: bool

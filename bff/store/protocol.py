@@ -141,7 +141,7 @@ class SessionStore(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LockedRead:
     """How a session was when its lock was acquired, or when waiting for the lock had become pointless.
 
@@ -150,11 +150,13 @@ class LockedRead:
         acquired: whether the lock is held; False where `unless` ended the waiting.
         renewal_open: an earlier renewal never came to a known end: upstream may have issued tokens to it that its
             replica has yet to store.
+        ended: set by the holder that has ended the session, whose lock went with it.
     """
 
     found: Found
     acquired: bool
     renewal_open: bool = False
+    ended: bool = False
 
 
 class SessionLocks(Protocol):

@@ -99,26 +99,30 @@ new generation, or 0 where another write came first, or a later renewal has writ
 writes as long as no later one has: upstream may have spent the refresh token for its tokens.
 """
 
-RETIRE: Final = f"{_WRITE}return retire(KEYS[1], unpack(ARGV))"
-"""End a session and leave a tombstone.
+RETIRE: Final = f"""{_WRITE}
+local done = retire(KEYS[1], unpack(ARGV))
+if done == 1 then redis.call('DEL', KEYS[2]) end
+return done
+"""
+"""End a session and leave a tombstone; its lock goes too, as nobody can write to it any more.
 
-Keys: the session. Arguments: mark; the generation that was read, or nothing for any; why it ends; whether the record
-stays, 1 or 0; the sealed ticket of the session that takes its place, or nothing; time to live. Returns 1, or 0 where
-it was not there, or ended or was written before.
+Keys: the session, its lock. Arguments: mark; the generation that was read, or nothing for any; why it ends; whether the
+record stays, 1 or 0; the sealed ticket of the session that takes its place, or nothing; time to live. Returns 1, or 0
+where it was not there, or ended or was written before.
 """
 
 SUPERSEDE: Final = f"""{_WRITE}
 local mark = ARGV[1]
 if create(KEYS[1], unpack(ARGV, 1, 6)) == 0 then return -1 end
-if retire(KEYS[2], mark, unpack(ARGV, 7)) == 1 then return 1 end
-redis.call('DEL', KEYS[1])
-return 0
+local done = retire(KEYS[2], mark, unpack(ARGV, 7))
+redis.call('DEL', KEYS[done == 1 and 3 or 1])
+return done
 """
 """Write a new session and end the old one, both or neither.
 
-Keys: the new session, the old one; a cluster has them on different nodes and cannot run this. Arguments: those of
-CREATE, then those of RETIRE without its mark. Returns 1, 0 where the old one was written or ended before, or -1 where
-the new one's key is taken. An error while creating ends the script before anything is retired.
+Keys: the new session, the old one, the old one's lock; a cluster has them on different nodes and cannot run this.
+Arguments: those of CREATE, then those of RETIRE without its mark. Returns 1, 0 where the old one was written or ended
+before, or -1 where the new one's key is taken. An error while creating ends the script before anything is retired.
 """
 
 LOCK: Final = f"""{_READ}
