@@ -60,6 +60,8 @@ def issue_customer(
             token.revoked = True
     session.customer, session.legal_entity, session.ended = customer.number, None, False
     _seed_from_profile(world, session, customer)
+    if world.knobs.context_after_login == "absent":
+        session.context = None
     access = _access(world, session, "customer", customer.number, life)
     refresh = _refresh(world, access, world.now() + refresh_life)
     return IssuedTokens(session, access, refresh, _saas(world, session, customer))

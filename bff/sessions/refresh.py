@@ -9,6 +9,7 @@ ended by its clock.
 import asyncio
 from typing import Final, assert_never
 
+from bff.deadline import seconds_left
 from bff.emporix.refusals import RefreshRefusal, RefreshRefused, RefreshTokenEnded
 from bff.errors import (
     BadUpstreamAnswer,
@@ -26,8 +27,9 @@ from bff.store.protocol import Found
 from bff.telemetry.metrics import RENEWALS
 from bff.tokens import TokenSet
 
-# How long a request with a token that is still good waits for a better one.
+# How long a request with a token that is still good waits for a better one, and one without; the renewal goes on.
 _PATIENCE_SECONDS: Final = 2.0
+_LONGEST_WAIT_SECONDS: Final = 5.0
 
 # How often somebody whose refresh was refused looks for tokens that another replica has yet to store. With the lease
 # of a killed one it is under six seconds until an end.
@@ -78,7 +80,7 @@ class TokenRefresher:
     async def refresh(self, held: HeldSession) -> HeldSession:
         """Refresh although the clocks do not ask for it; another request's refresh since counts. Raises as above."""
         try:
-            return await self._joined(held, None)
+            return await self._joined(held, _LONGEST_WAIT_SECONDS)
         except (*TRANSIENT, StoreUnavailable, TimeoutError) as exc:
             raise _unavailable(exc) from None
 
@@ -97,7 +99,7 @@ class TokenRefresher:
             HeldSession(held.ticket, session), await self._renewable.renewed(session)
         )
 
-    async def _joined(self, held: HeldSession, patience: float | None) -> HeldSession:
+    async def _joined(self, held: HeldSession, patience: float) -> HeldSession:
         """Wait for the one renewal of this session in this process, beginning it if there is none."""
         key = held.ticket.id
         flight = self._flights.get(key)
@@ -106,7 +108,7 @@ class TokenRefresher:
             flight = self._flights[key] = self._ports.tasks.start(self._renewal(held))
             flight.add_done_callback(lambda _: self._flights.pop(key, None))
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(seconds_left(patience)):
                 return await asyncio.shield(flight)
         except EndedHere:
             if mine:

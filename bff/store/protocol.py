@@ -10,12 +10,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum, StrEnum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from bff.session import Carrier, EndReason, HeldSession, OtherSchema, Session, Ticket, Tombstone
 
 Found = Session | Tombstone | OtherSchema | None
 """What a store has for a ticket: the session, for 30 seconds after its end a tombstone, else None."""
+
+
+RARE_TOUCH_SECONDS: Final = 60.0
 
 
 class Touch(Enum):
@@ -24,6 +27,8 @@ class Touch(Enum):
     NO = "no"
     LAZY = "lazy"
     """Yes, but a last-seen time that is only a moment old is left as it is."""
+    RARE = "rare"
+    """Yes, but a last-seen time that is less than `RARE_TOUCH_SECONDS` old is left as it is."""
     EXACT = "exact"
     """Yes, to the moment."""
 

@@ -11,7 +11,7 @@ from redis.asyncio.cluster import RedisCluster
 from bff.errors import StoreUnavailable
 from bff.session import EndReason, HeldSession, Session, Ticket, record_name
 from bff.store import redis_scripts as scripts
-from bff.store.protocol import Found, Touch
+from bff.store.protocol import RARE_TOUCH_SECONDS, Found, Touch
 from bff.store.record import SealedRecords
 from bff.store.redis_failures import unavailable_on_failure
 from bff.store.redis_keys import RedisKeys
@@ -22,7 +22,12 @@ SCAN_SECONDS: Final = 60.0
 """How long looking at every key may take."""
 
 # How old a last-seen time must be to be written again, in milliseconds; -1 never writes.
-_TOUCH_PAUSES: Final = {Touch.NO: -1, Touch.LAZY: 1000, Touch.EXACT: 0}
+_TOUCH_PAUSES: Final = {
+    Touch.NO: -1,
+    Touch.RARE: milliseconds(RARE_TOUCH_SECONDS),
+    Touch.LAZY: 1000,
+    Touch.EXACT: 0,
+}
 
 AnyRedis = Redis | RedisCluster
 
