@@ -31,6 +31,9 @@ class Answer:
     status = 200
     headers: Sequence[Header] = ()
 
+    def whole(self) -> None:
+        """Leave it to `chunks`."""
+
     async def chunks(self) -> AsyncIterator[bytes]:
         yield b"answer"
 
