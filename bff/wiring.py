@@ -95,6 +95,7 @@ def session_backend(settings: Settings, ring: KeyRing, *, clock: Clock, random_b
             account=(settings.account_rate.count, settings.account_rate.seconds),
             refresh=(settings.refresh_rate.count, settings.refresh_rate.seconds),
         ),
+        schema=settings.session_schema,
     )
     return open_backend(settings.redis_url, ring, options, Sources(clock, time.monotonic, random_bytes))
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bff.security.keyring import RandomBytes
+from bff.store.record import SCHEMA
 
 Clock = Callable[[], float]
 
@@ -51,12 +52,14 @@ class StoreOptions:
         index_lifetime: seconds that a customer's index outlives the last login by.
         rates: the rate limits.
         lock_times: how long a session's lock is held and waited for.
+        schema: what new sessions are written in (see `bff.store.record`).
     """
 
     tenant: str
     index_lifetime: float
     rates: Rates
     lock_times: LockTimes = LockTimes()
+    schema: int = SCHEMA
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,9 @@ def open_redis_backend(url: Secret, ring: KeyRing, options: StoreOptions, source
     """
     redis, keys, records = connect(url), RedisKeys(options.tenant), SealedRecords(ring)
     clock, random_bytes = sources.clock, sources.random_bytes
-    store = RedisSessionStore(redis, records, keys, clock=clock, random_bytes=random_bytes)
+    store = RedisSessionStore(
+        redis, records, keys, clock=clock, random_bytes=random_bytes, schema=options.schema
+    )
     locks = RedisSessionLocks(
         redis,
         RedisSessionReader(records, clock),

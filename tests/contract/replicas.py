@@ -11,6 +11,7 @@ from bff.security.secret import Secret
 from bff.session import Session, Ticket
 from bff.store.backend import Backend, LockTimes, Rates, Sources, StoreOptions, open_backend
 from bff.store.options import Clock as Seconds
+from bff.store.record import SCHEMA
 from tests.values import Clock, a_session, new_ring, new_ticket
 
 RATE_SECONDS = 600
@@ -44,8 +45,9 @@ class Replicas:
         clock: Seconds | None = None,
         monotonic: Seconds = time.monotonic,
         lock_times: LockTimes | None = None,
+        schema: int = SCHEMA,
     ) -> Backend:
-        """Open the backend of one replica, which may have its own address, keys, clocks and patience."""
+        """Open the backend of one replica, which may have its own address, keys, clocks, patience and schema."""
         options = StoreOptions(
             tenant=self.tenant,
             index_lifetime=INDEX_SECONDS,
@@ -56,6 +58,7 @@ class Replicas:
                 refresh=(REFRESHES, RATE_SECONDS),
             ),
             lock_times=lock_times or LockTimes(),
+            schema=schema,
         )
         sources = Sources(clock or self.clock, monotonic, secrets.token_bytes)
         backend = open_backend(Secret(url or self.url), ring or self.ring, options, sources)
