@@ -61,6 +61,7 @@ TESTED_BY = {
     "upstream/httpx_client": "contract/test_upstream_client.py",
     "upstream/pool": "component/test_llhttp_client.py",
     "upstream/protocol": "contract/test_upstream_client.py",
+    "upstream/releasing": "unit/test_upload_share.py",
 }
 
 # The only places where a bare secret is wanted, and what for.

@@ -61,9 +61,10 @@ class LegalEntitySwitch:
             raise ReauthenticationRequired from None
         except SwitchRefused as refused:
             match refused.kind:
-                case SwitchRefusal.LEGAL_ENTITY:
+                case SwitchRefusal.LEGAL_ENTITY if legal_entity_id != session.legal_entity_id:
                     pass
-                case SwitchRefusal.LEGAL_ENTITY_OR_REFRESH_TOKEN:
+                case SwitchRefusal.LEGAL_ENTITY | SwitchRefusal.LEGAL_ENTITY_OR_REFRESH_TOKEN:
+                    # Tells which it was, and leaves a company that the customer has lost.
                     await self._lifecycle.refresh(request_session)
                 case _:
                     assert_never(refused.kind)

@@ -8,6 +8,7 @@ good, or get a 503. A session ends only where upstream refuses its refresh token
 import asyncio
 from typing import Final, assert_never
 
+from bff.deadline import seconds_left
 from bff.emporix.refusals import RefreshRefusal, RefreshRefused, RefreshTokenEnded
 from bff.errors import (
     BadUpstreamAnswer,
@@ -25,8 +26,9 @@ from bff.store.protocol import Found
 from bff.telemetry.metrics import RENEWALS
 from bff.tokens import TokenSet
 
-# How long a request with a token that is still good waits for a better one.
+# How long a request with a token that is still good waits for a better one, and one without; the renewal goes on.
 _PATIENCE_SECONDS: Final = 2.0
+_LONGEST_WAIT_SECONDS: Final = 5.0
 
 
 class TokenRefresher:
@@ -72,7 +74,7 @@ class TokenRefresher:
     async def refresh(self, held: HeldSession) -> HeldSession:
         """Refresh although the clocks do not ask for it; another request's refresh since counts. Raises as above."""
         try:
-            return await self._joined(held, None)
+            return await self._joined(held, _LONGEST_WAIT_SECONDS)
         except (*TRANSIENT, StoreUnavailable, TimeoutError) as exc:
             raise _unavailable(exc) from None
 
@@ -87,10 +89,9 @@ class TokenRefresher:
         session = await self._saver.save_pending(held)
         if self._tokens(session) != self._tokens(held.session):
             return session
-        renewed = self._renewable.renewed(session, await self._renewable.ask(session))
-        return await self._saver.save(held.ticket, renewed)
+        return await self._saver.save(held.ticket, await self._renewable.renewed(session))
 
-    async def _joined(self, held: HeldSession, patience: float | None) -> HeldSession:
+    async def _joined(self, held: HeldSession, patience: float) -> HeldSession:
         """Wait for the one renewal of this session in this process, beginning it if there is none."""
         key = held.ticket.id
         flight = self._flights.get(key)
@@ -99,7 +100,7 @@ class TokenRefresher:
             flight = self._flights[key] = self._ports.tasks.start(self._renewal(held))
             flight.add_done_callback(lambda _: self._flights.pop(key, None))
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(seconds_left(patience)):
                 return await asyncio.shield(flight)
         except EndedHere:
             if mine:

@@ -51,3 +51,15 @@ CONNECTIONS_CLOSED: Final = Counter(
     ["bound"],
     registry=REGISTRY,
 )
+UPSTREAM_BREAKER: Final = Counter(
+    "bff_upstream_breaker",
+    "What circuit breakers did: opened, closed, let a probe through, refused a call",
+    ["area", "event"],
+    registry=REGISTRY,
+)
+UPSTREAM_BUSY: Final = Counter(
+    "bff_upstream_busy",
+    "Calls that were not made because too many were under way",
+    ["area"],
+    registry=REGISTRY,
+)

@@ -2,10 +2,10 @@
 
 import secrets
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any, Self
 
-from bff.errors import UpstreamUnavailable
+from bff.errors import StoreUnavailable, UpstreamUnavailable
 from bff.security.keyring import KeyRing
 from bff.security.secret import Secret
 from bff.session import Session, Ticket
@@ -20,6 +20,7 @@ GUESTS = LOGINS  # equal, so that only their names keep the two counts apart
 CALLS = 4
 REFRESHES = 5
 INDEX_SECONDS = 7_776_000
+CONNECTING_TRIES = 20
 
 
 class Replicas:
@@ -65,6 +66,13 @@ class Replicas:
         self._ending.push_async_callback(backend.aclose)
         return backend
 
+    async def connected(self, count: int, *, clock: Seconds | None = None) -> list[Backend]:
+        """Open so many replicas and connect each: what races afterwards is their commands, not how they connect."""
+        opened = [self.open(clock=clock) for _ in range(count)]
+        for backend in opened:
+            await _connect(backend)
+        return opened
+
     async def is_locked(self, ticket: Ticket) -> bool:
         """Say whether somebody holds a session's lock, by trying for it once."""
         impatient = self.open(lock_times=LockTimes(wait=0))
@@ -79,6 +87,14 @@ class Replicas:
 
     async def __aexit__(self, *_: object) -> None:
         await self._ending.aclose()
+
+
+async def _connect(backend: Backend) -> None:
+    """Find the topology of the backend's server, also on a machine that is too busy for the proxy's deadlines."""
+    for _ in range(CONNECTING_TRIES):
+        with suppress(StoreUnavailable):
+            return await backend.store.ping()
+    raise AssertionError("the backend cannot be connected to")
 
 
 async def begin(backend: Backend, **changes: Any) -> tuple[Ticket, Session]:
