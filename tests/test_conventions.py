@@ -47,6 +47,8 @@ TESTED_BY = {
     "store/customer_notes": "component/test_customer_index.py",
     "store/options": "component/test_wiring.py",
     "store/protocol": "contract/test_session_store.py",
+    "store/tracked_server": "contract/test_invalidations.py",
+    "store/tracking": "contract/test_invalidations.py",
     "store/redis_backend": "component/test_wiring.py",
     "store/redis_failures": "contract/test_session_store_failures.py",
     "store/redis_keys": "contract/test_redis_sessions.py",
@@ -62,6 +64,7 @@ TESTED_BY = {
     "upstream/httpx_client": "contract/test_upstream_client.py",
     "upstream/pool": "component/test_llhttp_client.py",
     "upstream/protocol": "contract/test_upstream_client.py",
+    "upstream/releasing": "unit/test_upload_share.py",
 }
 
 # The only places where a bare secret is wanted, and what for.
@@ -79,6 +82,7 @@ REVEALING = {
     "emporix/token_answers": "the claims of a saas token",
     "middleware/session_layer": "an app's new session id",
     "store/backend": "the scheme of the store's address",
+    "store/cache": "the length of all that a session consists of",
     "store/connection": "the address of Redis",
     "store/customer_index": "the name of a customer's index",
     "store/record": "the record, to seal it",

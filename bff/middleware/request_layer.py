@@ -14,6 +14,7 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bff.addresses import Network, client_address, within
+from bff.deadline import DEADLINE_SECONDS, deadline_in, uncounted
 from bff.errors import BffError, InternalError
 from bff.middleware import AREAS
 from bff.middleware.cors import Cors, is_preflight
@@ -120,8 +121,13 @@ class RequestLayer:
             await send({"type": "http.response.start", "status": 204, "headers": fields})
             await send({"type": "http.response.body", "body": b""})
             return
-        with self._policy.streams.admit(context.client):
-            await self._app(scope, receive, send)
+
+        async def received() -> Message:
+            with uncounted():
+                return await receive()
+
+        with self._policy.streams.admit(context.client), deadline_in(DEADLINE_SECONDS):
+            await self._app(scope, received, send)
 
     def _fields(self, scope: Scope, context: RequestContext, headers: Sequence[Header]) -> list[Header]:
         """Return an answer's own fields with those that the layers add."""

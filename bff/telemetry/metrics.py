@@ -46,10 +46,34 @@ LIMITS_OPEN: Final = Counter(
     "Requests allowed without a rate limit check because the store was unreachable",
     registry=REGISTRY,
 )
+SESSION_READS: Final = Counter(
+    "bff_session_reads",
+    "Sessions read from the store because the cache did not have them, or was off",
+    ["cache"],
+    registry=REGISTRY,
+)
+SESSION_CACHE: Final = Counter(
+    "bff_session_cache",
+    "How often the session cache was turned on or off, by why",
+    ["state"],
+    registry=REGISTRY,
+)
 CONNECTIONS_CLOSED: Final = Counter(
     "bff_connections_closed",
     "Connections closed because there were too many, of one address or in all",
     ["bound"],
+    registry=REGISTRY,
+)
+UPSTREAM_BREAKER: Final = Counter(
+    "bff_upstream_breaker",
+    "What circuit breakers did: opened, closed, let a probe through, refused a call",
+    ["area", "event"],
+    registry=REGISTRY,
+)
+UPSTREAM_BUSY: Final = Counter(
+    "bff_upstream_busy",
+    "Calls that were not made because too many were under way",
+    ["area"],
     registry=REGISTRY,
 )
 
