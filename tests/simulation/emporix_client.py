@@ -79,6 +79,9 @@ class Answer:
         self.status = status
         self._body = json.dumps(content).encode()
 
+    def whole(self) -> bytes | None:
+        return None
+
     async def chunks(self) -> AsyncIterator[bytes]:
         yield self._body
 
