@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
-from bff.errors import StoreUnavailable, UpstreamUnavailable
+from bff.errors import NotAsked, StoreUnavailable
 from bff.session import Ticket, record_name
 from bff.store import redis_scripts as scripts
 from bff.store.options import LockTimes
@@ -80,7 +80,7 @@ class RedisSessionLocks:
             if read.acquired or (unless is not None and unless(read.found)):
                 return read
             if self._monotonic() >= until:
-                raise UpstreamUnavailable("another request is busy with this session", retry_after=1)
+                raise NotAsked("another request is busy with this session", retry_after=1)
             await asyncio.sleep(self._pause())
 
     async def try_lock(self, ticket: Ticket, owner: bytes) -> LockedRead:
