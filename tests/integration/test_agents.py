@@ -53,7 +53,7 @@ def test_every_event_of_a_stream_arrives(agents: LiveProxy, sandbox: Sandbox, co
     with customer(agents) as browser, streamed(browser) as answer:
         *said, done = events(answer)
     assert [one["index"] for one in said] == list(range(count))
-    assert uuid.UUID(done["sessionId"])
+    assert uuid.UUID(done["sessionId"]).version == 4
 
 
 def test_an_event_arrives_while_the_stream_goes_on(agents: LiveProxy, sandbox: Sandbox) -> None:
