@@ -67,6 +67,8 @@ class Knobs:
             nothing is documented.
         context_after_login: whether the session context is there right after a login, or only with the next cart.
         saas_in_refresh: whether the response of a refresh has no saas token, a null, or a new one.
+        items_need_site: whether an item is added only with the query's `siteCode`, which the specification requires and
+            live storefronts send.
         agent_stream_events: how many events an agent's stream has before its last one.
         agent_stream_pause_ms: the pause after each of them, in milliseconds.
         camel_names: whether token responses have the deprecated camelCase names.
@@ -105,6 +107,7 @@ class Knobs:
     wrong_kind: WrongKind = "forbidden"
     context_after_login: ContextAfterLogin = "kept"
     saas_in_refresh: SaasInRefresh = "absent"
+    items_need_site: bool = False
     agent_stream_events: int = 3
     agent_stream_pause_ms: int = 50
     camel_names: bool = True
