@@ -26,6 +26,22 @@ async def ordered(shop: Any, who: dict[str, Any]) -> str:
     return str(placed.json()["orderId"])
 
 
+async def test_a_cart_without_a_site_is_of_the_site_default(shop: Any) -> None:
+    token = (await shop.customer())["access_token"]
+    cart = await filled(shop, token)
+    assert (await shop.request("GET", f"{CARTS}/{cart}", token)).json()["siteCode"] == "default"
+    assert (await shop.request("GET", CARTS, token, params={"siteCode": "main"})).status_code == 404
+
+
+async def test_an_item_needs_the_site_where_the_knob_says_so(shop: Any) -> None:
+    shop.set_knobs(items_need_site=True)
+    token = (await shop.customer())["access_token"]
+    made = await shop.request("POST", CARTS, token, json={"currency": "EUR"})
+    path = f"{CARTS}/{made.json()['cartId']}/items"
+    assert (await shop.request("POST", path, token, json=MUG)).status_code == 400
+    assert (await shop.request("POST", f"{path}?siteCode=main", token, json=MUG)).status_code == 201
+
+
 async def test_a_chain_of_commands_stops_at_the_first_that_fails(shop: Any) -> None:
     token = (await shop.customer())["access_token"]
     path = f"{CARTS}/{await filled(shop, token)}/execute"
