@@ -85,7 +85,7 @@ format: $(READY) ## rewrite the code in its one format
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-bench: $(READY) ## measure the hot path, in ratios
+bench: $(READY) ## measure the proxy beside others, in ratios (needs nginx)
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 fuzz: $(READY) ## look for what nobody foresaw, for SECONDS=3600 in all

@@ -42,7 +42,6 @@ from bff.sessions.engine import Engine
 from bff.sessions.tasks import Tasks
 from bff.store.options import Clock
 from bff.telemetry.logs import configure_logging
-from bff.upstream.protocol import UpstreamClient
 from bff.wiring import (
     Connections,
     key_ring,
@@ -104,7 +103,7 @@ class Proxy:
             SessionLayer(select, self.engine.lifecycle, carriers, origins, clock)
             for select in (
                 self._auth.select,
-                _api_selection(settings, ring, self.engine, self._connections.upstream),
+                _api_selection(settings, ring, self.engine, self._connections),
             )
         )
         self._lifespan = Router(lifespan=self._closing)
@@ -200,14 +199,20 @@ def _auth_router(settings: Settings, ring: KeyRing, engine: Engine) -> EndpointR
 
 
 def _api_selection(
-    settings: Settings, ring: KeyRing, engine: Engine, upstream: UpstreamClient
+    settings: Settings, ring: KeyRing, engine: Engine, connections: Connections
 ) -> Callable[[Scope], Selection]:
     """Return what finds the endpoint of a call: drop-in mode's where it is on, else the proxied API."""
     aliases = Aliases(ring.digest("session alias")) if settings.drop_in else None
     api = ApiEndpoint(
         engine,
         _route_table(settings),
-        Forwarder(upstream, tenant=settings.tenant, clock=engine.ports.clock, resolver=aliases),
+        Forwarder(
+            connections.upstream,
+            connections.breakers,
+            tenant=settings.tenant,
+            clock=engine.ports.clock,
+            resolver=aliases,
+        ),
         Delivery(settings.upstream_url),
         max_body_bytes=settings.max_body_bytes,
     )

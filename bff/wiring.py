@@ -13,12 +13,15 @@ from bff.sessions.ports import Policy, Ports
 from bff.sessions.tasks import Tasks
 from bff.store.backend import Backend, Rates, Sources, StoreOptions, open_backend
 from bff.store.options import CacheOptions, Clock
+from bff.upstream.breaker import TOKEN_CALLS_AREA, Breakers
+from bff.upstream.bulkhead import Bulkhead, call_of, service_of
 from bff.upstream.httpx_client import HttpxClient
 from bff.upstream.llhttp_client import LlhttpClient
-from bff.upstream.options import PROXIED_CALLS, TOKEN_CALLS, UPLOADS
+from bff.upstream.options import PROXIED_CALLS, PROXIED_SHARES, TOKEN_CALL_SHARES, TOKEN_CALLS, UPLOADS
 from bff.upstream.protocol import UpstreamClient
 from bff.upstream.token_calls import TokenCallClient
 from bff.upstream.upload_share import UploadShare
+from bff.upstream.within_deadline import WithinDeadline
 
 
 def key_ring(settings: Settings, random_bytes: RandomBytes) -> KeyRing:
@@ -48,11 +51,13 @@ class Connections:
         backend: the session store and what stands beside it.
         token_calls: the upstream's token calls.
         upstream: the upstream's proxied calls, which have a pool of their own.
+        breakers: stop calls of either kind that keep failing.
     """
 
     backend: Backend
     token_calls: TokenCallClient
     upstream: UpstreamClient
+    breakers: Breakers
 
     async def aclose(self) -> None:
         """Close all of them."""
@@ -69,14 +74,28 @@ def open_connections(
     Raises:
         ValueError: the Redis URL is none.
     """
+    breakers = Breakers(monotonic=time.monotonic, random_bytes=random_bytes)
     return Connections(
         session_backend(settings, ring, clock=clock, random_bytes=random_bytes),
-        TokenCallClient(HttpxClient(settings.upstream_url, TOKEN_CALLS)),
-        UploadShare(
-            LlhttpClient(settings.upstream_url, PROXIED_CALLS),
-            most=UPLOADS,
-            wait_seconds=PROXIED_CALLS.pool_seconds,
+        TokenCallClient(
+            Bulkhead(
+                HttpxClient(settings.upstream_url, TOKEN_CALLS),
+                TOKEN_CALL_SHARES,
+                call_of,
+                area=TOKEN_CALLS_AREA,
+            ),
+            breakers=breakers,
         ),
+        WithinDeadline(
+            UploadShare(
+                Bulkhead(
+                    LlhttpClient(settings.upstream_url, PROXIED_CALLS), PROXIED_SHARES, service_of, area="api"
+                ),
+                most=UPLOADS,
+                wait_seconds=PROXIED_CALLS.pool_seconds,
+            )
+        ),
+        breakers,
     )
 
 
@@ -96,6 +115,7 @@ def session_backend(settings: Settings, ring: KeyRing, *, clock: Clock, random_b
             refresh=(settings.refresh_rate.count, settings.refresh_rate.seconds),
         ),
         cache=CacheOptions(most_bytes=settings.session_cache << 20),
+        schema=settings.session_schema,
     )
     return open_backend(settings.redis_url, ring, options, Sources(clock, time.monotonic, random_bytes))
 

@@ -38,10 +38,10 @@ from bff.upstream.token_calls import TokenCallClient
 from bff.wiring import key_ring, open_connections
 from tests.asgi_upstream import AsgiUpstream
 from tests.live import ADA
-from tests.values import NOW, TENANT, Clock, a_session, new_ring, new_ticket, tokens
+from tests.values import NOW, TENANT, Clock, a_session, new_breakers, new_ring, new_ticket, tokens
 
 # Most unit tests import these values together with what is below.
-__all__ = ["NOW", "TENANT", "Clock", "a_session", "new_ring", "new_ticket", "tokens"]
+__all__ = ["NOW", "TENANT", "Clock", "a_session", "new_breakers", "new_ring", "new_ticket", "tokens"]
 
 T = TypeVar("T")
 ORIGIN = "http://127.0.0.1:8080"
@@ -232,7 +232,7 @@ async def new_replica(
     connections = replace(
         opened,
         backend=replace(opened.backend, limits=limits),
-        token_calls=TokenCallClient(AsgiUpstream(upstream)),
+        token_calls=TokenCallClient(AsgiUpstream(upstream), breakers=new_breakers(clock)),
     )
     proxy = Proxy(loaded, clock=clock, connections=connections)
     redis = connect(loaded.redis_url)

@@ -33,6 +33,7 @@ TESTED_BY = {
     "middleware/problem_details": "component/test_envelope.py",
     "middleware/request_context": "component/test_session_layer.py",
     "server/http1": "component/test_server_http1.py",
+    "server/refusal": "component/test_server_http1.py",
     "server/process": "component/test_server_process.py",
     "sessions/endings": "component/test_lifecycle.py",
     "sessions/engine": "component/test_wiring.py",
@@ -63,6 +64,7 @@ TESTED_BY = {
     "upstream/httpx_client": "contract/test_upstream_client.py",
     "upstream/pool": "component/test_llhttp_client.py",
     "upstream/protocol": "contract/test_upstream_client.py",
+    "upstream/releasing": "unit/test_upload_share.py",
 }
 
 # The only places where a bare secret is wanted, and what for.

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib import metadata
 from pathlib import Path
 from typing import Any, cast
@@ -34,10 +34,10 @@ DIGEST = "0" * 64
 HEAD = r"^([a-z0-9-]+)(\[[a-z0-9,-]+\])?=="
 
 
-class Osv(ThreadingHTTPServer):
-    """An advisory service that speaks OSV's query protocol, over loopback."""
+class Osv(HTTPServer):
+    """An advisory service that speaks OSV's query protocol, over loopback; it answers one query after the other."""
 
-    daemon_threads = True
+    request_queue_size = 512  # every query may come at once
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Query)

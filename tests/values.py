@@ -1,6 +1,7 @@
 """Values that tests of several rooms are made of: a clock that the test moves, keys, tickets, tokens, a session."""
 
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +9,7 @@ from bff.security.keyring import KeyRing
 from bff.security.secret import Secret
 from bff.session import Carrier, Session, SessionKind, Ticket
 from bff.tokens import TokenSet
+from bff.upstream.breaker import Breakers
 
 TENANT = "acmeshop"
 NOW = 1_800_000_000.0
@@ -21,6 +23,11 @@ class Clock:
 
     def __call__(self) -> float:
         return self.at
+
+
+def new_breakers(monotonic: Callable[[], float] = lambda: 0.0) -> Breakers:
+    """Return breakers that pause for as long as they may."""
+    return Breakers(monotonic=monotonic, random_bytes=lambda count: b"\xff" * count)
 
 
 def new_ring(*kids: str, tenant: str = TENANT) -> KeyRing:

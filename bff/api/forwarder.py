@@ -1,7 +1,7 @@
 """Sends a matched call upstream, with the session's token and without what a client may not send."""
 
 from collections.abc import AsyncIterator, Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from bff.api.call import Call
 from bff.api.headers import request_headers
@@ -11,7 +11,11 @@ from bff.errors import ReauthenticationRequired
 from bff.security.secret import Secret
 from bff.telemetry.logs import request_id
 from bff.tokens import UpstreamCredentials
+from bff.upstream.breaker import Breakers
 from bff.upstream.protocol import Header, UpstreamAnswer, UpstreamClient
+
+_NOBODY_BEHIND: Final = frozenset({502, 503, 504})
+"""What a gateway says where the service behind it does not answer."""
 
 
 class Resolver(Protocol):
@@ -27,6 +31,7 @@ class Forwarder:
 
     Args:
         upstream: speaks HTTP to it.
+        breakers: stop the calls of a route that keep failing.
         tenant: sent along as upstream wants it.
         clock: seconds since the epoch.
         resolver: puts the real session id where a drop-in client sends an alias; None leaves every byte as it is.
@@ -35,12 +40,14 @@ class Forwarder:
     def __init__(
         self,
         upstream: UpstreamClient,
+        breakers: Breakers,
         *,
         tenant: str,
         clock: Callable[[], float],
         resolver: Resolver | None = None,
     ) -> None:
         self._upstream = upstream
+        self._breakers = breakers
         self._tenant: Header = (b"emporix-tenant", tenant.encode("ascii"))
         self._clock = clock
         self._resolver = resolver
@@ -65,10 +72,12 @@ class Forwarder:
                 content = self._resolver.resolved(content, credentials.session_id)
             elif content is not None:
                 content = self._resolver.resolved_stream(content, credentials.session_id)
-        target = call.path.target
-        return await self._upstream.open(
-            call.method, target + b"?" + query if query else target, headers, content
-        )
+        target = call.path.target + b"?" + query if query else call.path.target
+        streamed = content is not None and not isinstance(content, bytes)
+        with self._breakers.watch(call.route.name, call.path.segments[0], blameless=streamed) as verdict:
+            answer = await self._upstream.open(call.method, target, headers, content)
+            verdict.failed = answer.status in _NOBODY_BEHIND
+        return answer
 
     def _own_headers(self, call: Call, credentials: UpstreamCredentials) -> list[Header]:
         route = call.route

@@ -26,6 +26,7 @@ class Refusal:
         status: the HTTP status, 400–499 but neither 408, 425 nor 429.
         bearer_refused: the gateway refused the bearer itself, not what was asked with it.
         misconfigured: the client id or the tenant was refused, which is the operator's mistake and no visitor's.
+        by_gateway: the gateway said it, not the service behind it.
         fields: names of the fields that Emporix complained of; values never.
         message: what Emporix says for people; read here, never logged.
     """
@@ -33,6 +34,7 @@ class Refusal:
     status: int
     bearer_refused: bool = False
     misconfigured: bool = False
+    by_gateway: bool = False
     fields: tuple[str, ...] = ()
     message: str = field(default="", repr=False)
 
@@ -69,10 +71,14 @@ def judge(answer: WholeAnswer, meaning: Meaning) -> None:
         raise UpstreamUnavailable(log_detail=f"upstream answered {status}", retry_after=_retry_after(answer))
     if status < 400:
         raise BadUpstreamAnswer(log_detail=f"upstream answered {status}")
-    if status != 401 and answer.headers.get("content-type", "").lower().startswith("text/html"):
-        # Emporix answers in JSON: this comes from a firewall or a gateway.
+    if status != 401 and is_page(answer):
         raise BadUpstreamAnswer(log_detail=f"a page came with {status}")
     raise meaning(refusal_of(answer))
+
+
+def is_page(answer: WholeAnswer) -> bool:
+    """Say whether this is a page of HTML, which comes from a firewall or a gateway: Emporix answers in JSON."""
+    return answer.headers.get("content-type", "").lower().startswith("text/html")
 
 
 def refusal_of(answer: WholeAnswer) -> Refusal:
@@ -95,7 +101,7 @@ def _gateway_refusal(status: int, fault: Mapping[str, Any]) -> Refusal:
     code = str(detail.get("errorcode", "")) if isinstance(detail, Mapping) else ""
     text = f"{code} {fault.get('faultstring') or ''}".lower()
     bearer_refused = status == 401 and ("token" in text or not text.strip())
-    return Refusal(status, bearer_refused=bearer_refused, misconfigured="apikey" in text)
+    return Refusal(status, bearer_refused=bearer_refused, misconfigured="apikey" in text, by_gateway=True)
 
 
 def _field_names(details: Any) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Protocol
 
-from bff.emporix.answers import refusal_of
+from bff.emporix.answers import is_page, refusal_of
 from bff.errors import BffError
 from bff.security.secret import Secret
 from bff.upstream.protocol import WholeAnswer
@@ -33,7 +33,10 @@ class RefreshBearers:
         self._replacement: Secret | None = None
 
     async def ask_with_either(self, ask: Ask, anonymous: AnonymousBearer, own: Secret) -> WholeAnswer:
-        """Ask with the anonymous bearer, and on a 401 with the customer's own.
+        """Ask with the anonymous bearer, and with the customer's own where that is refused: by a 401, or by a 403.
+
+        No document says what the wrong kind of bearer gets. A 403 may be about the company too: where the customer's
+        own has ended meanwhile, the 403 is what counts.
 
         Where both get a 401, and the first got it as a bearer, the anonymous token may have been the one at fault: it
         is replaced and asked with again. Where the customer's own is accepted, it is replaced before the next refresh,
@@ -42,9 +45,11 @@ class RefreshBearers:
         """
         bearer = await self._token(anonymous)
         first = await ask(bearer)
-        if first.status != 401:
+        if first.status != 401 and (first.status != 403 or is_page(first)):
             return first
         second = await ask(own)
+        if first.status == 403 and second.status == 401:
+            return first
         if not refusal_of(first).bearer_refused:
             return second
         if second.status == 401:

@@ -107,13 +107,21 @@ class RefreshRefusal(Enum):
 
 
 class RefreshRefused(Refused):
-    """Emporix refused a refresh, anonymous or a customer's."""
+    """Emporix refused a refresh, anonymous or a customer's.
+
+    Attributes:
+        kind: why.
+        company_doubtful: the company that the refresh named may be what was refused. No document has a status for one
+            that the customer has lost: a 400, a 403 or a 404 of the service may say so.
+    """
 
     call = "a refresh"
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal)
         self.kind = _refresh_kind(refusal)
+        doubtful = {400, 403} if refusal.by_gateway else {400, 403, 404}
+        self.company_doubtful = refusal.status in doubtful and not refusal.misconfigured
 
 
 def _refresh_kind(refusal: Refusal) -> RefreshRefusal:

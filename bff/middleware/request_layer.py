@@ -14,6 +14,7 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bff.addresses import Network, client_address, within
+from bff.deadline import DEADLINE_SECONDS, deadline_in, uncounted
 from bff.errors import BffError, InternalError
 from bff.middleware import AREAS
 from bff.middleware.cors import Cors, is_preflight
@@ -21,7 +22,7 @@ from bff.middleware.request_context import RequestContext, add_request_context
 from bff.middleware.security_headers import missing_fields
 from bff.middleware.stream_limit import StreamLimit
 from bff.telemetry.logs import event, request_id
-from bff.telemetry.metrics import REQUEST_SECONDS, REQUESTS
+from bff.telemetry.metrics import count_request
 from bff.upstream.protocol import Header
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -120,8 +121,13 @@ class RequestLayer:
             await send({"type": "http.response.start", "status": 204, "headers": fields})
             await send({"type": "http.response.body", "body": b""})
             return
-        with self._policy.streams.admit(context.client):
-            await self._app(scope, receive, send)
+
+        async def received() -> Message:
+            with uncounted():
+                return await receive()
+
+        with self._policy.streams.admit(context.client), deadline_in(DEADLINE_SECONDS):
+            await self._app(scope, received, send)
 
     def _fields(self, scope: Scope, context: RequestContext, headers: Sequence[Header]) -> list[Header]:
         """Return an answer's own fields with those that the layers add."""
@@ -144,10 +150,9 @@ def _request_id(scope: Scope) -> bytes:
 def _record(scope: Scope, context: RequestContext, status: int, seconds: float) -> None:
     """Count and log one request."""
     method = scope["method"] if scope["method"] in _METHODS else "other"
-    route = context.route or getattr(scope.get("route"), "path", "other")
+    route = context.route or str(getattr(scope.get("route"), "path", "other"))
     area = scope["path"].split("/")[1] if scope["path"].startswith(AREAS) else "other"
-    REQUESTS.labels(route, method, str(status)).inc()
-    REQUEST_SECONDS.labels(area).observe(seconds)
+    count_request(route, method, status, area, seconds)
     event(_log, "request", route=route, method=method, status=status, durationMs=round(seconds * 1000, 1))
 
 

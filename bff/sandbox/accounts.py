@@ -10,6 +10,11 @@ from bff.sandbox.routing import Call, Entry, mapping
 from bff.sandbox.world import World
 
 _MAIL_TOKEN_SECONDS: Final = 86400
+_SUBJECTS: Final = {
+    "opt-in": "Activate your account",
+    "password-reset": "Choose a new password",
+    "email-change": "Confirm your new address",
+}
 
 
 def signup(call: Call) -> Response:
@@ -19,8 +24,7 @@ def signup(call: Call) -> Response:
     _check_signup(body, own, details)
     email, password = own.get("email") or body["email"], own.get("password") or body["password"]
     if world.customer_by_email(email) is not None:
-        message = f"Duplicate account '{email}' for tenant '{world.knobs.tenant}'."
-        raise answers.customer(409, "conflict_resource", message)
+        raise answers.duplicate(email, world.knobs.tenant)
     customer = world.add_customer(email, password, {**details, "contactEmail": body["email"]})
     customer.active = not (world.knobs.signup_inactive or world.knobs.opt_in)
     if isinstance(body.get("customerAddress"), dict):
@@ -75,6 +79,26 @@ def update_password(call: Call) -> Response:
     return Response(status_code=204)
 
 
+def change_email(call: Call) -> Response:
+    """Send a token to the new address; the address changes when it comes back."""
+    body, customer = call.fields(), call.customer
+    email = _text(body.get("newEmail"))
+    if body.get("email") != customer.email or body.get("password") != customer.password or not email:
+        raise answers.bad_request("The credentials are not valid.")
+    if call.world.customer_by_email(email) is not None:
+        raise answers.duplicate(email, call.world.knobs.tenant)
+    _send_mail(call.world, customer, "email-change", email)
+    return Response(status_code=204)
+
+
+def confirm_email(call: Call) -> Response:
+    token = str(call.fields().get("token", ""))
+    email = call.world.mail_tokens[token].email if token in call.world.mail_tokens else ""
+    customer = _customer_of_mail_token(call.world, token, "email-change")
+    call.world.move_customer(customer, email)
+    return Response(status_code=204)
+
+
 def _check_signup(body: dict[str, Any], own: dict[str, Any], details: dict[str, Any]) -> None:
     wrong = {name: "must not be empty" for name in ("email", "password") if not _text(body.get(name))}
     if own and len(_text(own.get("password"))) < 6:
@@ -103,11 +127,10 @@ def _set_password(customer: Customer, password: object, name: str) -> None:
     customer.initial_password = False
 
 
-def _send_mail(world: World, customer: Customer, purpose: Any) -> None:
-    token = tokens.opaque(64)
-    world.mail_tokens[token] = MailToken(purpose, customer.number, world.now() + _MAIL_TOKEN_SECONDS)
-    subject = "Activate your account" if purpose == "opt-in" else "Choose a new password"
-    world.mail(customer.email, subject, purpose, token)
+def _send_mail(world: World, customer: Customer, purpose: Any, email: str = "") -> None:
+    token, to = tokens.opaque(64), email or customer.email
+    world.mail_tokens[token] = MailToken(purpose, customer.number, world.now() + _MAIL_TOKEN_SECONDS, to)
+    world.mail(to, _SUBJECTS[purpose], purpose, token)
 
 
 def _customer_of_mail_token(world: World, token: str, purpose: str, *, keep: bool = False) -> Customer:
@@ -123,6 +146,8 @@ ROUTES: Final = (
     Entry("POST", "/customer/{tenant}/signup", "anonymous", signup),
     Entry("GET", "/customer/{tenant}/signup/optin/{token}", "anonymous", opt_in),
     Entry("POST", "/customer/{tenant}/signup/optin/refresh_token", "anonymous", resend_opt_in),
+    Entry("POST", "/customer/{tenant}/me/accounts/internal/email/change", "customer", change_email),
+    Entry("POST", "/customer/{tenant}/me/accounts/internal/email/change/confirm", "anonymous", confirm_email),
     Entry("POST", "/customer/{tenant}/password/change", "customer", change_password),
     Entry("POST", "/customer/{tenant}/password/reset", "anonymous", reset_password),
     Entry("POST", "/customer/{tenant}/password/reset/update", "anonymous", update_password),

@@ -46,6 +46,10 @@ def customer(status: int, kind: str, message: str, **fields: str) -> SandboxErro
     )
 
 
+def duplicate(email: str, tenant: str) -> SandboxError:
+    return customer(409, "conflict_resource", f"Duplicate account '{email}' for tenant '{tenant}'.")
+
+
 def bad_request(message: str, **fields: str) -> SandboxError:
     return customer(400, "bad_request", message, **fields)
 

@@ -13,16 +13,28 @@ from starlette.routing import Route
 
 from bff.sandbox import (
     accounts,
+    agents,
     answers,
+    approvals,
     auth,
     carts,
+    categories,
     checkout,
+    commands,
+    company,
     context,
+    coupons,
     federation,
     items,
+    orders,
     places,
+    pricing,
     profile,
+    quotes,
+    returns,
+    shipping,
     shop,
+    unused,
 )
 from bff.sandbox import control as control_plane
 from bff.sandbox.echo import Echo
@@ -42,9 +54,21 @@ _ENTRIES: Final[tuple[Entry, ...]] = (
     *context.ROUTES,
     *carts.ROUTES,
     *items.ROUTES,
+    *commands.ROUTES,
+    *coupons.ROUTES,
     *checkout.ROUTES,
+    *orders.ROUTES,
     *shop.ROUTES,
+    *categories.ROUTES,
+    *pricing.ROUTES,
     *places.ROUTES,
+    *shipping.ROUTES,
+    *quotes.ROUTES,
+    *returns.ROUTES,
+    *approvals.ROUTES,
+    *company.ROUTES,
+    *agents.ROUTES,
+    *unused.ROUTES,
 )
 
 

@@ -104,19 +104,32 @@ def logout(call: Call) -> Response:
 
 
 def refresh(call: Call) -> Response:
-    """Refresh a customer's tokens or switch the legal entity; the response has no saas token.
+    """Refresh a customer's tokens or switch the legal entity.
 
-    The sources disagree about which access token must be the bearer token; the `refresh_bearer` knob decides.
+    The sources disagree about which access token must be the bearer token, and nothing says what the wrong one gets,
+    what a legal entity gets that is not the customer's, and whether a saas token comes: knobs decide.
     """
     world, value = call.world, call.query.get("refreshToken")
-    _check_refresh_bearer(call.bearer, world.knobs.refresh_bearer)
+    _check_refresh_bearer(call.bearer, world)
     if not value:
         raise answers.bad_request("refreshToken is missing.", refreshToken="must not be empty")
     used = issuer.usable_refresh(world, value, "customer")
     entity = call.query.get("legalEntityId") or None
     if entity is not None and entity not in world.customers[used.customer or ""].legal_entities:
-        raise answers.forbidden()
-    return JSONResponse(customer_response(world, issuer.refresh_customer(world, used, entity)))
+        raise _refused_company(world)
+    response = customer_response(world, issuer.refresh_customer(world, used, entity))
+    empty = {"saas_token": None} if world.knobs.refreshed_saas == "null" else {}
+    return JSONResponse(response | empty)
+
+
+def _refused_company(world: World) -> answers.SandboxError:
+    match world.knobs.company_refusal:
+        case "bad_request":
+            return answers.bad_request("The legal entity is not valid.")
+        case "not_found":
+            return answers.customer(404, "element_resource_non_existing", "The legal entity was not found.")
+        case _:
+            return answers.forbidden()
 
 
 def validate(call: Call) -> Response:
@@ -198,9 +211,10 @@ def _update_context(world: World, used: RefreshToken, seeds: dict[str, str]) -> 
         context.version += 1
 
 
-def _check_refresh_bearer(bearer: Bearer, wanted: str) -> None:
-    if wanted not in {"both", bearer.kind}:
-        raise answers.invalid_token()
+def _check_refresh_bearer(bearer: Bearer, world: World) -> None:
+    if world.knobs.refresh_bearer not in {"both", bearer.kind}:
+        forbidden = world.knobs.bearer_refusal == "forbidden"
+        raise answers.forbidden() if forbidden else answers.invalid_token()
 
 
 ROUTES: Final = (

@@ -1,12 +1,14 @@
 """Carts: their owner, how they are found, and their representation in the API."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
 from bff.sandbox import answers, issuer, tokens
-from bff.sandbox.catalogue import PRODUCTS
+from bff.sandbox.catalogue import PRODUCTS, TAX_RATE
 from bff.sandbox.context import stamp
+from bff.sandbox.pricing import TAX_CLASS, taxed
 from bff.sandbox.records import Cart
 from bff.sandbox.routing import Call
 
@@ -88,7 +90,7 @@ def entity_of(call: Call, entity: Any) -> str | None:
 def own_session_header(call: Call) -> None:
     presented = call.headers.get("session-id")
     if presented is None:
-        raise answers.cart(400, "Bad Request", "The session-id header is missing")
+        raise answers.cart(400, "BAD_REQUEST", "The session-id header is missing")
     if presented != call.token.session_id:
         raise answers.cart(403, "Forbidden", "The session id does not match the token")
 
@@ -112,15 +114,24 @@ def updated(call: Call, cart: Cart) -> Response:
 
 
 def cart_response(call: Call, cart: Cart) -> Response:
-    return JSONResponse(document(call, cart), headers={"Version": str(cart.version)})
+    """Return a cart, calculated unless the query says otherwise, as the specification has it."""
+    body = document(call, cart, calculated=call.query.get("expandCalculation", "true") != "false")
+    return JSONResponse(body, headers={"Version": str(cart.version)})
 
 
-def document(call: Call, cart: Cart) -> dict[str, Any]:
-    """Return the representation of a cart in the API."""
+def document(call: Call, cart: Cart, *, calculated: bool = False) -> dict[str, Any]:
+    """Return the representation of a cart in the API; `calculated` adds what `expandCalculation` asks for."""
     items = [line(call, cart, key) for key in cart.items]
-    total = round(sum(item["totalPrice"]["amount"] for item in items), 2)
+    subtotal = sum_of(item["totalPrice"]["amount"] for item in items)
+    off = sum_of(subtotal * one.percent / 100 for one in cart.discounts)
+    total = round(subtotal - off, 2)
     owner = {"customerId": cart.customer} if cart.customer else {"sessionId": cart.session_id}
-    keyed = {"type": cart.type, "legalEntityId": cart.legal_entity, "channel": cart.channel}
+    keyed = {
+        "type": cart.type,
+        "legalEntityId": cart.legal_entity,
+        "channel": cart.channel,
+        "deliveryWindow": cart.delivery_window,
+    }
     return {
         "id": cart.id,
         "yrn": yrn(call, cart),
@@ -133,8 +144,13 @@ def document(call: Call, cart: Cart) -> dict[str, Any]:
         "items": items,
         "itemsCount": len(items),
         "addresses": cart.addresses,
-        "subTotalPrice": {"amount": total, "currency": cart.currency},
+        "subTotalPrice": {"amount": subtotal, "currency": cart.currency},
         "totalPrice": {"amount": total, "currency": cart.currency},
+        "discounts": [discount(cart, index) for index in range(len(cart.discounts))],
+        "totalDiscount": {"amount": off, "currency": cart.currency},
+        "subtotalAggregate": {"currency": cart.currency, **taxed(subtotal)},
+        "taxAggregate": {"lines": [_tax_line(subtotal)] if items else []},
+        **({"calculatedPrice": _calculated_price(subtotal, total)} if calculated else {}),
         "metadata": {
             "version": cart.version,
             "createdAt": stamp(cart.created_at),
@@ -146,20 +162,54 @@ def document(call: Call, cart: Cart) -> dict[str, Any]:
 def line(call: Call, cart: Cart, key: str) -> dict[str, Any]:
     """Return the representation of a cart item in the API."""
     item = cart.items[key]
-    amount = PRODUCTS[item["productId"]].price(cart.currency)
+    amount = PRODUCTS[item["productId"]].price(cart.currency, item["quantity"])
     total = round(amount * item["quantity"], 2)
+    values = taxed(total)
+    tax = {"amount": values["taxValue"], "currency": cart.currency}
+    rates = {"grossValue": values["grossValue"], "netValue": values["netValue"]}
     return {
         "id": key,
         "itemYrn": f"urn:yaas:saasag:caasproduct:product:{call.world.knobs.tenant};{item['productId']}",
         "product": {"id": item["productId"], "name": PRODUCTS[item["productId"]].name["en"]},
         "quantity": item["quantity"],
-        "price": {"originalAmount": amount, "effectiveAmount": amount, "currency": cart.currency},
+        "effectiveQuantity": item["quantity"],
+        "price": {
+            "priceId": f"price-{item['productId']}-{cart.currency}",
+            "originalAmount": amount,
+            "effectiveAmount": amount,
+            "currency": cart.currency,
+        },
         "totalPrice": {"amount": total, "currency": cart.currency},
+        "itemPrice": {"amount": amount, "currency": cart.currency},
+        "itemTaxInfo": [{"name": TAX_CLASS, "rate": TAX_RATE, "value": tax, **rates}],
+        "totalDiscount": {"amount": 0.0, "currency": cart.currency},
     }
+
+
+def discount(cart: Cart, index: int) -> dict[str, Any]:
+    """Return the representation of a discount in the API; its place in the cart is its id."""
+    one = cart.discounts[index]
+    return {"id": str(index), "code": one.code, "name": one.name, "discountRate": one.percent, "valid": True}
 
 
 def yrn(call: Call, cart: Cart) -> str:
     return f"urn:yaas:hybris:cart:cart:{call.world.knobs.tenant};{cart.id}"
+
+
+def sum_of(amounts: Iterable[float]) -> float:
+    return round(sum(amounts), 2)
+
+
+def _tax_line(gross: float) -> dict[str, Any]:
+    values = taxed(gross)
+    tax, net = values["taxValue"], values["netValue"]
+    return {"name": TAX_CLASS, "amount": tax, "rate": TAX_RATE, "taxable": net}
+
+
+def _calculated_price(subtotal: float, total: float) -> dict[str, Any]:
+    tax = {"taxCode": TAX_CLASS, "taxRate": TAX_RATE}
+    final = {**taxed(total), **tax, "taxAggregate": {"lines": [_tax_line(total)]}}
+    return {"price": {**taxed(subtotal), **tax}, "finalPrice": final}
 
 
 def _first_match(open_carts: list[Cart], site: str, kind: str | None, entity: str | None) -> Cart | None:

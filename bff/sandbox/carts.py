@@ -22,6 +22,7 @@ from bff.sandbox.baskets import (
     updated,
     yrn,
 )
+from bff.sandbox.places import SITE_CODES
 from bff.sandbox.routing import Call, Entry, mapping
 
 _BASE: Final = "/cart/{tenant}/carts"
@@ -35,7 +36,7 @@ def create(call: Call) -> Response:
     body = call.fields()
     site, currency = _word(body.get("siteCode")) or "main", body.get("currency")
     if not isinstance(currency, str) or not currency:
-        raise answers.cart(400, "Bad Request", "currency must not be empty")
+        raise answers.cart(400, "BAD_REQUEST", "currency must not be empty")
     if call.token.kind == "anonymous":
         own_session_header(call)
     wanted = (site, _word(body.get("type")), entity_of(call, body.get("legalEntityId")))
@@ -53,7 +54,7 @@ def look_up(call: Call) -> Response:
     """Find the caller's open cart of a site; `create=true` creates one, `sessionId` finds the cart of any guest."""
     site = call.query.get("siteCode")
     if not site:
-        raise answers.cart(400, "Bad Request", "siteCode must not be empty")
+        raise answers.cart(400, "BAD_REQUEST", "siteCode must not be empty")
     if call.query.get("customerId", call.token.customer) != call.token.customer:
         raise answers.cart(403, "Forbidden", "The cart belongs to another customer")
     wanted = (site, call.query.get("type"), entity_of(call, call.query.get("legalEntityId")))
@@ -89,6 +90,7 @@ def change(call: Call) -> Response:
     if isinstance(body.get("addresses"), list):
         cart.addresses = body["addresses"]
     cart.channel = body.get("channel", cart.channel)
+    cart.delivery_window = body.get("deliveryWindow", cart.delivery_window)
     return updated(call, cart)
 
 
@@ -104,10 +106,25 @@ def reprice(call: Call) -> Response:
 def change_currency(call: Call) -> Response:
     cart, currency = own_cart(call), call.fields().get("currency")
     if currency not in ("EUR", "USD"):
-        raise answers.cart(400, "Bad Request", "currency is not known")
+        raise answers.cart(400, "BAD_REQUEST", "currency is not known")
     cart.currency = currency
     updated(call, cart)
     return Response(status_code=200)
+
+
+def change_site(call: Call) -> Response:
+    cart, site = own_cart(call), call.fields().get("siteCode")
+    if not isinstance(site, str) or site not in SITE_CODES:
+        raise answers.cart(400, "BAD_REQUEST", "siteCode is not known")
+    cart.site_code = site
+    updated(call, cart)
+    return Response(status_code=200)
+
+
+def delivery_restrictions(call: Call) -> Response:
+    """Return how long the cart's items take, and when nothing is delivered."""
+    readable_cart(call)
+    return JSONResponse({"leadTime": 2, "nonDelivery": []})
 
 
 def validate(call: Call) -> Response:
@@ -119,7 +136,7 @@ def merge(call: Call) -> Response:
     """Move the items of the guest carts in the body to the customer's cart in the path, and close the guest carts."""
     target, guest_ids = own_cart(call), call.fields().get("carts")
     if not isinstance(guest_ids, list) or not guest_ids:
-        raise answers.cart(400, "Bad Request", "carts must not be empty")
+        raise answers.cart(400, "BAD_REQUEST", "carts must not be empty")
     guests = [guest_cart(call, str(key)) for key in guest_ids]
     if any(guest.currency != target.currency for guest in guests):
         raise answers.cart(400, "BAD_REQUEST", "All the items must have the same currency when merging carts")
@@ -146,6 +163,8 @@ ROUTES: Final = (
     Entry("DELETE", f"{_BASE}/{{cartId}}", "any", drop),
     Entry("PUT", f"{_BASE}/{{cartId}}/refresh", "any", reprice),
     Entry("POST", f"{_BASE}/{{cartId}}/changeCurrency", "any", change_currency),
+    Entry("POST", f"{_BASE}/{{cartId}}/changeSite", "any", change_site),
+    Entry("GET", f"{_BASE}/{{cartId}}/dtRestrictions", "any", delivery_restrictions),
     Entry("GET", f"{_BASE}/{{cartId}}/validate", "any", validate),
     Entry("POST", f"{_BASE}/{{cartId}}/merge", "customer", merge),
 )

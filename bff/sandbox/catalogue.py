@@ -5,12 +5,18 @@ from typing import Final
 
 Localized = dict[str, str]
 
+DOZEN: Final = 12
+DOZEN_FACTOR: Final = 0.9
+TAX_RATE: Final = 19.0
+CREATED: Final = "2026-01-05T08:00:00.000Z"
+
 
 @dataclass(frozen=True, slots=True)
 class Category:
     id: str
     name: Localized
     description: Localized
+    parent: str | None = "shop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +30,22 @@ class Product:
     usd: float
     stock: int
 
-    def price(self, currency: str) -> float:
-        """Return the gross price of one piece; any currency other than USD gets the price in EUR."""
-        return self.usd if currency == "USD" else self.eur
+    def price(self, currency: str, quantity: float = 1) -> float:
+        """Return the gross price of one piece; any currency other than USD gets the price in EUR.
+
+        A dozen and more is a tier of its own.
+        """
+        one = self.usd if currency == "USD" else self.eur
+        return round(one * DOZEN_FACTOR, 2) if quantity >= DOZEN else one
 
 
 _CATEGORIES: Final = (
+    Category(
+        "shop",
+        {"en": "Shop", "de": "Laden"},
+        {"en": "Everything that we have.", "de": "Alles, was wir haben."},
+        None,
+    ),
     Category(
         "coffee",
         {"en": "Coffee", "de": "Kaffee"},

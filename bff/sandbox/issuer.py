@@ -60,13 +60,15 @@ def issue_customer(
             token.revoked = True
     session.customer, session.legal_entity, session.ended = customer.number, None, False
     _seed_from_profile(world, session, customer)
+    if world.knobs.context_after_login == "absent":
+        session.context = None
     access = _access(world, session, "customer", customer.number, life)
     refresh = _refresh(world, access, world.now() + refresh_life)
     return IssuedTokens(session, access, refresh, _saas(world, session, customer))
 
 
 def refresh_customer(world: World, used: RefreshToken, legal_entity: str | None) -> IssuedTokens:
-    """Refresh a customer's tokens. There is no new saas token; without an entity, the tokens have none."""
+    """Refresh a customer's tokens; without an entity, the tokens have none. A knob decides about a new saas token."""
     knobs, session = world.knobs, world.sessions[used.session_id]
     ends = _window_end(world, used, knobs.customer_refresh_expires_in, knobs.refreshed_refresh_expires_in)
     session.legal_entity = legal_entity
@@ -76,7 +78,9 @@ def refresh_customer(world: World, used: RefreshToken, legal_entity: str | None)
     access = _access(world, session, "customer", used.customer, knobs.refreshed_expires_in)
     refresh = _refresh(world, access, ends)
     _retire(world, used, strict=knobs.customer_rotation == "strict")
-    return IssuedTokens(session, access, refresh)
+    present = knobs.refreshed_saas == "present"
+    saas = _saas(world, session, world.customers[used.customer or ""]) if present else None
+    return IssuedTokens(session, access, refresh, saas)
 
 
 def usable_refresh(world: World, value: str, kind: Kind) -> RefreshToken:

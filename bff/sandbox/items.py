@@ -104,26 +104,26 @@ def _batch(call: Call) -> list[dict[str, Any]]:
     body = call.json()
     wanted = body.get("items") if isinstance(body, dict) else body
     if not isinstance(wanted, list) or not all(isinstance(one, dict) for one in wanted):
-        raise answers.cart(400, "Bad Request", "A list of items is needed")
+        raise answers.cart(400, "BAD_REQUEST", "A list of items is needed")
     if len(wanted) > BATCH_CAP:
-        raise answers.cart(400, "Bad Request", f"At most {BATCH_CAP} items at once")
+        raise answers.cart(400, "BAD_REQUEST", f"At most {BATCH_CAP} items at once")
     return wanted
 
 
 def _add(cart: Cart, body: Any) -> str:
     if not isinstance(body, dict):
-        raise answers.cart(400, "Bad Request", "An item is needed")
+        raise answers.cart(400, "BAD_REQUEST", "An item is needed")
     tail = _YRN_TAIL.fullmatch(str(body.get("itemYrn", "")))
     product = tail[1] if tail else mapping(body.get("product")).get("id")
     if not isinstance(product, str) or product not in PRODUCTS:
-        raise answers.cart(400, "Bad Request", "The product is not known")
+        raise answers.cart(400, "BAD_REQUEST", "The product is not known")
     return add_product(cart, product, _quantity(body, least=1))
 
 
 def _quantity(body: dict[str, Any], *, least: int) -> int:
     quantity = body.get("quantity", 1)
     if type(quantity) is not int or not least <= quantity <= 10_000:
-        raise answers.cart(400, "Bad Request", "quantity is not valid")
+        raise answers.cart(400, "BAD_REQUEST", "quantity is not valid")
     return quantity
 
 

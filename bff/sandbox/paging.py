@@ -37,6 +37,12 @@ def language(call: Call) -> str | None:
     return next(supported, "en")
 
 
+def localized(call: Call, words: dict[str, str]) -> dict[str, str] | str:
+    """Return a text in the language of the response, or in all languages."""
+    code = language(call)
+    return words if code is None else words.get(code, words["en"])
+
+
 def _number(call: Call, name: str, default: int) -> int:
     text = call.query.get(name, str(default))
     if not text.isascii() or not text.isdigit() or int(text) < 1:

@@ -1,5 +1,6 @@
 """The caller's own profile and address book."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from starlette.responses import JSONResponse, Response
@@ -33,6 +34,7 @@ def me(call: Call) -> Response:
         "contactEmail": customer.email,
         "active": customer.active,
         "businessModel": "B2B" if entities else "B2C",
+        **({"contactAssignmentId": f"{customer.number}-{entities[0]['id']}"} if entities else {}),
         **customer.details,
         "b2b": {**mapping(customer.details.get("b2b")), "legalEntities": entities},
         "metadata": {"version": customer.version},
@@ -44,11 +46,8 @@ def me(call: Call) -> Response:
 
 
 def change_me(call: Call) -> Response:
-    """Change the given fields; an old `metadata.version` is a conflict, and an empty contactEmail is refused."""
+    """Change the given fields; an empty contactEmail is refused. No conflict of versions is documented."""
     body, customer = call.fields(), call.customer
-    version = mapping(body.get("metadata")).get("version", customer.version)
-    if version != customer.version:
-        raise answers.customer(409, "conflict_resource", "The customer has been changed in the meantime.")
     if "contactEmail" in body and not body["contactEmail"]:
         raise answers.bad_request("contactEmail cannot be removed.", contactEmail="must not be empty")
     customer.details |= {name: value for name, value in body.items() if name in _PROFILE}
@@ -83,6 +82,24 @@ def drop_address(call: Call) -> Response:
     return Response(status_code=204)
 
 
+def add_tags(call: Call) -> Response:
+    return _retag(call, lambda old, tags: [*old, *(one for one in tags if one not in old)])
+
+
+def drop_tags(call: Call) -> Response:
+    return _retag(call, lambda old, tags: [one for one in old if one not in tags])
+
+
+def _retag(call: Call, change: Callable[[list[str], list[str]], list[str]]) -> Response:
+    """Change the tags of an address by those in the query, which is a list with commas."""
+    tags = [one for one in call.query.get("tags", "").split(",") if one]
+    if not tags:
+        raise answers.bad_request("tags is missing.", tags="must not be empty")
+    found = _address(call)
+    found["tags"] = change(found.get("tags", []), tags)
+    return Response(status_code=204)
+
+
 def _address(call: Call) -> dict[str, Any]:
     found = call.customer.addresses.get(call.path["addressId"])
     if found is None:
@@ -97,5 +114,8 @@ ROUTES: Final = (
     Entry("POST", "/customer/{tenant}/me/addresses", "customer", add_address),
     Entry("GET", "/customer/{tenant}/me/addresses/{addressId}", "customer", address),
     Entry("PATCH", "/customer/{tenant}/me/addresses/{addressId}", "customer", change_address),
+    Entry("PUT", "/customer/{tenant}/me/addresses/{addressId}", "customer", change_address),
+    Entry("POST", "/customer/{tenant}/me/addresses/{addressId}/tags", "customer", add_tags),
+    Entry("DELETE", "/customer/{tenant}/me/addresses/{addressId}/tags", "customer", drop_tags),
     Entry("DELETE", "/customer/{tenant}/me/addresses/{addressId}", "customer", drop_address),
 )

@@ -67,6 +67,15 @@ class SaasToken:
 AnyToken = AccessToken | RefreshToken | SaasToken
 
 
+@dataclass(frozen=True, slots=True)
+class Coupon:
+    """A discount in percent that a code gives."""
+
+    code: str
+    name: str
+    percent: int
+
+
 @dataclass(slots=True)
 class Customer:
     number: str
@@ -78,6 +87,7 @@ class Customer:
     active: bool = True
     initial_password: bool = False
     version: int = 1
+    coupons: list[Coupon] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -103,6 +113,8 @@ class Cart:
     status: Literal["OPEN", "CLOSED"] = "OPEN"
     version: int = 1
     channel: dict[str, Any] | None = None
+    delivery_window: dict[str, Any] | None = None
+    discounts: list[Coupon] = field(default_factory=list)
     addresses: list[dict[str, Any]] = field(default_factory=list)
     items: dict[str, dict[str, Any]] = field(default_factory=dict)
     order_id: str | None = None
@@ -112,6 +124,16 @@ class Cart:
 class Order:
     id: str
     customer: str | None
+    legal_entity: str | None
+    body: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Paper:
+    """A quote, a return or an approval of a customer, as the API shows it."""
+
+    id: str
+    customer: str
     legal_entity: str | None
     body: dict[str, Any]
 
@@ -128,8 +150,9 @@ class LoginCode:
 
 @dataclass(slots=True)
 class MailToken:
-    """The token in an activation or password e-mail."""
+    """The token in an e-mail, and the address that it was sent to."""
 
-    purpose: Literal["opt-in", "password-reset"]
+    purpose: Literal["opt-in", "password-reset", "email-change"]
     customer: str
     expires_at: float
+    email: str

@@ -118,13 +118,13 @@ def _route(world: World, entry: Entry) -> Route:
         if tenant != world.knobs.tenant:
             raise answers.bad_tenant()
         bearer = bearer_of(world, request.headers)
-        _check_bearer(bearer, entry.need)
+        _check_bearer(bearer, entry.need, world.knobs.wrong_kind)
         return entry.endpoint(Call(world, request, await _read(request), bearer))
 
     return Route(entry.path, endpoint, methods=[entry.method])
 
 
-def _check_bearer(bearer: Bearer, need: Need) -> None:
+def _check_bearer(bearer: Bearer, need: Need, wrong_kind: str) -> None:
     if need == "none":
         return
     if bearer.expired:
@@ -132,7 +132,7 @@ def _check_bearer(bearer: Bearer, need: Need) -> None:
     if bearer.token is None:
         raise answers.invalid_token()
     if need not in {"any", bearer.kind}:
-        raise answers.forbidden()
+        raise answers.forbidden() if wrong_kind == "forbidden" else answers.invalid_token()
 
 
 async def _read(request: Request) -> bytes:

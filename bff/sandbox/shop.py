@@ -1,4 +1,4 @@
-"""The catalogue: products, categories, pictures, prices and availability."""
+"""Products, their pictures and their availability, and search configurations."""
 
 import re
 from collections.abc import Callable
@@ -7,14 +7,12 @@ from typing import Any, Final
 from starlette.responses import JSONResponse, Response
 
 from bff.sandbox import answers
-from bff.sandbox.catalogue import CATEGORIES, PRODUCTS, Category, Localized, Product
-from bff.sandbox.paging import language, page
+from bff.sandbox.catalogue import CREATED, PRODUCTS, Product
+from bff.sandbox.paging import language, localized, page
 from bff.sandbox.pictures import picture
-from bff.sandbox.routing import Call, Entry, mapping
+from bff.sandbox.routing import Call, Entry
 
-MATCH_CAP: Final = 50
 _TERM: Final = re.compile(r"(\w+(?:\.\w+)?):(~?)(\([^)]*\)|\"[^\"]*\"|\S+)")
-_CREATED: Final = "2026-01-05T08:00:00.000Z"
 
 
 def products(call: Call) -> Response:
@@ -34,24 +32,6 @@ def product(call: Call) -> Response:
     return JSONResponse(_product(call, found), headers=headers)
 
 
-def categories(call: Call) -> Response:
-    return page(call, [_category(call, one) for one in CATEGORIES.values()])
-
-
-def trees(call: Call) -> Response:
-    return page(call, [{**_category(call, one), "subcategories": []} for one in CATEGORIES.values()])
-
-
-def category(call: Call) -> Response:
-    return JSONResponse(_category(call, _known_category(call)))
-
-
-def assignments(call: Call) -> Response:
-    key = _known_category(call).id
-    mine = [one for one in PRODUCTS.values() if one.category == key]
-    return page(call, [{"id": f"{key}-{one.id}", "ref": {"id": one.id, "type": "PRODUCT"}} for one in mine])
-
-
 def show_picture(call: Call) -> Response:
     if call.path["name"] not in PRODUCTS:
         raise answers.price(404, "Not Found", "The picture was not found")
@@ -59,17 +39,29 @@ def show_picture(call: Call) -> Response:
     return Response(picture(call.path["name"]), 200, headers, "image/svg+xml")
 
 
-def match_prices(call: Call) -> Response:
-    """Return prices by the session context; the product is in `itemId`, and more than 50 items are refused."""
-    wanted = call.fields().get("items")
-    if not isinstance(wanted, list) or not wanted:
-        raise answers.price(400, "Bad Request", "items must not be empty")
-    if len(wanted) > MATCH_CAP:
-        raise answers.price(400, "Bad Request", "Too many items", f"at most {MATCH_CAP}")
-    context = call.session.context
-    currency = str(call.fields().get("targetCurrency") or (context.currency if context else "EUR"))
-    site = context.site_code if context else "main"
-    return JSONResponse([row for one in wanted if (row := _price(one, currency, site))])
+def products_by_yrn(call: Call) -> Response:
+    """Return the products with the `yrns` of the body (an older path)."""
+    yrns = call.fields().get("yrns")
+    if not isinstance(yrns, list):
+        raise answers.price(400, "Bad Request", "yrns must be a list")
+    keys = [str(one).rpartition(";")[2] for one in yrns]
+    return JSONResponse([_product(call, PRODUCTS[key]) for key in keys if key in PRODUCTS])
+
+
+def availabilities(call: Call) -> Response:
+    """Return the availability of all products at a site, which is in the path or, in an older one, in the query."""
+    site = call.path.get("site") or call.query.get("site", "main")
+    return page(call, [_availability(one, site) for one in PRODUCTS.values()])
+
+
+def search_configurations(_call: Call) -> Response:
+    """Return no configuration: this tenant has no search provider."""
+    return JSONResponse([])
+
+
+def search_configuration(_call: Call) -> Response:
+    """Return an object without credentials, for the same reason (an older path)."""
+    return JSONResponse({})
 
 
 def availability(call: Call) -> Response:
@@ -117,69 +109,27 @@ def _search_text(one: Product) -> str:
     return " ".join((one.code, *one.name.values(), *one.description.values())).casefold()
 
 
-def _localized(call: Call, words: Localized) -> Localized | str:
-    language_code = language(call)
-    return words if language_code is None else words[language_code]
+def media_url(call: Call, one: Product) -> str:
+    """Return the address of a picture, absolute as Emporix' are: a storefront loads it from there."""
+    return f"{call.request.base_url}media/{call.world.knobs.tenant}/{one.id}.svg"
 
 
 def _product(call: Call, one: Product) -> dict[str, Any]:
     tenant = call.world.knobs.tenant
-    url = f"/media/{tenant}/{one.id}.svg"
-    media = [{"id": one.id, "url": url, "contentType": "image/svg+xml", "position": 0}]
+    media = [{"id": one.id, "url": media_url(call, one), "contentType": "image/svg+xml", "position": 0}]
     return {
         "id": one.id,
         "code": one.code,
         "yrn": f"urn:yaas:saasag:caasproduct:product:{tenant};{one.id}",
-        "name": _localized(call, one.name),
-        "description": _localized(call, one.description),
+        "name": localized(call, one.name),
+        "description": localized(call, one.description),
         "published": True,
         "productType": "BASIC",
         "categoryId": one.category,
         "media": media,
         "productMedia": media,
         "mixins": {},
-        "metadata": {"version": 1, "createdAt": _CREATED, "modifiedAt": _CREATED},
-    }
-
-
-def _category(call: Call, one: Category) -> dict[str, Any]:
-    return {
-        "id": one.id,
-        "code": one.id,
-        "name": _localized(call, one.name),
-        "localizedName": one.name,
-        "description": _localized(call, one.description),
-        "published": True,
-        "position": list(CATEGORIES).index(one.id),
-    }
-
-
-def _known_category(call: Call) -> Category:
-    found = CATEGORIES.get(call.path["categoryId"])
-    if found is None:
-        raise answers.price(404, "Not Found", "The category was not found")
-    return found
-
-
-def _price(wanted: Any, currency: str, site: str) -> dict[str, Any] | None:
-    item = wanted.get("itemId") if isinstance(wanted, dict) else None
-    found = PRODUCTS.get(str(item.get("id"))) if isinstance(item, dict) else None
-    if found is None:
-        return None
-    count = mapping(wanted.get("quantity")).get("quantity", 1)
-    if not isinstance(count, int | float):
-        raise answers.price(400, "Bad Request", "quantity must be a number")
-    amount = found.price(currency)
-    return {
-        "priceId": f"price-{found.id}-{currency}",
-        "itemId": {"itemType": "PRODUCT", "id": found.id},
-        "siteCode": site,
-        "currency": currency,
-        "quantity": {"quantity": count, "unitCode": "pc"},
-        "originalValue": amount,
-        "effectiveValue": amount,
-        "totalValue": round(amount * count, 2),
-        "includesTax": True,
+        "metadata": {"version": 1, "createdAt": CREATED, "modifiedAt": CREATED},
     }
 
 
@@ -198,15 +148,12 @@ ROUTES: Final = (
     Entry("GET", "/product/{tenant}/products", "any", products),
     Entry("POST", "/product/{tenant}/products/search", "any", search_products),
     Entry("GET", "/product/{tenant}/products/{productId}", "any", product),
-    Entry("GET", "/category/{tenant}/categories", "any", categories),
-    Entry("GET", "/category/{tenant}/categories/categoryTree", "any", trees),
-    Entry("POST", "/category/{tenant}/categories/search", "any", categories),
-    Entry("GET", "/category/{tenant}/category-trees", "any", trees),
-    Entry("GET", "/category/{tenant}/categories/{categoryId}", "any", category),
-    Entry("GET", "/category/{tenant}/categories/{categoryId}/assignments", "any", assignments),
-    Entry("POST", "/price/{tenant}/match-prices-by-context", "any", match_prices),
-    Entry("POST", "/price/{tenant}/match-prices", "any", match_prices),
     Entry("POST", "/availability/{tenant}/availability/search", "any", search_availability),
+    Entry("GET", "/availability/{tenant}/availability/site/{site}", "any", availabilities),
     Entry("GET", "/availability/{tenant}/availability/{productId}/{site}", "any", availability),
+    Entry("GET", "/availability/{tenant}/availability", "any", availabilities),
+    Entry("POST", "/product/{tenant}/search", "any", products_by_yrn),
+    Entry("GET", "/indexing/{tenant}/public/configurations", "any", search_configurations),
+    Entry("GET", "/caas-indexing/{tenant}/project/configuration", "any", search_configuration),
     Entry("GET", "/media/{tenant}/{name}.svg", "none", show_picture),
 )

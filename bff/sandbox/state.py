@@ -17,7 +17,12 @@ RefreshBearer = Literal["anonymous", "customer", "both"]
 ContextCreation = Literal["login", "cart"]
 Refusal = Literal["bad_request", "unauthorized", "apigee"]
 LoginRefusal = Literal["gateway", "service", "bad_request"]
+WrongKind = Literal["forbidden", "unauthorized"]
+ContextAfterLogin = Literal["kept", "absent"]
 GuestCarts = Literal["shown", "forbidden", "not_found"]
+BearerRefusal = Literal["unauthorized", "forbidden"]
+CompanyRefusal = Literal["bad_request", "forbidden", "not_found"]
+RefreshedSaas = Literal["absent", "null", "present"]
 
 _CHOICES: Final[dict[str, frozenset[str]]] = {
     "anonymous_rotation": frozenset({"strict", "tolerant"}),
@@ -27,7 +32,12 @@ _CHOICES: Final[dict[str, frozenset[str]]] = {
     "context_created_at": frozenset({"login", "cart"}),
     "refresh_refusal": frozenset({"bad_request", "unauthorized", "apigee"}),
     "guest_carts": frozenset({"shown", "forbidden", "not_found"}),
+    "wrong_kind": frozenset({"forbidden", "unauthorized"}),
+    "context_after_login": frozenset({"kept", "absent"}),
     "login_refusal": frozenset({"gateway", "service", "bad_request"}),
+    "bearer_refusal": frozenset({"unauthorized", "forbidden"}),
+    "company_refusal": frozenset({"bad_request", "forbidden", "not_found"}),
+    "refreshed_saas": frozenset({"absent", "null", "present"}),
 }
 
 
@@ -53,10 +63,18 @@ class Knobs:
         customer_rotation: the same for a customer's refresh token.
         refresh_window: whether a refresh restarts the lifetime of the refresh token (sliding) or not (fixed).
         refresh_bearer: whose access token refreshauthtoken needs as the bearer token; the sources disagree.
+        bearer_refusal: the response to the wrong kind of bearer token there: the gateway's 401, or a 403.
+        company_refusal: the response to a legal entity that is not the customer's, or not any more.
+        refreshed_saas: whether the response of refreshauthtoken has a saas token, null in its place, or no such member.
         refresh_refusal: the response to an invalid refresh token: E2 400, E1 401, or the gateway's own 401.
         guest_carts: what a customer's token gets for a guest's cart; both the cart and a 404 were met on live tenants.
         login_refusal: the response to wrong credentials: the gateway's 401, which is the only documented one, or a 401
             or a 400 of the customer service.
+        wrong_kind: the response to a guest's token where a customer's is needed, or the other way round: 403 or 401;
+            nothing is documented.
+        context_after_login: whether the session context is there right after a login, or only with the next cart.
+        agent_stream_events: how many events an agent's stream has before its last one.
+        agent_stream_pause_ms: the pause after each of them, in milliseconds.
         camel_names: whether token responses have the deprecated camelCase names.
         snake_names: whether token responses have the snake_case names.
         anonymous_token_variant: whether anonymous refresh accepts the deprecated `anonymous_token`.
@@ -87,9 +105,16 @@ class Knobs:
     customer_rotation: Rotation = "strict"
     refresh_window: Window = "sliding"
     refresh_bearer: RefreshBearer = "anonymous"
+    bearer_refusal: BearerRefusal = "unauthorized"
+    company_refusal: CompanyRefusal = "forbidden"
+    refreshed_saas: RefreshedSaas = "absent"
     refresh_refusal: Refusal = "bad_request"
     login_refusal: LoginRefusal = "gateway"
     guest_carts: GuestCarts = "shown"
+    wrong_kind: WrongKind = "forbidden"
+    context_after_login: ContextAfterLogin = "kept"
+    agent_stream_events: int = 3
+    agent_stream_pause_ms: int = 50
     camel_names: bool = True
     snake_names: bool = True
     anonymous_token_variant: bool = True

@@ -16,6 +16,7 @@ from bff.sandbox.records import (
     LoginCode,
     MailToken,
     Order,
+    Paper,
     RefreshToken,
     SaasToken,
     Session,
@@ -62,6 +63,9 @@ class World:
         self.carts: dict[str, Cart] = {}
         self._by_owner: defaultdict[str, list[Cart]] = defaultdict(list)
         self.orders: dict[str, Order] = {}
+        self.quotes: dict[str, Paper] = {}
+        self.returns: dict[str, Paper] = {}
+        self.approvals: dict[str, Paper] = {}
         self.codes: dict[str, LoginCode] = {}
         self.mail_tokens: dict[str, MailToken] = {}
         self.mails: list[dict[str, Any]] = []
@@ -108,6 +112,12 @@ class World:
 
     def customer_by_email(self, email: str) -> Customer | None:
         return self._by_email.get(email.lower())
+
+    def move_customer(self, customer: Customer, email: str) -> None:
+        """Change the e-mail address with which a customer logs in."""
+        del self._by_email[customer.email.lower()]
+        customer.email = email
+        self._by_email[email.lower()] = customer
 
     def add_token(self, token: AnyToken) -> None:
         """Record an issued token, also by its session."""

@@ -75,4 +75,4 @@ class Backoff:
     def _next_pause(self) -> float:
         doubled = 2.0 ** min(self._failures, _MOST_DOUBLINGS)
         longest = min(_FIRST_PAUSE_SECONDS * doubled, _LONGEST_PAUSE_SECONDS)
-        return longest * (1 + self._random_bytes(1)[0] / 255) / 2
+        return longest * (1 + self._random_bytes(1)[0] / 256) / 2

@@ -61,9 +61,10 @@ class LegalEntitySwitch:
             raise ReauthenticationRequired from None
         except SwitchRefused as refused:
             match refused.kind:
-                case SwitchRefusal.LEGAL_ENTITY:
+                case SwitchRefusal.LEGAL_ENTITY if legal_entity_id != session.legal_entity_id:
                     pass
-                case SwitchRefusal.LEGAL_ENTITY_OR_REFRESH_TOKEN:
+                case SwitchRefusal.LEGAL_ENTITY | SwitchRefusal.LEGAL_ENTITY_OR_REFRESH_TOKEN:
+                    # Tells which it was, and leaves a company that the customer has lost.
                     await self._lifecycle.refresh(request_session)
                 case _:
                     assert_never(refused.kind)
@@ -72,7 +73,7 @@ class LegalEntitySwitch:
     async def _switched(self, request_session: RequestSession, legal_entity_id: str | None) -> Session:
         assert request_session.held is not None
         ticket = request_session.held.ticket
-        async with self._ports.locks.hold(ticket) as lock:
+        async with self._ports.locks.hold(ticket, renews=True) as lock:
             found = lock.found
             if not isinstance(found, Session):
                 raise ended_error(found)
@@ -85,6 +86,6 @@ class LegalEntitySwitch:
                 legal_entity_id=legal_entity_id,
                 version=next_version(self._ports.clock(), found.version),
             )
-            session = await self._saver.save(ticket, switched)
+            session = await self._saver.save(HeldSession(ticket, found), switched)
         request_session.update(HeldSession(ticket, session))
         return session

@@ -142,15 +142,9 @@ class SessionLifecycle:
         return await self._updated(request_session, request_session.held, refresh=False)
 
     async def refresh(self, request_session: RequestSession) -> Session | None:
-        """Refresh the request's session now, and return it.
-
-        Raises:
-            SessionRotated: a login has replaced it.
-        """
+        """Refresh the request's session now, and return it; one that a login has replaced is a `SessionRotated`."""
         if request_session.held is None:
             return None
-        if request_session.superseded:
-            raise SessionRotated
         return await self._updated(request_session, request_session.held, refresh=True)
 
     async def _updated(self, request_session: RequestSession, held: HeldSession, *, refresh: bool) -> Session:

@@ -35,7 +35,7 @@ from bff.session import (
 )
 from bff.sessions.admission import Admission
 from bff.sessions.cart_merge import CartMerger
-from bff.sessions.endings import ended_error
+from bff.sessions.endings import GuestReplaced, ended_error
 from bff.sessions.lifecycle import SessionLifecycle
 from bff.sessions.ports import Policy, Ports
 from bff.sessions.request_session import RequestSession
@@ -190,23 +190,32 @@ class CustomerLogin:
         """Make a customer of a guest under the guest's lock; a refused bearer is refreshed once.
 
         A wrong password gets the gateway's fault too [CM]: whether the guest's token is at fault, another call tells.
+        A guest that was refused and replaced meanwhile is followed, once as well.
         """
         for last in (False, True):
-            async with self._guest(request_session) as held:
-                ticket, guest = held.ticket, held.session
-                try:
-                    issued = await obtain(guest)
-                except LoginRefused as refused:
-                    if last or not await self._bearer_at_fault(refused, guest):
-                        raise
-                else:
-                    issued = await self._numbered(issued)
-                    session = self._customer_session(
-                        request_session, guest, issued, email or await self._email(issued), older_version
-                    )
-                    return await self._rotate(request_session, HeldSession(ticket, guest), session)
+            try:
+                async with self._guest(request_session) as held:
+                    issued = await self._obtained(held.session, obtain, last=last)
+                    if issued is not None:
+                        email = email or await self._email(issued)
+                        session = self._customer_session(
+                            request_session, held.session, issued, email, older_version
+                        )
+                        return await self._rotate(request_session, held, session)
+            except GuestReplaced:
+                if last:
+                    raise
             await self._lifecycle.refresh(request_session)
         raise AssertionError("unreachable")
+
+    async def _obtained(self, guest: Session, obtain: Obtain, *, last: bool) -> Issued | None:
+        """Return what upstream issues; None where it refused the guest's token, which may be refreshed yet."""
+        try:
+            return await self._numbered(await obtain(guest))
+        except LoginRefused as refused:
+            if last or not await self._bearer_at_fault(refused, guest):
+                raise
+            return None
 
     async def _bearer_at_fault(self, refused: LoginRefused, guest: Session) -> bool:
         return refused.bearer_refused and not await self._ports.contexts.accepts(guest.tokens.access)
@@ -225,6 +234,7 @@ class CustomerLogin:
             if not isinstance(lock.found, Session):
                 raise ended_error(lock.found)
             yield HeldSession(ticket, as_guest(lock.found))
+            lock.ended = request_session.held.ticket != ticket
 
     async def _numbered(self, issued: Issued) -> Issued:
         """Ask for the customer's number, for logins that come without a saas token."""

@@ -4,17 +4,30 @@ Both are refreshed by the same rules, see `bff.sessions.refresh`. They differ in
 comes of the session where it refuses.
 """
 
+import logging
 from dataclasses import replace
 from typing import Protocol, assert_never
 
-from bff.session import EndReason, GuestContext, HeldSession, KeptGuest, Session, SessionKind, as_guest
+from bff.emporix.refusals import RefreshRefused
+from bff.session import (
+    EndReason,
+    GuestContext,
+    HeldSession,
+    KeptGuest,
+    Session,
+    SessionKind,
+    as_guest,
+    next_version,
+)
 from bff.sessions.anonymous import AnonymousSessions, anonymous_login
 from bff.sessions.endings import EndedHere, ended_error
 from bff.sessions.ports import Ports
 from bff.sessions.shared_token import SharedToken
 from bff.sessions.token_saver import TokenSaver
+from bff.telemetry.logs import event
 from bff.telemetry.metrics import SESSIONS
-from bff.tokens import TokenSet
+
+_log = logging.getLogger(__name__)
 
 
 class Renewable(Protocol):
@@ -24,12 +37,8 @@ class Renewable(Protocol):
         """Return the session as the one whom these tokens belong to."""
         ...
 
-    def renewed(self, session: Session, tokens: TokenSet) -> Session:
-        """Return the session with other tokens in their place."""
-        ...
-
-    async def ask(self, session: Session) -> TokenSet:
-        """Ask upstream for the next tokens."""
+    async def renewed(self, session: Session) -> Session:
+        """Ask upstream for the next tokens, and return the session with them in their place."""
         ...
 
     async def ended(self, held: HeldSession) -> HeldSession:
@@ -59,20 +68,29 @@ class OwnTokens:
         """Return the session."""
         return session
 
-    def renewed(self, session: Session, tokens: TokenSet) -> Session:
-        """Return the session with other tokens."""
-        return replace(session, tokens=tokens)
-
-    async def ask(self, session: Session) -> TokenSet:
+    async def renewed(self, session: Session) -> Session:
         """Ask for a customer's or a guest's next tokens."""
-        emporix = self._ports.emporix
         match session.kind:
             case SessionKind.CUSTOMER:
-                return await emporix.customer_refresh(session, self._shared_token)
+                return await self._renewed_customer(session)
             case SessionKind.ANONYMOUS:
-                return await emporix.anonymous_refresh(session)
+                return replace(session, tokens=await self._ports.emporix.anonymous_refresh(session))
             case _:
                 assert_never(session.kind)
+
+    async def _renewed_customer(self, session: Session) -> Session:
+        """Ask for a customer's next tokens; a company that may have been what was refused is left, once."""
+        refresh = self._ports.emporix.customer_refresh
+        try:
+            return replace(session, tokens=await refresh(session, self._shared_token))
+        except RefreshRefused as refused:
+            if session.legal_entity_id is None or not refused.company_doubtful:
+                raise
+        version = next_version(self._ports.clock(), session.version)
+        private = replace(session, legal_entity_id=None, version=version)
+        renewed = replace(private, tokens=await refresh(private, self._shared_token))
+        event(_log, "company_lost", level=logging.WARNING)
+        return renewed
 
     async def ended(self, held: HeldSession) -> HeldSession:
         """End a customer; make another guest out of a guest."""
@@ -130,14 +148,11 @@ class KeptGuests:
         """Return the session as its guest's."""
         return as_guest(session)
 
-    def renewed(self, session: Session, tokens: TokenSet) -> Session:
-        """Return the session with other tokens of its guest."""
+    async def renewed(self, session: Session) -> Session:
+        """Ask for the next tokens of the session's guest."""
         assert session.kept_guest is not None
+        tokens = await self._ports.emporix.anonymous_refresh(as_guest(session))
         return replace(session, kept_guest=replace(session.kept_guest, tokens=tokens))
-
-    async def ask(self, session: Session) -> TokenSet:
-        """Ask for the guest's next tokens."""
-        return await self._ports.emporix.anonymous_refresh(as_guest(session))
 
     async def ended(self, held: HeldSession) -> HeldSession:
         """Begin another guest beside the customer."""
@@ -162,6 +177,4 @@ class KeptGuests:
         issued = await anonymous_login(self._ports.emporix, context)
         assert issued.session_id is not None
         guest = KeptGuest(issued.tokens, issued.session_id, self._ports.clock(), context)
-        return HeldSession(
-            held.ticket, await self._saver.save(held.ticket, replace(held.session, kept_guest=guest))
-        )
+        return HeldSession(held.ticket, await self._saver.save(held, replace(held.session, kept_guest=guest)))

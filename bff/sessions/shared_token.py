@@ -2,9 +2,11 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Final
 
+from bff.deadline import seconds_left
 from bff.emporix.refusals import RefreshRefused, RefreshTokenEnded
-from bff.errors import BffError
+from bff.errors import BffError, UpstreamUnavailable
 from bff.security.secret import Secret
 from bff.session import Carrier, GuestContext, Lifetimes, Session, record_name
 from bff.sessions.anonymous import anonymous_login, guest_session
@@ -12,6 +14,8 @@ from bff.sessions.backoff import Backoff
 from bff.sessions.ports import Policy, Ports
 from bff.store.protocol import Found
 from bff.tokens import UpstreamCredentials
+
+_LONGEST_WAIT_SECONDS: Final = 5.0
 
 
 class SharedToken:
@@ -55,11 +59,19 @@ class SharedToken:
             if self._flight is None or self._flight.done():
                 self._flight = self._ports.tasks.start(self._obtain(refused))
             try:
-                session = await asyncio.shield(self._flight)
+                session = await self._awaited(self._flight)
             except BffError:
                 if session is None or not session.tokens.usable(self._ports.clock()) or refused is not None:
                     raise
         return session.tokens.access
+
+    async def _awaited(self, flight: asyncio.Task[Session]) -> Session:
+        """Wait for a renewal, but not for ever: it goes on without this request."""
+        try:
+            async with asyncio.timeout(seconds_left(_LONGEST_WAIT_SECONDS)):
+                return await asyncio.shield(flight)
+        except TimeoutError:
+            raise UpstreamUnavailable(log_detail="the shared token takes long") from None
 
     def _usable(self, session: Session, refused: Secret | None) -> bool:
         now = self._ports.clock()

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from bff.deadline import without_deadline
+
 T = TypeVar("T")
 
 
@@ -15,7 +17,7 @@ class Tasks:
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Start `work`; it is kept from the garbage collector until it ends."""
-        task = asyncio.get_running_loop().create_task(work)
+        task = asyncio.get_running_loop().create_task(work, context=without_deadline())
         self._running.add(task)
         task.add_done_callback(self._ended)
         return task

@@ -9,6 +9,7 @@ from redis.asyncio import Connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError
 
+from bff.deadline import seconds_left
 from bff.errors import StoreUnavailable
 
 DEADLINE_SECONDS: Final = 1.5
@@ -46,7 +47,7 @@ async def unavailable_on_failure(deadline: float | None = None) -> AsyncIterator
         deadline: seconds for the whole block; None takes the usual `DEADLINE_SECONDS`.
     """
     try:
-        async with asyncio.timeout(deadline or DEADLINE_SECONDS):
+        async with asyncio.timeout(seconds_left(deadline or DEADLINE_SECONDS)):
             yield
     except FAILURES as exc:
         # The exception's own text may hold an address with a password in it: only its kind is kept.

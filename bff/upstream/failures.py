@@ -5,6 +5,7 @@ A client maps what its library raises to these errors, in this one way::
     until the answer's head
         no connection                      NotConnected         503  nothing was sent
         no connection in time              UpstreamUnavailable  503  nothing was sent
+        no place for a connection          Busy                 503  nothing was sent; upstream is not at fault
         the connection broke               UpstreamUnavailable  503
         it was closed without an answer    ClosedUnanswered     502
         no answer in time                  UpstreamTimeout      504
@@ -23,6 +24,10 @@ from bff.errors import BadUpstreamAnswer, BffError, UpstreamUnavailable
 
 class NotConnected(UpstreamUnavailable):
     """There is no connection: nothing was sent, and any request may be tried again."""
+
+
+class Busy(UpstreamUnavailable):
+    """All connections are in use here: nothing was sent, and nothing is known of upstream."""
 
 
 class ClosedUnanswered(BadUpstreamAnswer):

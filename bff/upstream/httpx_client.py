@@ -7,7 +7,7 @@ from typing import Final
 import httpx2
 
 from bff.errors import BadUpstreamAnswer, BffError, UpstreamTimeout, UpstreamUnavailable
-from bff.upstream.failures import ClosedUnanswered, MalformedBody, NoSuchStatus, NotConnected
+from bff.upstream.failures import Busy, ClosedUnanswered, MalformedBody, NoSuchStatus, NotConnected
 from bff.upstream.options import ClientOptions
 from bff.upstream.protocol import Header, RequestContent
 
@@ -35,6 +35,10 @@ class HttpxAnswer:
     @property
     def headers(self) -> Sequence[Header]:
         return self._response.headers.raw
+
+    def whole(self) -> bytes | None:
+        """Return None: httpx2 does not tell what is here."""
+        return None
 
     async def chunks(self) -> AsyncIterator[bytes]:
         try:
@@ -84,6 +88,8 @@ class HttpxClient:
             return await self._sent(
                 request, resend=self._resend_safe and method in _SAFE_METHODS and body is None
             )
+        except httpx2.PoolTimeout as exc:
+            failure: BffError = Busy(log_detail=type(exc).__name__, retry_after=1)
         except httpx2.TransportError as exc:
             failure = _head_failure(exc)
         raise failure  # out here it does not refer to the library's error, which holds the request
@@ -128,7 +134,7 @@ def _head_failure(exc: httpx2.TransportError) -> BffError:
     match exc:
         case httpx2.ConnectError():
             return NotConnected(log_detail=detail)
-        case httpx2.ConnectTimeout() | httpx2.PoolTimeout():
+        case httpx2.ConnectTimeout():
             return UpstreamUnavailable(log_detail=detail)
         case httpx2.TimeoutException():
             return UpstreamTimeout(log_detail=detail)

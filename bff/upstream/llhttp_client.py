@@ -4,6 +4,7 @@ A library client spends most of a proxied call's time on what forwarding does no
 cookies, and a pool that looks at every connection. This one writes the request's bytes and hands on the answer's.
 """
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from typing import Final
@@ -17,6 +18,7 @@ from bff.upstream.options import ClientOptions
 from bff.upstream.pool import ConnectionPool
 from bff.upstream.protocol import Header, RequestContent
 
+_RESEND_SECONDS: Final = 2.0
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 _BODYLESS_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 
@@ -49,11 +51,13 @@ class LlhttpClient:
         request = self._request(method, target, headers, body)
         resend = self._resend_safe and body is None and method in _SAFE_METHODS
         connection = await self._pool.acquire(sent_once=not resend)
+        began = asyncio.get_running_loop().time()
         try:
             return await connection.send(request)
         except BffError:
-            # Upstream may have closed an idle connection at the same moment.
-            if not (resend and connection.broke):
+            # Upstream may have closed an idle connection at the same moment; after a while it is something else.
+            soon = asyncio.get_running_loop().time() - began < _RESEND_SECONDS
+            if not (resend and connection.broke and soon):
                 raise
         return await (await self._pool.acquire(fresh=True)).send(request)
 

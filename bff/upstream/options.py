@@ -30,6 +30,27 @@ class ClientOptions:
     resend_safe: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """How the connections of one client are shared out among the parts of upstream.
+
+    Attributes:
+        connections: all of them.
+        of_one_part: the most that one part may have.
+        kept: the last ones are kept for parts that have few.
+        few: fewer than this is few.
+        queue: how many requests may wait, in all.
+        wait_seconds: for how long.
+    """
+
+    connections: int
+    of_one_part: int
+    kept: int
+    few: int
+    queue: int
+    wait_seconds: float
+
+
 PROXIED_CALLS: Final = ClientOptions(
     connections=500,
     idle_connections=200,
@@ -38,6 +59,10 @@ PROXIED_CALLS: Final = ClientOptions(
     read_seconds=60.0,
     write_seconds=30.0,
     resend_safe=True,
+)
+
+PROXIED_SHARES: Final = Shares(
+    connections=500, of_one_part=250, kept=100, few=25, queue=1000, wait_seconds=2.0
 )
 
 UPLOADS: Final = 150
@@ -53,3 +78,7 @@ TOKEN_CALLS: Final = ClientOptions(
     resend_safe=False,
 )
 """A token call has a deadline of its own besides. It is never sent again: a GET may use up a refresh token."""
+
+TOKEN_CALL_SHARES: Final = Shares(
+    connections=50, of_one_part=35, kept=10, few=5, queue=1000, wait_seconds=3.0
+)

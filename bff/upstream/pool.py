@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from bff.errors import UpstreamUnavailable
 from bff.upstream.connection import Connection
-from bff.upstream.failures import NotConnected
+from bff.upstream.failures import Busy, NotConnected
 from bff.upstream.options import ClientOptions
 
 _IDLE_SECONDS: Final = 30.0
@@ -85,7 +85,7 @@ class ConnectionPool:
         except BaseException as error:
             self._take_back(waiter)
             if isinstance(error, TimeoutError):
-                raise UpstreamUnavailable(log_detail="no free connection") from None
+                raise Busy(log_detail="no free connection", retry_after=1) from None
             raise
 
     def _take_back(self, waiter: "asyncio.Future[Connection | None]") -> None:

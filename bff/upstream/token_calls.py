@@ -2,6 +2,8 @@
 
 import asyncio
 import json as json_format
+import secrets
+import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -9,8 +11,10 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlencode
 
+from bff.deadline import seconds_left
 from bff.errors import BadUpstreamAnswer, BffError, UpstreamTimeout, UpstreamUnavailable
 from bff.telemetry.metrics import UPSTREAM_CALLS
+from bff.upstream.breaker import TOKEN_CALLS_AREA, Breakers
 from bff.upstream.failures import NotConnected, token_call_failure
 from bff.upstream.protocol import Header, UpstreamAnswer, UpstreamClient, WholeAnswer
 
@@ -43,11 +47,15 @@ class TokenCallClient:
     Args:
         client: sends each request once, whatever its method: a token call that is a GET changes things too.
         deadline: seconds for one call, connecting and reading included.
+        breakers: stop calls that keep failing.
     """
 
-    def __init__(self, client: UpstreamClient, *, deadline: float = DEADLINE_SECONDS) -> None:
+    def __init__(
+        self, client: UpstreamClient, *, deadline: float = DEADLINE_SECONDS, breakers: Breakers | None = None
+    ) -> None:
         self._client = client
         self._deadline = deadline
+        self._breakers = breakers or Breakers(monotonic=time.monotonic, random_bytes=secrets.token_bytes)
 
     async def call(
         self,
@@ -66,13 +74,15 @@ class TokenCallClient:
 
         Raises:
             UpstreamTimeout: no whole answer within the deadline.
-            UpstreamUnavailable: no connection, or one that broke.
+            UpstreamUnavailable: no connection, or one that broke, or the call has failed too often.
             BadUpstreamAnswer: not HTTP, or an answer too large to be one of these.
         """
         request = _request(method, path, query, headers, json)
         outcome = "no answer"
         try:
-            answer = await self._within(deadline or self._deadline, request)
+            with self._breakers.watch(name, TOKEN_CALLS_AREA) as verdict:
+                answer = await self._within(seconds_left(deadline or self._deadline), request)
+                verdict.failed = answer.status >= 500
             outcome = f"{answer.status // 100}xx"
             return answer
         finally:

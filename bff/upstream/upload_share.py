@@ -4,10 +4,12 @@ A request with a streamed body has its connection for as long as its client take
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
 
-from bff.errors import UpstreamUnavailable
+from bff.deadline import seconds_left
+from bff.telemetry.metrics import UPSTREAM_BUSY
+from bff.upstream.failures import Busy
 from bff.upstream.protocol import Header, RequestContent, UpstreamAnswer, UpstreamClient
+from bff.upstream.releasing import ReleasingAnswer
 
 
 class UploadShare:
@@ -35,46 +37,18 @@ class UploadShare:
         except BaseException:
             self._free.release()
             raise
-        return _UploadAnswer(answer, self._free.release)
+        return ReleasingAnswer(answer, self._free.release)
 
     async def _take(self) -> None:
         try:
-            async with asyncio.timeout(self._wait_seconds):
+            async with asyncio.timeout(seconds_left(self._wait_seconds)):
                 await self._free.acquire()
         except TimeoutError:
-            failure = UpstreamUnavailable(log_detail="too many uploads")
+            UPSTREAM_BUSY.labels("uploads").inc()
+            failure = Busy(log_detail="too many uploads", retry_after=1)
         else:
             return
         raise failure
 
     async def aclose(self) -> None:
         await self._client.aclose()
-
-
-class _UploadAnswer:
-    """The answer to an upload; its connection counts until it is closed."""
-
-    __slots__ = ("_answer", "_release")
-
-    def __init__(self, answer: UpstreamAnswer, release: Callable[[], None]) -> None:
-        self._answer = answer
-        self._release: Callable[[], None] | None = release
-
-    @property
-    def status(self) -> int:
-        return self._answer.status
-
-    @property
-    def headers(self) -> Sequence[Header]:
-        return self._answer.headers
-
-    def chunks(self) -> AsyncIterator[bytes]:
-        return self._answer.chunks()
-
-    async def aclose(self) -> None:
-        release, self._release = self._release, None
-        try:
-            await self._answer.aclose()
-        finally:
-            if release is not None:
-                release()

@@ -15,7 +15,7 @@ from bff.errors import BadUpstreamAnswer, ReauthenticationRequired, UpstreamUnav
 from bff.middleware.request_context import RequestContext, add_request_context
 from bff.sessions.request_session import RequestSession
 from bff.upstream.protocol import Header
-from tests.support import TENANT, Replica, access_alive, http_scope, loaded, run_app
+from tests.support import TENANT, Replica, access_alive, http_scope, loaded, new_breakers, run_app
 
 pytestmark = pytest.mark.anyio
 
@@ -33,6 +33,9 @@ class Echo:
         self.status = status
         self.bearer = bearer
         self.closed = False
+
+    def whole(self) -> bytes | None:
+        return None
 
     async def chunks(self) -> AsyncIterator[bytes]:
         yield b'{"bearer": "%b"}' % self.bearer
@@ -74,7 +77,7 @@ async def called(
     endpoint = ApiEndpoint(
         one.engine,
         load_route_table(TENANT),
-        Forwarder(upstream, tenant=TENANT, clock=one.clock),
+        Forwarder(upstream, new_breakers(), tenant=TENANT, clock=one.clock),
         Delivery("http://up.test"),
         max_body_bytes=1_000_000,
     )

@@ -12,11 +12,13 @@ from bff.errors import (
     StoreUnavailable,
     UpstreamUnavailable,
 )
+from bff.sandbox.state import Knobs
 from bff.security.secret import Secret
-from bff.session import Carrier, EndReason, GuestContext, Session, Tombstone
+from bff.session import Carrier, EndReason, GuestContext, Session, Ticket, Tombstone
 from bff.sessions.endings import reject_ended
 from bff.sessions.ports import Ports
 from bff.sessions.request_session import RequestSession
+from bff.store.protocol import Found
 from tests.live import ADA
 from tests.relay import relaying
 from tests.support import Replica, access_alive, leave, loaded, new_replica, new_ticket
@@ -79,6 +81,37 @@ async def test_a_logout_ends_it_here_and_upstream_and_clears_once(replica: Repli
         reject_ended(late)
 
 
+async def test_a_logout_goes_on_where_its_visitor_leaves(replica: Replica) -> None:
+    ada = await replica.customer()
+    visit = await loaded(replica, ada)
+    async with replica.upstream.delaying("/logout", replica.engine.lifecycle.logout(visit)) as leaving:
+        await leave(leaving)
+        assert not visit.cleared
+    await replica.ports.tasks.drain()
+    assert visit.cleared
+
+
+async def test_a_logout_revokes_the_tokens_that_a_refresh_stored_meanwhile(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replica.upstream.turn(logout_kills_refresh=False)
+    ada, load = await replica.customer(), replica.store.load_fresh
+    visit = await loaded(replica, ada)
+
+    async def read_before_a_refresh(ticket: Ticket) -> Found:
+        found = await load(ticket)
+        monkeypatch.undo()
+        await replica.engine.refresher.refresh(ada)
+        return found
+
+    monkeypatch.setattr(replica.store, "load_fresh", read_before_a_refresh)
+    await replica.engine.lifecycle.logout(visit)
+    world = replica.upstream.world
+    newest = [token for token in world.access.values() if token.kind == "customer"][-1]
+    assert newest.value != ada.session.tokens.access.reveal()
+    assert newest.revoked
+
+
 @pytest.mark.parametrize("kind", ["error", "throttled", "unauthorized_invalid", "forbidden"])
 async def test_a_logout_ends_it_here_whatever_upstream_says(replica: Replica, kind: str) -> None:
     ada = await replica.customer()
@@ -122,6 +155,15 @@ async def test_a_refresh_without_a_session_or_a_refresh_token_says_why(replica: 
     with pytest.raises(ReauthenticationRequired):
         await replica.engine.lifecycle.refresh_on_request(visit)
     assert not visit.cleared
+
+
+async def test_a_customer_whose_access_token_has_ended_gets_another(redis_url: str) -> None:
+    async with new_replica(redis_url, knobs=Knobs(customer_expires_in=100)) as one:
+        ada = await one.customer()
+        one.clock.at += 101
+        session = await one.engine.lifecycle.ensure_customer(await loaded(one, ada))
+        assert session == await one.stored(ada)
+        assert session.tokens.usable(one.clock())
 
 
 async def test_a_switch_of_company_is_stored_with_a_new_version(replica: Replica) -> None:

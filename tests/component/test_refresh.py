@@ -155,6 +155,16 @@ async def test_a_token_that_is_still_good_outlasts_an_outage(replica: Replica, w
     assert (await replica.engine.refresher.ensure_fresh(held)).session.generation == 2
 
 
+async def test_a_token_that_ends_while_its_refresh_fails_is_not_sent(replica: Replica) -> None:
+    held = await replica.guest()
+    due(replica, held)
+    replica.upstream.fail("GET /customer*", "error")
+    async with replica.upstream.delaying(GUESTS, replica.engine.refresher.ensure_fresh(held)) as failing:
+        replica.clock.at += 31
+    with pytest.raises(UpstreamUnavailable):
+        await failing
+
+
 @pytest.mark.parametrize("kind", TRANSIENT)
 async def test_an_ended_token_in_an_outage_is_a_503_and_ends_nothing(replica: Replica, kind: str) -> None:
     held = await replica.guest()
@@ -368,6 +378,7 @@ async def test_a_write_whose_answer_was_lost_ends_no_session(redis_url: str) -> 
         async with one.upstream.delaying(CUSTOMERS, one.engine.refresher.refresh(held)) as renewing:
             relay.mute = 2
         renewed = await renewing
-        assert renewed.session.tokens == (await one.stored(held)).tokens
+        assert renewed.session == await one.stored(held)
+        assert renewed.session.generation == 2, "the second try recognises the first"
         assert access_alive(one, renewed.session)
         assert not one.upstream.calls("/logout")

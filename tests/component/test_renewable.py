@@ -86,14 +86,13 @@ async def test_a_renewal_that_could_not_be_stored_does_not_stand_for_the_other(
 ) -> None:
     held = await one.customer()
     unsaved = one.engine.guest_refresher._saver._unsaved
-    newer = await one.ports.emporix.anonymous_refresh(as_guest(held.session))
-    assert held.session.kept_guest is not None
-    session = one.engine.guest_refresher._renewable.renewed(held.session, newer)
-    unsaved[held.ticket] = _Unsaved(session, one.store.write_mark(), one.clock())
+    session = await one.engine.guest_refresher._renewable.renewed(held.session)
+    unsaved[held.ticket] = _Unsaved(held.session, session, one.store.write_mark(), one.clock())
     await one.engine.lifecycle.refresh(await loaded(one, held))
     stored = await one.stored(held)
     assert stored.kept_guest is not None
-    assert stored.kept_guest.tokens == newer
+    assert stored.kept_guest == session.kept_guest
+    assert stored.kept_guest != held.session.kept_guest
     assert stored.tokens != held.session.tokens
 
 

@@ -156,3 +156,18 @@ async def test_the_new_guests_ticket_is_not_readable_in_redis(replica: Replica) 
     for part in (fresh.ticket.id, fresh.ticket.secret):
         assert part not in dump
         assert part.hex().encode() not in dump
+
+
+async def test_a_login_whose_guest_is_refused_meanwhile_goes_on_with_the_new_guest(
+    replicas: tuple[Replica, Replica],
+) -> None:
+    one, other = replicas
+    held = await one.guest()
+    visit = await loaded(one, held)
+    guest = await replaced(other, held)
+    customer = await one.engine.login.login(visit, ADA["email"], Secret(ADA["password"]))
+    assert customer.kind is SessionKind.CUSTOMER
+    assert customer.upstream_session_id == guest.session.upstream_session_id
+    old = await one.ports.store.load_fresh(guest.ticket)
+    assert isinstance(old, Tombstone)
+    assert old.reason is EndReason.SUPERSEDED

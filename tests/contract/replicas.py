@@ -3,11 +3,11 @@
 import asyncio
 import secrets
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from typing import Any, Self
 
-from bff.errors import UpstreamUnavailable
+from bff.errors import StoreUnavailable, UpstreamUnavailable
 from bff.security.keyring import KeyRing
 from bff.security.secret import Secret
 from bff.session import Session, Ticket
@@ -17,6 +17,7 @@ from bff.store.invalidations import InvalidationFeed
 from bff.store.options import CacheOptions
 from bff.store.options import Clock as Seconds
 from bff.store.protocol import Found, Touch
+from bff.store.record import SCHEMA
 from tests.values import Clock, a_session, new_ring, new_ticket
 
 RATE_SECONDS = 600
@@ -25,6 +26,7 @@ GUESTS = LOGINS  # equal, so that only their names keep the two counts apart
 CALLS = 4
 REFRESHES = 5
 INDEX_SECONDS = 7_776_000
+CONNECTING_TRIES = 20
 CACHE_BYTES = 1 << 24
 BEAT_SECONDS = 0.005
 
@@ -80,8 +82,9 @@ class Replicas:
         clock: Seconds | None = None,
         monotonic: Seconds = time.monotonic,
         lock_times: LockTimes | None = None,
+        schema: int = SCHEMA,
     ) -> Backend:
-        """Open the backend of one replica, which may have its own address, keys, clocks and patience."""
+        """Open the backend of one replica, which may have its own address, keys, clocks, patience and schema."""
         options = StoreOptions(
             tenant=self.tenant,
             index_lifetime=INDEX_SECONDS,
@@ -93,6 +96,7 @@ class Replicas:
             ),
             lock_times=lock_times or LockTimes(),
             cache=CacheOptions(most_bytes=CACHE_BYTES if self.cached else 0, beat=BEAT_SECONDS),
+            schema=schema,
         )
         sources = Sources(clock or self.clock, monotonic, secrets.token_bytes)
         backend = open_backend(Secret(url or self.url), ring or self.ring, options, sources)
@@ -100,6 +104,13 @@ class Replicas:
         if not isinstance(backend.store, CachedSessionStore):
             return backend
         return replace(backend, store=CaughtUp(backend.store))
+
+    async def connected(self, count: int, *, clock: Seconds | None = None) -> list[Backend]:
+        """Open so many replicas and connect each: what races afterwards is their commands, not how they connect."""
+        opened = [self.open(clock=clock) for _ in range(count)]
+        for backend in opened:
+            await _connect(backend)
+        return opened
 
     async def is_locked(self, ticket: Ticket) -> bool:
         """Say whether somebody holds a session's lock, by trying for it once."""
@@ -115,6 +126,14 @@ class Replicas:
 
     async def __aexit__(self, *_: object) -> None:
         await self._ending.aclose()
+
+
+async def _connect(backend: Backend) -> None:
+    """Find the topology of the backend's server, also on a machine that is too busy for the proxy's deadlines."""
+    for _ in range(CONNECTING_TRIES):
+        with suppress(StoreUnavailable):
+            return await backend.store.ping()
+    raise AssertionError("the backend cannot be connected to")
 
 
 async def begin(backend: Backend, **changes: Any) -> tuple[Ticket, Session]:

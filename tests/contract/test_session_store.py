@@ -67,7 +67,8 @@ async def test_a_write_names_the_generation_that_it_saw(backend: Backend) -> Non
 
 async def test_of_writers_at_once_one_wins(replicas: Replicas, backend: Backend) -> None:
     ticket, first = await begin(backend)
-    writes = [replicas.open().store.replace(ticket, replace(first, version=n)) for n in range(2, 12)]
+    writers = await replicas.connected(10)
+    writes = [one.store.replace(ticket, replace(first, version=n)) for n, one in enumerate(writers, start=2)]
     written = [session for session in await asyncio.gather(*writes) if session is not None]
     assert len(written) == 1
     assert await backend.store.load_fresh(ticket) == written[0]
@@ -236,7 +237,7 @@ async def test_an_end_may_name_the_generation_that_it_saw(backend: Backend) -> N
 
 async def test_of_enders_at_once_one_ended_it(replicas: Replicas, backend: Backend) -> None:
     ticket, _ = await begin(backend)
-    ends = [replicas.open().store.retire(ticket, EndReason.ENDED) for _ in range(8)]
+    ends = [one.store.retire(ticket, EndReason.ENDED) for one in await replicas.connected(8)]
     assert (await asyncio.gather(*ends)).count(True) == 1
 
 
@@ -310,7 +311,8 @@ async def test_a_session_whose_successor_cannot_be_created_lives_on(backend: Bac
 async def test_of_successors_at_once_one_succeeds(replicas: Replicas, backend: Backend) -> None:
     ticket, guest = await begin(backend)
     tickets = [new_ticket() for _ in range(8)]
-    tried = [replicas.open().store.supersede(HeldSession(ticket, guest), new, a_session()) for new in tickets]
+    logins = zip(await replicas.connected(len(tickets)), tickets, strict=True)
+    tried = [one.store.supersede(HeldSession(ticket, guest), new, a_session()) for one, new in logins]
     created = [session is not None for session in await asyncio.gather(*tried)]
     assert created.count(True) == 1
     live = [isinstance(await backend.store.load_fresh(new), Session) for new in tickets]
@@ -330,7 +332,7 @@ async def test_another_secret_or_another_servers_key_does_not_open(
 
 async def test_a_name_is_claimed_once(replicas: Replicas, backend: Backend) -> None:
     name = secrets.token_bytes(32)
-    claims = await asyncio.gather(*(replicas.open().store.claim(name, 60) for _ in range(5)))
+    claims = await asyncio.gather(*(one.store.claim(name, 60) for one in await replicas.connected(5)))
     assert sorted(claims) == [False] * 4 + [True]
     assert await backend.store.claim(secrets.token_bytes(32), 60)
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from bff.errors import BadUpstreamAnswer, BffError, UpstreamTimeout, UpstreamUnavailable
-from bff.upstream.failures import ClosedUnanswered, MalformedBody, NoSuchStatus, NotConnected
+from bff.upstream.failures import Busy, ClosedUnanswered, MalformedBody, NoSuchStatus, NotConnected
 from tests.contract.socket_upstream import Connection, Serve, answer
 from tests.contract.upstream_clients import (
     CHUNKED,
@@ -63,7 +63,7 @@ async def test_a_request_that_finds_no_free_connection_in_time_is_unavailable(fa
         upstream,
     ):
         got = await client.open("GET", b"/x", [], None)
-        assert type(await failure_of(get(client))) is UpstreamUnavailable
+        assert type(await failure_of(get(client))) is Busy
         assert upstream.connections == 1
         await got.aclose()
 

@@ -10,18 +10,30 @@ from typing import Final
 import pytest
 
 from bff.errors import BffError
+from bff.upstream.bulkhead import Bulkhead, service_of
 from bff.upstream.httpx_client import HttpxClient
 from bff.upstream.llhttp_client import LlhttpClient
-from bff.upstream.options import PROXIED_CALLS, ClientOptions
+from bff.upstream.options import PROXIED_CALLS, ClientOptions, Shares
 from bff.upstream.protocol import UpstreamAnswer, UpstreamClient
 from bff.upstream.upload_share import UploadShare
+from bff.upstream.within_deadline import WithinDeadline
 from tests.contract.socket_upstream import Connection, Serve, SocketUpstream, answer, serving
 
 Factory = Callable[[str, ClientOptions], UpstreamClient]
+
+
+def one_place(options: ClientOptions) -> Shares:
+    return Shares(connections=1, of_one_part=1, kept=0, few=1, queue=10, wait_seconds=options.pool_seconds)
+
+
 CLIENTS: Final[dict[str, Factory]] = {
     "httpx2": HttpxClient,
     "llhttp": LlhttpClient,
     "upload share": lambda url, options: UploadShare(LlhttpClient(url, options), most=1, wait_seconds=20),
+    "bulkhead": lambda url, options: Bulkhead(
+        LlhttpClient(url, options), one_place(options), service_of, area="api"
+    ),
+    "deadline": lambda url, options: WithinDeadline(LlhttpClient(url, options)),
 }
 EVERY_CLIENT: Final = pytest.mark.parametrize("factory", CLIENTS.values(), ids=CLIENTS)
 

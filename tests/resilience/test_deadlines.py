@@ -13,7 +13,7 @@ import pytest
 from bff.telemetry.metrics import REGISTRY
 from tests.frozen_time import FrozenLoop, advance, settle, soon
 from tests.integration.visitors import CARTS, PRODUCTS, calls, fault, seen
-from tests.integration.wire import PATIENCE, Incoming, Upstream, reply
+from tests.integration.wire import ANONYMOUS_REFRESH, PATIENCE, Incoming, Upstream, reply
 from tests.live import TENANT, Sandbox, environment
 from tests.resilience.in_process import replica
 
@@ -138,6 +138,34 @@ async def test_a_token_call_that_is_not_answered_in_ten_seconds_is_given_up(
         advance(2)
         answer = await soon(call)
         assert (answer.status_code, answer.json()["code"]) == (504, "upstream_timeout")
+
+
+async def test_a_refresh_that_hangs_holds_a_request_up_for_five_seconds_and_is_not_cut(
+    sandbox: Sandbox, redis_url: str
+) -> None:
+    async with replica(environment(sandbox, redis_url)) as proxy, proxy.browser() as browser:
+        assert (await browser.post("/auth/anonymous")).status_code == 201
+        assert sandbox.control("POST", "/expire", {"access": True})["tokens"]
+        fault(sandbox, f"GET {ANONYMOUS_REFRESH}", "stall", times=1)
+        before = seen(sandbox)
+        call = asyncio.create_task(browser.get(CARTS, params={"siteCode": "main"}))
+        await asked(sandbox, before, f"GET {ANONYMOUS_REFRESH}")
+        advance(4.9)
+        await settle()
+        assert not call.done(), "it was cut"
+        advance(0.2)
+        answer = await soon(call)
+        assert (answer.status_code, answer.json()["code"]) == (503, "upstream_unavailable")
+        assert "retry-after" in answer.headers
+        assert "set-cookie" not in answer.headers
+        again = asyncio.create_task(browser.get(CARTS, params={"siteCode": "main"}))
+        await settle()
+        advance(2)
+        await settle()
+        assert not again.done(), "it does not wait for the first one's refresh"
+        advance(4)
+        assert (await soon(again)).status_code == 503
+        assert calls(sandbox, before).count(f"GET {ANONYMOUS_REFRESH}") == 1
 
 
 @pytest.mark.parametrize("match", [CART, MERGE])

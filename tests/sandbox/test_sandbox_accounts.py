@@ -79,12 +79,12 @@ async def test_me_is_a_stub_for_guests_and_names_companies_for_customers(shop: A
     assert len(me["addresses"]) == 1
 
 
-async def test_me_is_changed_under_its_version(shop: Any) -> None:
+async def test_me_is_changed_whatever_its_version(shop: Any) -> None:
     token = (await shop.customer())["access_token"]
     change = {"firstName": "Augusta", "metadata": {"version": 1}}
     assert (await shop.request("PATCH", ME, token, json=change)).status_code == 200
     assert (await shop.request("GET", ME, token)).json()["firstName"] == "Augusta"
-    assert (await shop.request("PATCH", ME, token, json=change)).status_code == 409
+    assert (await shop.request("PATCH", ME, token, json=change)).status_code == 200, "no 409 is documented"
     assert (await shop.request("PATCH", ME, token, json={"contactEmail": None})).status_code == 400
     guest = (await shop.guest())["access_token"]
     assert (await shop.request("PATCH", ME, guest, json={})).status_code == 403

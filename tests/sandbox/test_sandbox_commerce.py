@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from tests.sandbox.conftest import ORIGIN
+
 pytestmark = pytest.mark.anyio
 
 CARTS = "/cart/acmeshop/carts"
@@ -75,7 +77,7 @@ async def test_all_languages_are_returned_if_none_is_requested(shop: Any) -> Non
     token = (await shop.guest())["access_token"]
     one = (await shop.request("GET", "/product/acmeshop/products/cloudbank", token)).json()
     assert one["name"] == {"en": "Cloudbank Mug", "de": "Wolkenbank Becher"}
-    assert one["media"][0]["url"] == "/media/acmeshop/cloudbank.svg"
+    assert one["media"][0]["url"] == f"{ORIGIN}/media/acmeshop/cloudbank.svg"
 
 
 async def test_categories_contain_all_products(shop: Any) -> None:
@@ -84,7 +86,9 @@ async def test_categories_contain_all_products(shop: Any) -> None:
     for row in rows:
         path = f"/category/acmeshop/categories/{row['id']}/assignments"
         held |= {one["ref"]["id"] for one in (await shop.request("GET", path, token)).json()}
-    assert (len(rows), len(held)) == (4, 16)
+    assert (len(rows), len(held)) == (5, 16)
+    (tree,) = (await shop.request("GET", "/category/acmeshop/category-trees", token)).json()
+    assert [tree["id"], *(one["id"] for one in tree["subcategories"])] == [row["id"] for row in rows]
 
 
 async def test_prices_depend_on_the_context_and_are_limited_to_fifty_items(shop: Any) -> None:

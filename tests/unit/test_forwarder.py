@@ -19,7 +19,7 @@ from bff.security.secret import Secret
 from bff.telemetry.logs import request_id
 from bff.tokens import UpstreamCredentials
 from bff.upstream.protocol import Header
-from tests.support import NOW, Clock, new_ring
+from tests.support import NOW, Clock, new_breakers, new_ring
 
 pytestmark = pytest.mark.anyio
 
@@ -36,6 +36,9 @@ class Answer:
 
     status = 200
     headers: Sequence[Header] = ()
+
+    def whole(self) -> bytes | None:
+        return None
 
     async def chunks(self) -> AsyncIterator[bytes]:
         yield b""
@@ -81,7 +84,9 @@ async def sent(
     async def receive() -> Message:
         return messages.pop(0)
 
-    forwarder = Forwarder(upstream, tenant="acmeshop", clock=clock or Clock(), resolver=resolver)
+    forwarder = Forwarder(
+        upstream, new_breakers(), tenant="acmeshop", clock=clock or Clock(), resolver=resolver
+    )
     await forwarder.send(call, credentials, RequestBody(call.headers, receive, 100_000))
     return upstream
 

@@ -62,17 +62,30 @@ async def tried(
     return bearers, got, anonymous
 
 
-@pytest.mark.parametrize("status", [200, 302, 400, 403, 404, 429, 500])
-async def test_the_anonymous_bearer_goes_first_and_any_answer_but_a_401_counts(status: int) -> None:
+@pytest.mark.parametrize("status", [200, 302, 400, 404, 429, 500])
+async def test_the_anonymous_bearer_goes_first_and_what_refuses_none_counts(status: int) -> None:
     bearers, got, _ = await tried(says(status))
     assert (bearers, got.status) == (["anonymous 1"], status)
 
 
 @pytest.mark.parametrize("body", [FAULT, API_KEY, NO_FAULT, None])
+@pytest.mark.parametrize("first", [401, 403])
 @pytest.mark.parametrize("status", [200, 400, 403, 404, 429, 500])
-async def test_after_any_401_the_customers_own_goes(body: object, status: int) -> None:
-    bearers, got, _ = await tried(says(401, body), says(status))
+async def test_after_any_401_or_403_the_customers_own_goes(body: object, first: int, status: int) -> None:
+    bearers, got, _ = await tried(says(first, body), says(status))
     assert (bearers, got.status) == (["anonymous 1", OWN], status)
+
+
+async def test_a_403_counts_where_the_customers_own_has_ended() -> None:
+    """It may be about the company, which a refresh without one tells; the 401 would end the session."""
+    bearers, got, anonymous = await tried(says(403, NO_FAULT), says(401, FAULT))
+    assert (bearers, got.status) == (["anonymous 1", OWN], 403)
+    assert anonymous.refused == [None]
+
+
+async def test_a_firewalls_page_refuses_no_bearer() -> None:
+    page = WholeAnswer(403, {"content-type": "text/html"}, b"<p>no")
+    assert (await tried(page))[0] == ["anonymous 1"]
 
 
 @pytest.mark.parametrize("status", [200, 401])

@@ -58,7 +58,8 @@ export async function loadPrices() {
 
 async function loadCategories() {
   const response = await call("GET", `/api/category/${tenant}/categories?pageSize=${PAGE_SIZE}`);
-  const categories = shapes.list(response).map(shapes.category);
+  const all = shapes.list(response).map(shapes.category);
+  const categories = all.filter((one) => !all.some((other) => other.parent === one.id));
   const chip = (id, name) =>
     el("label", { class: "chip" },
       el("input", { type: "radio", name: "category", value: id, checked: id === chosen, onchange: () => choose(id) }),

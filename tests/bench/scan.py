@@ -1,29 +1,31 @@
 """The cost of the token scan: microseconds per response in-process, and whole requests with and without the scan.
 
-Run it with `python -m tests.bench_scan`. Both proxies are measured in turn, with the same upstream and Redis; only the
+Run it with `python -m tests.bench.scan`. Both proxies are measured in turn, with the same upstream and Redis; only the
 ratio of the two results is meaningful on another machine.
 """
 
 import argparse
 import gzip
 import json
-import os
-import subprocess
 import sys
 import tempfile
-import time
 import timeit
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import brotli
-import httpx2
 
 from bff.api.token_scan import BodySearch, found_in_head, searchable
 from bff.config.embedded_redis import EmbeddedRedis
-from tests.bench import PATH, Run, child, report
-from tests.live import TENANT, LiveProxy, free_port, new_key
+from tests.bench.contenders import OURS, Contender, Ground, contenders
+from tests.bench.load import generator
+from tests.bench.processes import started
+from tests.bench.report import table
+from tests.bench.rounds import measured
+from tests.bench.upstream import upstream
+from tests.bench.wire import SCENARIOS
+from tests.live import free_port
 
 # `bff serve` without the scan, and otherwise unchanged.
 OFF = """
@@ -61,54 +63,38 @@ def microseconds(items: int) -> None:
 
 
 @contextmanager
-def unscanned(environ: Mapping[str, str]) -> Iterator[tuple[str, int]]:
-    """Run the proxy without the scan and yield its URL and its process id."""
+def unscanned(scanned: Contender) -> Iterator[Contender]:
+    """Run the same proxy without the scan."""
+    assert scanned.proxy is not None
     port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    whole = {**os.environ, **environ, "BFF_PUBLIC_ORIGIN": url}
-    process = subprocess.Popen(
-        [sys.executable, "-c", OFF, "serve", "--port", str(port)], env=whole, stderr=subprocess.DEVNULL
-    )
-    try:
-        for _ in range(200):
-            try:
-                httpx2.get(url + "/livez", trust_env=False)
-                break
-            except httpx2.TransportError:
-                time.sleep(0.05)
-        yield url, process.pid
-    finally:
-        process.terminate()
-        process.wait()
+    environ = scanned.proxy.environ | {
+        "BFF_PUBLIC_ORIGIN": f"http://127.0.0.1:{port}",
+        "BFF_ADMIN_PORT": str(free_port()),
+    }
+    command = [sys.executable, "-c", OFF, "serve", "--port", str(port)]
+    with started(command, port, measured=True, environ=environ) as pid:
+        yield Contender("without the scan", port, pid, {"none": [{"X-CSRF": "1"}]})
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench_scan", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.scan", description=__doc__)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--connections", type=int, default=32)
     options = parser.parse_args()
     for items in (3, 28, 200):
         microseconds(items)
     with ExitStack() as ending:
         folder = Path(ending.enter_context(tempfile.TemporaryDirectory()))
         redis = ending.enter_context(EmbeddedRedis.start(folder / "redis"))
-        source, _ = ending.enter_context(child("upstream"))
-        plain, plain_pid = ending.enter_context(child("naive", source, redis.url))
-        environ = {
-            "BFF_TENANT": TENANT, "BFF_CLIENT_ID": "bench", "BFF_UPSTREAM_URL": source, "BFF_KEYS": new_key(),
-            "BFF_REDIS_URL": redis.url, "BFF_DRAIN_SECONDS": "0",
-        }  # fmt: skip
-        scanned = ending.enter_context(LiveProxy(environ))
-        without, without_pid = ending.enter_context(unscanned(environ))
-        asked = {"X-CSRF": "1", "Accept-Encoding": "gzip, deflate, br"}
-        runs = {
-            "plain Starlette proxy": Run(plain, plain_pid, f"/api{PATH}", {}),
-            "with the scan": Run(scanned.url, scanned.process.pid, f"/api{PATH}", asked),
-            "without": Run(without, without_pid, f"/api{PATH}", asked),
-        }
-        report(runs, options)
+        ground = Ground(ending.enter_context(upstream(folder)), redis.url, folder)
+        scanned = ending.enter_context(contenders()[OURS](ground))
+        without = ending.enter_context(unscanned(scanned))
+        asked = [one for one in SCENARIOS if one.visitor == "none"]
+        results = measured(
+            [scanned, without], asked, generator()[1], rounds=options.rounds, seconds=options.seconds
+        )
+    sys.stdout.write(table(results))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,124 @@
+"""Circuit breakers: a call that keeps failing is not made for a while, so that nobody waits for it in vain.
+
+There is one for each route and each kind of token call, so that one that is slow or broken takes no other with it. A
+refusal (4xx) is an answer like any other, and so is one that makes no sense. What failed here, as for want of a free
+connection, says nothing of upstream.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import ceil
+from typing import Final
+
+from bff.errors import UpstreamTimeout, UpstreamUnavailable
+from bff.telemetry.logs import event
+from bff.telemetry.metrics import UPSTREAM_BREAKER
+from bff.upstream.failures import Busy, ClosedUnanswered
+
+TOKEN_CALLS_AREA: Final = "token calls"  # noqa: S105 - a label
+_FAILURES_TO_OPEN: Final = 10
+_FIRST_PAUSE_SECONDS: Final = 1.0
+_LONGEST_PAUSE_SECONDS: Final = 16.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What the answer to a call says of upstream.
+
+    Attributes:
+        failed: it is as bad as none.
+    """
+
+    failed: bool = False
+
+
+@dataclass(slots=True)
+class _Breaker:
+    """The breaker of one call; it is open while there is a pause."""
+
+    name: str
+    area: str
+    failures: int = 0
+    pause: float = 0.0
+    next_probe: float = 0.0
+
+
+class Breakers:
+    """All breakers of this process.
+
+    Args:
+        monotonic: seconds.
+        random_bytes: the source of the random half of a pause, so that not all replicas probe at once.
+    """
+
+    def __init__(self, *, monotonic: Callable[[], float], random_bytes: Callable[[int], bytes]) -> None:
+        self._monotonic = monotonic
+        self._random_bytes = random_bytes
+        self._breakers: dict[str, _Breaker] = {}
+
+    @contextmanager
+    def watch(self, name: str, area: str, *, blameless: bool = False) -> Iterator[Verdict]:
+        """Make a call in the block and learn how it ends; while the breaker is open, let only a probe through.
+
+        Args:
+            name: which breaker; from a small fixed set.
+            area: stands for it in metrics; from a small fixed set.
+            blameless: a failure may be the client's own, as with a body that it is slow to send.
+
+        Raises:
+            UpstreamUnavailable: the breaker is open.
+        """
+        breaker = self._breakers.setdefault(name, _Breaker(name, area))
+        self._admit(breaker)
+        verdict = Verdict()
+        try:
+            yield verdict
+        except Busy:
+            raise
+        except (UpstreamUnavailable, UpstreamTimeout, ClosedUnanswered):
+            if not blameless:
+                self._failed(breaker)
+            raise
+        if verdict.failed:
+            self._failed(breaker)
+        else:
+            self._succeeded(breaker)
+
+    def _admit(self, breaker: _Breaker) -> None:
+        if not breaker.pause:
+            return
+        left = breaker.next_probe - self._monotonic()
+        if left > 0:
+            _count(breaker, "refused")
+            raise UpstreamUnavailable(
+                "Emporix has not answered this for a while, so it is not asked now", retry_after=ceil(left)
+            )
+        breaker.pause = min(2 * breaker.pause, _LONGEST_PAUSE_SECONDS)
+        self._wait(breaker)
+        _count(breaker, "probed")
+
+    def _failed(self, breaker: _Breaker) -> None:
+        breaker.failures += 1
+        if breaker.failures >= _FAILURES_TO_OPEN and not breaker.pause:
+            breaker.pause = _FIRST_PAUSE_SECONDS
+            self._wait(breaker)
+            _count(breaker, "opened")
+            event(_log, "breaker_opened", level=logging.WARNING, route=breaker.name)
+
+    def _succeeded(self, breaker: _Breaker) -> None:
+        breaker.failures = 0
+        if breaker.pause:
+            breaker.pause = 0.0
+            _count(breaker, "closed")
+            event(_log, "breaker_closed", route=breaker.name)
+
+    def _wait(self, breaker: _Breaker) -> None:
+        """Let no probe through for half a pause and a random part of the other half."""
+        breaker.next_probe = self._monotonic() + breaker.pause * (1 + self._random_bytes(1)[0] / 256) / 2
+
+
+def _count(breaker: _Breaker, happened: str) -> None:
+    UPSTREAM_BREAKER.labels(breaker.area, happened).inc()

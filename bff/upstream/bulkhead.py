@@ -1,0 +1,121 @@
+"""Bulkheads: no part of upstream takes all connections, and nobody waits for one in a queue without end.
+
+A part that hangs keeps its connections for as long as a call may take. It gets half of them at most, and the last ones
+are kept for parts that have few under way, as one that answers quickly has.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable
+
+from bff.deadline import seconds_left
+from bff.telemetry.metrics import UPSTREAM_BUSY
+from bff.upstream.failures import Busy
+from bff.upstream.options import Shares
+from bff.upstream.protocol import Header, RequestContent, UpstreamAnswer, UpstreamClient
+from bff.upstream.releasing import ReleasingAnswer
+
+PartOf = Callable[[bytes], str]
+"""Says which part of upstream a target belongs to."""
+
+
+def service_of(target: bytes) -> str:
+    """Return the service, which is the first segment of every path."""
+    return target.split(b"/", 2)[1].decode("latin-1")
+
+
+def call_of(target: bytes) -> str:
+    """Return the path, for calls of which there are few."""
+    return target.partition(b"?")[0].decode("latin-1")
+
+
+class Bulkhead:
+    """An upstream client that bounds what is under way to each part of upstream, and what waits for it.
+
+    Args:
+        client: sends the requests.
+        shares: how many calls of one part, and of all, there may be.
+        part_of: which part a request goes to.
+        area: stands for these calls in metrics.
+    """
+
+    def __init__(self, client: UpstreamClient, shares: Shares, part_of: PartOf, *, area: str) -> None:
+        self._client = client
+        self._shares = shares
+        self._part_of = part_of
+        self._area = area
+        self._under_way: Counter[str] = Counter()
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self._queued = 0
+
+    async def open(
+        self, method: str, target: bytes, headers: list[Header], body: RequestContent
+    ) -> UpstreamAnswer:
+        """Send a request once its part has a connection for it.
+
+        Raises:
+            Busy: there is none, or too many wait for one.
+        """
+        part = self._part_of(target)
+        await self._take_place(part)
+        try:
+            answer = await self._client.open(method, target, headers, body)
+        except BaseException:
+            self._free_place(part)
+            raise
+        return ReleasingAnswer(answer, lambda: self._free_place(part))
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+    def _may_begin(self, part: str) -> bool:
+        shares, mine, all_of_them = self._shares, self._under_way[part], self._under_way.total()
+        if all_of_them >= shares.connections - shares.kept:
+            return mine < shares.few and all_of_them < shares.connections
+        return mine < shares.of_one_part
+
+    async def _take_place(self, part: str) -> None:
+        if part not in self._waiting and self._may_begin(part):
+            self._under_way[part] += 1
+            return
+        if self._queued >= self._shares.queue:
+            raise self._busy("too many wait for a connection")
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(part, deque()).append(turn)
+        self._queued += 1
+        try:
+            async with asyncio.timeout(seconds_left(self._shares.wait_seconds)):
+                await turn
+        except BaseException as error:
+            self._give_up(part, turn)
+            if isinstance(error, TimeoutError):
+                raise self._busy("no free connection") from None
+            raise
+
+    def _give_up(self, part: str, turn: "asyncio.Future[None]") -> None:
+        """One who waited has left, perhaps at the moment at which its turn came."""
+        if turn.done() and not turn.cancelled():
+            self._free_place(part)
+            return
+        self._dequeue(part, turn)
+
+    def _free_place(self, part: str) -> None:
+        self._under_way[part] -= 1
+        if not self._under_way[part]:
+            del self._under_way[part]
+        for each in [part, *self._waiting]:
+            while each in self._waiting and self._may_begin(each):
+                turn = self._waiting[each][0]
+                self._dequeue(each, turn)
+                self._under_way[each] += 1
+                turn.set_result(None)
+
+    def _dequeue(self, part: str, turn: "asyncio.Future[None]") -> None:
+        self._waiting[part].remove(turn)
+        self._queued -= 1
+        if not self._waiting[part]:
+            del self._waiting[part]
+
+    def _busy(self, detail: str) -> Busy:
+        UPSTREAM_BUSY.labels(self._area).inc()
+        return Busy(log_detail=detail, retry_after=1)

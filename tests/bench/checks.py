@@ -1,0 +1,57 @@
+"""What must hold of the proxy that is measured, or its figures mean nothing."""
+
+import time
+
+import httpx2
+
+from tests.bench.contenders import Contender
+from tests.bench.load import Load
+from tests.bench.wire import PRODUCTS
+
+_LOG_SECONDS = 20
+_QUIET_SECONDS = 0.5
+
+
+class NotAsUsed(Exception):
+    """The proxy is not the one that users run."""
+
+
+def check_features(contender: Contender) -> None:
+    """Ask for what the proxy must refuse, and for what every answer must have."""
+    assert contender.proxy is not None
+    visitor = contender.visitors["guest"][0]
+    with httpx2.Client(base_url=contender.proxy.url, trust_env=False) as client:
+        path = f"/api{PRODUCTS}"
+        good = client.get(path, headers=visitor)
+        bare = client.get(path, headers={"Cookie": visitor["Cookie"]})
+        foreign = client.get(path, headers=visitor | {"Origin": "https://evil.example"})
+        unknown = client.get("/api/nowhere", headers=visitor)
+    found = [good.status_code, bare.status_code, foreign.status_code, unknown.status_code]
+    if found != [200, 403, 403, 403]:
+        raise NotAsUsed(f"expected 200 and three refusals, got {found}")
+    wanted = {"x-request-id", "x-session-version", "content-security-policy", "x-content-type-options"}
+    if not wanted <= set(good.headers):
+        raise NotAsUsed("an answer has not every field of the proxy")
+
+
+def logged_when_quiet(contender: Contender) -> int:
+    """Wait until the proxy has done with everything asked so far; return how many requests it has logged."""
+    lines, before = _logged(contender), -1
+    until = time.monotonic() + _LOG_SECONDS
+    while lines != before and contender.proxy is not None and time.monotonic() < until:
+        time.sleep(_QUIET_SECONDS)
+        lines, before = _logged(contender), lines
+    return lines
+
+
+def check_log(contender: Contender, before: int, load: Load, connections: int) -> None:
+    """Require a log line for every request; those that the load left unfinished may have one too."""
+    if contender.proxy is None:
+        return
+    lines = logged_when_quiet(contender) - before
+    if not load.requests <= lines <= load.requests + 2 * connections:
+        raise NotAsUsed(f"{load.requests} requests, but {lines} log lines")
+
+
+def _logged(contender: Contender) -> int:
+    return 0 if contender.proxy is None else contender.proxy.log.count('"event": "request"')

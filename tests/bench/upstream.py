@@ -1,0 +1,59 @@
+"""The upstream of the bench: nginx with documents of several sizes, before the sandbox, which issues tokens."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from tests.bench.processes import nginx_command, on_core, started
+from tests.bench.wire import (
+    DOCUMENT,
+    DOCUMENT_FIELDS,
+    LARGE,
+    LARGE_PATH,
+    PACKED,
+    PACKED_PATH,
+    PRODUCTS,
+    SEARCH_PATH,
+    SLOW_PATH,
+)
+from tests.live import Sandbox, free_port
+
+
+@contextmanager
+def upstream(folder: Path) -> Iterator[str]:
+    """Yield the upstream's address while it runs."""
+    files = folder / "documents"
+    files.mkdir()
+    for name, content in (("document", DOCUMENT), ("large", LARGE), ("packed", PACKED)):
+        (files / name).write_bytes(content)
+    port, slow_port = free_port(), free_port()
+    with ExitStack() as ending:
+        with on_core(measured=False):
+            sandbox = ending.enter_context(Sandbox())
+        slow = [sys.executable, "-m", "tests.bench.apps", "slow", str(slow_port)]
+        ending.enter_context(started(slow, slow_port, measured=False))
+        command = nginx_command(folder / "upstream", _configuration(port, files, sandbox.url, slow_port))
+        ending.enter_context(started(command, port, measured=False))
+        yield f"http://127.0.0.1:{port}"
+
+
+def _configuration(port: int, files: Path, sandbox: str, slow_port: int) -> str:
+    fields = "\n".join(
+        f"add_header {name} '{value}';"
+        for name, value in DOCUMENT_FIELDS
+        if name not in {"Content-Type", "ETag"}
+    )
+    return f"""default_type application/json;
+upstream slow {{ server 127.0.0.1:{slow_port}; keepalive 4096; keepalive_requests 1000000000; }}
+server {{
+listen 127.0.0.1:{port} backlog=4096;
+{fields}
+location = {PRODUCTS} {{ alias {files}/document; }}
+location = {LARGE_PATH} {{ alias {files}/large; }}
+location = {PACKED_PATH} {{ alias {files}/packed; add_header Content-Encoding gzip; }}
+location = {SEARCH_PATH} {{ return 200 '{DOCUMENT.decode("ascii")}'; }}
+location = {SLOW_PATH} {{ proxy_pass http://slow; proxy_http_version 1.1; proxy_set_header Connection ''; }}
+location / {{ proxy_pass {sandbox}; }}
+}}
+"""

@@ -1,0 +1,98 @@
+"""The answers and requests of the bench, as bytes."""
+
+import gzip
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tests.live import TENANT
+
+DOCUMENT = json.dumps([{"id": f"product-{n}", "name": "x" * 40} for n in range(28)]).encode()
+LARGE = json.dumps([{"id": f"product-{n}", "name": "y" * 40} for n in range(3600)]).encode()[: 256 * 1024]
+PACKED = gzip.compress(
+    json.dumps([{"id": f"product-{n}", "name": f"{n:x}" * 40} for n in range(200)]).encode()
+)
+DOCUMENT_FIELDS = (
+    ("Content-Type", "application/json"),
+    ("Content-Language", "en"),
+    ("ETag", '"6f1c0a8e"'),
+    ("X-Total-Count", "28"),
+    ("Cache-Control", "no-cache"),
+    ("Vary", "Accept-Language"),
+)
+
+PRODUCTS = f"/product/{TENANT}/products"
+LARGE_PATH = f"{PRODUCTS}/large"
+PACKED_PATH = f"{PRODUCTS}/packed"
+SLOW_PATH = f"{PRODUCTS}/slow"
+SEARCH_PATH = f"{PRODUCTS}/search"
+
+BROWSER_FIELDS = (
+    ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0.0.0"),
+    ("Accept", "application/json"),
+    ("Accept-Language", "en-GB,en;q=0.9,de;q=0.8"),
+    ("Accept-Encoding", "gzip, deflate, br, zstd"),
+    ("Referer", "http://127.0.0.1/shop/products"),
+    ("Sec-Fetch-Site", "same-origin"),
+    ("Sec-Fetch-Mode", "cors"),
+    ("Sec-Fetch-Dest", "empty"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What is asked, by whom, and over how many connections.
+
+    Attributes:
+        name: its line in the tables.
+        path: what is asked of the upstream.
+        visitor: `guest`, `customer` or `none`.
+        connections: how many at once.
+        body: what a POST brings; None: it is a GET.
+        without: contenders that are left out, because they answer something else.
+    """
+
+    name: str
+    path: str = PRODUCTS
+    visitor: str = "guest"
+    connections: int = 32
+    body: bytes | None = None
+    without: frozenset[str] = field(default=frozenset())
+
+
+_BARE = frozenset({"bare Starlette"})
+_OVERRUN = frozenset({"bare Starlette", "naive Starlette + httpx2"})
+"""Where the naive proxy finishes nothing, and goes on with what nobody waits for while the next one is measured."""
+SCENARIOS = (
+    Scenario("2 KiB, guest"),
+    Scenario("2 KiB, customer", visitor="customer", without=_BARE),
+    Scenario("2 KiB, no session", visitor="none", without=_BARE),
+    Scenario("2 KiB, one connection", connections=1),
+    Scenario("small POST", SEARCH_PATH, body=b'{"q":"name:shoe","pageSize":24}', without=_BARE),
+    Scenario("gzip", PACKED_PATH, without=_BARE),
+    Scenario("256 KiB", LARGE_PATH, without=_BARE),
+    Scenario("50 ms, 200 connections", SLOW_PATH, connections=200, without=_BARE),
+    Scenario("50 ms, 1000 connections", SLOW_PATH, connections=1000, without=_OVERRUN),
+    Scenario("50 ms, 2000 connections", SLOW_PATH, connections=2000, without=_OVERRUN),
+)
+
+
+def answer_bytes() -> bytes:
+    """Return the document as a whole answer."""
+    fields = "".join(f"{name}: {value}\r\n" for name, value in DOCUMENT_FIELDS)
+    return f"HTTP/1.1 200 OK\r\n{fields}Content-Length: {len(DOCUMENT)}\r\n\r\n".encode() + DOCUMENT
+
+
+def request_bytes(scenario: Scenario, port: int, visitors: Sequence[dict[str, str]]) -> list[bytes]:
+    """Return a request of each visitor, whole."""
+    return [_request(scenario, port, {**dict(BROWSER_FIELDS), **visitor}) for visitor in visitors]
+
+
+def _request(scenario: Scenario, port: int, fields: dict[str, str]) -> bytes:
+    body = scenario.body or b""
+    if scenario.body is not None:
+        fields = fields | {"Content-Type": "application/json", "Content-Length": str(len(body))}
+    method = "GET" if scenario.body is None else "POST"
+    lines = [f"{method} /api{scenario.path} HTTP/1.1", f"Host: 127.0.0.1:{port}"]
+    lines += [f"{name}: {value}" for name, value in fields.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body

@@ -1,0 +1,189 @@
+"""One part of upstream takes not all connections, and nobody waits for one in a queue without end."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from typing import Final
+
+import pytest
+
+from bff.errors import UpstreamTimeout
+from bff.telemetry.metrics import REGISTRY
+from bff.upstream.bulkhead import Bulkhead, call_of, service_of
+from bff.upstream.failures import Busy
+from bff.upstream.options import PROXIED_CALLS, PROXIED_SHARES, TOKEN_CALL_SHARES, TOKEN_CALLS, Shares
+from bff.upstream.protocol import Header, RequestContent, UpstreamAnswer
+from tests.frozen_time import FrozenLoop, advance, settle
+
+pytestmark = pytest.mark.anyio
+
+SHARES: Final = Shares(connections=10, of_one_part=6, kept=2, few=2, queue=5, wait_seconds=2)
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, object]]:
+    return "asyncio", {"loop_factory": FrozenLoop}
+
+
+class Answer:
+    """An empty answer."""
+
+    status = 200
+    headers: Sequence[Header] = ()
+
+    def whole(self) -> None:
+        """Leave it to `chunks`."""
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield b"answer"
+
+    async def aclose(self) -> None:
+        """Nothing is held open."""
+
+
+class Upstream:
+    """An upstream client that answers at once, and counts."""
+
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+        self.calls: list[bytes] = []
+
+    async def open(
+        self, _method: str, target: bytes, _headers: list[Header], _body: RequestContent
+    ) -> UpstreamAnswer:
+        self.calls.append(target)
+        if self.failure is not None:
+            raise self.failure
+        return Answer()
+
+    async def aclose(self) -> None:
+        """Nothing is held open."""
+
+
+def bulkhead(upstream: Upstream, shares: Shares = SHARES) -> Bulkhead:
+    return Bulkhead(upstream, shares, service_of, area="api")
+
+
+async def sent(client: Bulkhead, service: str) -> UpstreamAnswer:
+    return await client.open("GET", f"/{service}/x?a=/b".encode(), [], None)
+
+
+async def fill(client: Bulkhead, service: str) -> list[UpstreamAnswer]:
+    """Make calls until one has to wait, and give up waiting."""
+    answers: list[UpstreamAnswer] = []
+    while True:
+        call = asyncio.create_task(sent(client, service))
+        await settle()
+        if not call.done():
+            call.cancel()
+            await settle()
+            return answers
+        answers.append(call.result())
+
+
+async def test_one_part_takes_its_share_and_leaves_the_rest() -> None:
+    client = bulkhead(Upstream())
+    assert [len(await fill(client, service)) for service in ("a", "b", "c", "d")] == [6, 2, 2, 0]
+
+
+async def test_the_last_places_are_kept_for_parts_that_have_few() -> None:
+    client = bulkhead(Upstream())
+    assert [len(await fill(client, service)) for service in ("a", "b")] == [6, 2]
+    assert len(await fill(client, "b")) == 0
+    assert len(await fill(client, "c")) == 2
+
+
+async def test_who_waits_goes_on_in_turn_when_a_place_is_free() -> None:
+    client = bulkhead(upstream := Upstream())
+    answers = await fill(client, "a")
+    waiting = [asyncio.create_task(sent(client, "a")) for _ in range(3)]
+    await settle()
+    upstream.calls.clear()
+    await answers.pop().aclose()
+    await settle()
+    assert [call.done() for call in waiting] == [True, False, False]
+    assert len(upstream.calls) == 1
+    for answer in answers:
+        await answer.aclose()
+    await settle()
+    for call in waiting:
+        await (await call).aclose()
+    assert len(await fill(client, "a")) == 6
+
+
+async def test_a_place_that_is_free_again_serves_another_part_too() -> None:
+    client = bulkhead(Upstream())
+    answers = await fill(client, "a")
+    for service in ("b", "c"):
+        await fill(client, service)
+    other = asyncio.create_task(sent(client, "d"))
+    await settle()
+    assert not other.done()
+    await answers.pop().aclose()
+    await settle()
+    assert other.done()
+    await other
+
+
+async def test_nobody_waits_for_long() -> None:
+    before = REGISTRY.get_sample_value("bff_upstream_busy_total", {"area": "api"}) or 0.0
+    client = bulkhead(upstream := Upstream())
+    answers = await fill(client, "a")
+    call = asyncio.create_task(sent(client, "a"))
+    await settle()
+    upstream.calls.clear()
+    advance(2.1)
+    with pytest.raises(Busy) as caught:
+        await call
+    assert caught.value.retry_after == 1
+    assert not upstream.calls
+    assert REGISTRY.get_sample_value("bff_upstream_busy_total", {"area": "api"}) == before + 1
+    await answers.pop().aclose()
+    assert len(await fill(client, "a")) == 1, "who has left keeps a place"
+
+
+async def test_only_so_many_wait() -> None:
+    client = bulkhead(Upstream())
+    await fill(client, "a")
+    waiting = [asyncio.create_task(sent(client, "a")) for _ in range(5)]
+    await settle()
+    with pytest.raises(Busy):
+        await sent(client, "a")
+    await (await sent(client, "b")).aclose()
+    for call in waiting:
+        call.cancel()
+
+
+async def test_a_turn_that_comes_as_one_leaves_is_not_lost() -> None:
+    client = bulkhead(Upstream())
+    answers = await fill(client, "a")
+    call = asyncio.create_task(sent(client, "a"))
+    await settle()
+    await answers.pop().aclose()  # its turn has come, and it has not run since
+    call.cancel()
+    with suppress(asyncio.CancelledError):
+        await call
+    assert len(await fill(client, "a")) == 1
+
+
+async def test_a_call_that_fails_gives_its_place_back() -> None:
+    client = bulkhead(upstream := Upstream())
+    upstream.failure = UpstreamTimeout()
+    for _ in range(20):
+        with pytest.raises(UpstreamTimeout):
+            await sent(client, "a")
+    upstream.failure = None
+    assert len(await fill(client, "a")) == 6
+
+
+def test_a_part_is_a_service_or_a_call() -> None:
+    assert service_of(b"/cart/acmeshop/carts?a=/b") == "cart"
+    assert call_of(b"/cart/acmeshop/carts?a=/b") == "/cart/acmeshop/carts"
+
+
+@pytest.mark.parametrize(
+    ("shares", "options"), [(PROXIED_SHARES, PROXIED_CALLS), (TOKEN_CALL_SHARES, TOKEN_CALLS)]
+)
+def test_the_shares_are_of_the_connections_that_there_are(shares: Shares, options: object) -> None:
+    assert shares.connections == getattr(options, "connections", None)
+    assert shares.of_one_part < shares.connections - shares.kept
