@@ -206,11 +206,13 @@ class RedisSessionStore:
             key = self._keys.pause(name)
             await self._redis.set(key, milliseconds(until), px=max(1, milliseconds(seconds)))
 
-    async def paused_until(self, name: bytes) -> float | None:
-        """Return the end of the latest pause."""
-        async with unavailable_on_failure():
-            until = await self._redis.get(self._keys.pause(name))
-        return None if until is None else int(until) / 1000
+    async def paused_until(self, *names: bytes) -> float | None:
+        """Return the end of the latest pause, in one round trip."""
+        async with unavailable_on_failure(), self._redis.pipeline(transaction=False) as pipeline:
+            for name in names:
+                pipeline.get(self._keys.pause(name))
+            ends = [int(until) for until in await pipeline.execute() if until is not None]
+        return max(ends) / 1000 if ends else None
 
     async def inspect(self, most: int = 100) -> list[dict[str, Any]]:
         """Return what anybody with access to Redis would see of up to `most` keys, for people to look at."""

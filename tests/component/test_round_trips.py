@@ -22,8 +22,8 @@ LOGIN_OF_A_GUEST = 7
 LOGIN_OF_NOBODY = 7
 """Three limits and the new guest's, the guest, the customer for the guest, the index; nobody else knows this guest."""
 
-REFRESH = 5
-"""The session, a limit, the lock with the session, the new tokens, the lock back."""
+REFRESH = 6
+"""The session, a limit, the pauses, the lock with the session, the new tokens, the lock back."""
 
 RENEWAL = 4
 """The session, the lock with the session, the new tokens, the lock back."""

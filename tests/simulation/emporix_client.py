@@ -81,8 +81,8 @@ class Answer:
         self.status = status
         self._body = json.dumps(content).encode()
 
-    def whole(self) -> None:
-        """Leave it to `chunks`."""
+    def whole(self) -> bytes | None:
+        return None
 
     async def chunks(self) -> AsyncIterator[bytes]:
         yield self._body

@@ -31,8 +31,8 @@ class Answer:
     status = 200
     headers: Sequence[Header] = ()
 
-    def whole(self) -> None:
-        """Leave it to `chunks`."""
+    def whole(self) -> bytes | None:
+        return None
 
     async def chunks(self) -> AsyncIterator[bytes]:
         yield b"answer"
