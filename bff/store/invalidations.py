@@ -24,6 +24,7 @@ from bff.telemetry.metrics import SESSION_CACHE
 PROOF_SECONDS: Final = 0.9
 """How old the latest proof may be; a second after a connection went down, nothing may be served from memory."""
 
+_SILENT_SECONDS: Final = 2.0
 _RECONNECT_SECONDS: Final = 0.5
 _REFUSED_SECONDS: Final = 30.0
 _CANCEL_SECONDS: Final = 0.05
@@ -110,7 +111,7 @@ class InvalidationFeed:
         """Raise what has ended the connection, or that it has been silent for too long."""
         if stream.ended.done():
             raise stream.ended.result()
-        if stream.asked and self._monotonic() - stream.asked[0] >= PROOF_SECONDS:
+        if stream.asked and self._monotonic() - stream.asked[0] >= _SILENT_SECONDS:
             raise TimeoutError
 
     def _on_written(self, keys: Iterable[bytes] | None) -> None:

@@ -63,7 +63,7 @@ async def counting(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     """Compose a replica behind a relay, with real limits; every script has run once, so that Redis knows it."""
     async with relaying(redis_url) as relay:
         keys = new_keys()
-        async with new_replica(relay.url, keys=keys) as replica:
+        async with new_replica(relay.url, keys=keys, session_cache="32") as replica:
             settings = replica_settings(relay.url, keys, login_rate="1000/60", guest_rate="1000/60")
             ring = key_ring(settings, replica.ports.random_bytes)
             backend = session_backend(
