@@ -35,11 +35,12 @@ class StreamLimit:
         networks = networks_of(client)
         if any(self._under_way[one] >= most for one, most in zip(networks, self._bounds, strict=False)):
             raise TooManyRequests("This address has too many requests under way", retry_after=1)
-        self._under_way.update(networks)
+        for network in networks:
+            self._under_way[network] += 1
         try:
             yield
         finally:
-            self._under_way.subtract(networks)
             for network in networks:
+                self._under_way[network] -= 1
                 if not self._under_way[network]:
                     del self._under_way[network]
