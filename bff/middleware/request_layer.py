@@ -130,7 +130,7 @@ class RequestLayer:
             with uncounted():
                 return await receive()
 
-        with self._policy.streams.admit(context.client), deadline_in(DEADLINE_SECONDS):
+        with deadline_in(DEADLINE_SECONDS), await self._policy.streams.admit(context.client):
             await self._app(scope, received, send)
 
     def _fields(
