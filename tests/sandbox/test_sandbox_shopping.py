@@ -236,11 +236,11 @@ async def test_a_wrong_kind_of_token_is_refused_as_the_knob_says(shop: Any, kind
     ).status_code == status
 
 
-@pytest.mark.parametrize(("in_refresh", "found"), [("absent", False), ("null", None), ("renewed", True)])
+@pytest.mark.parametrize(("in_refresh", "found"), [("absent", False), ("null", None), ("present", True)])
 async def test_a_refresh_says_of_the_saas_token_what_the_knob_says(
     shop: Any, in_refresh: str, found: object
 ) -> None:
-    shop.set_knobs(saas_in_refresh=in_refresh)
+    shop.set_knobs(refreshed_saas=in_refresh)
     who = await shop.customer()
     body = (await shop.refresh(who["refresh_token"], who["guest"]["access_token"])).json()
     value = body.get("saas_token", False)
