@@ -98,7 +98,8 @@ class Session:
     `generation` counts writes and is compared at each; `version` is what storefronts see and grows when
     who is shopping changes; `upstream_session_id` is the Emporix session that carries the cart through login;
     `assisted` says that an employee shops for the customer, with tokens from Emporix's dashboard.
-    `kept_guest` and `merged_carts`, the guest's carts that the login merged, are a customer's in drop-in mode.
+    `kept_guest` and `merged_carts`, the guest's carts that the login merged, are a customer's in drop-in mode;
+    `fence` is the fencing number of the renewal that read it under the session's lock, and 0 for anybody else.
     """
 
     kind: SessionKind
@@ -120,6 +121,7 @@ class Session:
     assisted: bool = False
     kept_guest: KeptGuest | None = None
     merged_carts: tuple[str, ...] = ()
+    fence: int = field(default=0, compare=False)
 
     @property
     def idle_expires_at(self) -> float:

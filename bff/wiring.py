@@ -12,7 +12,7 @@ from bff.session import ID_BYTES, SECRET_BYTES, Lifetimes, RecordPurpose, Ticket
 from bff.sessions.ports import Policy, Ports
 from bff.sessions.tasks import Tasks
 from bff.store.backend import Backend, Rates, Sources, StoreOptions, open_backend
-from bff.store.options import Clock
+from bff.store.options import CacheOptions, Clock
 from bff.upstream.breaker import TOKEN_CALLS_AREA, Breakers
 from bff.upstream.bulkhead import Bulkhead, call_of, service_of
 from bff.upstream.httpx_client import HttpxClient
@@ -114,6 +114,7 @@ def session_backend(settings: Settings, ring: KeyRing, *, clock: Clock, random_b
             account=(settings.account_rate.count, settings.account_rate.seconds),
             refresh=(settings.refresh_rate.count, settings.refresh_rate.seconds),
         ),
+        cache=CacheOptions(most_bytes=settings.session_cache << 20),
     )
     return open_backend(settings.redis_url, ring, options, Sources(clock, time.monotonic, random_bytes))
 

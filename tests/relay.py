@@ -16,7 +16,8 @@ class Relay:
         delay: seconds that every reply is kept back.
         deaf: what clients send is taken and never passed on.
         mute: of so many further scripts the commands are passed on and the replies are lost.
-        round_trips: how often a client has sent something and waited for the reply; a pipeline counts once.
+        round_trips: how often a client has sent something and waited for the reply; a pipeline counts once, and a
+            connection that only listens does not.
     """
 
     def __init__(self, target: str) -> None:
@@ -94,8 +95,10 @@ class Relay:
         lost: asyncio.Event,
         asked: asyncio.Event,
     ) -> None:
+        listens = False
         while chunk := await _received(reader):
-            self.round_trips += not asked.is_set()
+            listens = listens or b"TRACKING" in chunk
+            self.round_trips += not asked.is_set() and not listens
             asked.set()
             if self.deaf:
                 continue

@@ -58,6 +58,7 @@ class Settings:
     allowed_origins: tuple[str, ...] = ()
     keys: tuple[KeySpec, ...]
     redis_url: Secret
+    session_cache: int
     trusted_proxies: tuple[Network, ...] = ()
     admin_port: int | None = None
     guest_idle_seconds: int
@@ -163,6 +164,7 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         default=EMBEDDED,
         secret=True,
     ),
+    _variable("SESSION_CACHE", parsing.integer(0, 65_536), "MiB of sessions in a process's memory", "32"),
     _variable(
         "TRUSTED_PROXIES", parsing.networks, "comma-separated list of CIDRs whose X-Forwarded-For is trusted"
     ),

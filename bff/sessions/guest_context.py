@@ -65,7 +65,7 @@ class GuestContexts:
         """Note the context; where upstream has none yet, a refresh leaves there what it will begin with."""
         assert request_session.held is not None
         ticket = request_session.held.ticket
-        async with self._ports.locks.hold(ticket) as lock:
+        async with self._ports.locks.hold(ticket, renews=seed) as lock:
             if not isinstance(lock.found, Session):
                 raise ended_error(lock.found)
             found = await self._saver.save_pending(HeldSession(ticket, lock.found))
@@ -73,7 +73,7 @@ class GuestContexts:
             tokens = guest.tokens
             if seed:
                 tokens = await self._ports.emporix.anonymous_refresh(guest, context)
-            saved = await self._saver.save(ticket, _changed(found, tokens, context))
+            saved = await self._saver.save(HeldSession(ticket, found), _changed(found, tokens, context))
         request_session.update(HeldSession(ticket, saved))
 
 

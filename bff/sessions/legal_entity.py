@@ -73,7 +73,7 @@ class LegalEntitySwitch:
     async def _switched(self, request_session: RequestSession, legal_entity_id: str | None) -> Session:
         assert request_session.held is not None
         ticket = request_session.held.ticket
-        async with self._ports.locks.hold(ticket) as lock:
+        async with self._ports.locks.hold(ticket, renews=True) as lock:
             found = lock.found
             if not isinstance(found, Session):
                 raise ended_error(found)
@@ -86,6 +86,6 @@ class LegalEntitySwitch:
                 legal_entity_id=legal_entity_id,
                 version=next_version(self._ports.clock(), found.version),
             )
-            session = await self._saver.save(ticket, switched)
+            session = await self._saver.save(HeldSession(ticket, found), switched)
         request_session.update(HeldSession(ticket, session))
         return session

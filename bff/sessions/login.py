@@ -234,6 +234,7 @@ class CustomerLogin:
             if not isinstance(lock.found, Session):
                 raise ended_error(lock.found)
             yield HeldSession(ticket, as_guest(lock.found))
+            lock.ended = request_session.held.ticket != ticket
 
     async def _numbered(self, issued: Issued) -> Issued:
         """Ask for the customer's number, for logins that come without a saas token."""

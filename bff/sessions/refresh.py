@@ -1,8 +1,9 @@
 """Refreshing: one at a time per session over all replicas, stored before anyone is answered.
 
-First an in-process single flight, then a Redis lock that outlives the upstream deadline, then another look at the
-record; the work is a task of its own. Losers take the winner's result, or go on with a token that is still
-good, or get a 503. A session ends only where upstream refuses its refresh token, or where that has ended by its clock.
+First an in-process single flight, then a Redis lock that its living holder extends, another look at the record, and a
+mark on it that upstream is being asked; the work is a task of its own. Losers take the winner's result, or go on with a
+token that is still good, or get a 503. A session ends only where upstream refuses its refresh token, or where that has
+ended by its clock.
 """
 
 import asyncio
@@ -30,6 +31,11 @@ from bff.tokens import TokenSet
 # How long a request with a token that is still good waits for a better one, and one without; the renewal goes on.
 _PATIENCE_SECONDS: Final = 2.0
 _LONGEST_WAIT_SECONDS: Final = 5.0
+
+# How often somebody whose refresh was refused looks for tokens that another replica has yet to store. With the lease
+# of a killed one it is under six seconds until an end.
+_LOOKS: Final = 15
+_LOOK_PAUSE_SECONDS: Final = 0.1
 
 
 class TokenRefresher:
@@ -81,7 +87,7 @@ class TokenRefresher:
             raise _unavailable(exc) from None
 
     async def refresh_locked(self, held: HeldSession) -> Session:
-        """Refresh under the session's lock, which the caller holds, and store before returning.
+        """Refresh under the session's lock, which the caller holds for a renewal, and store before returning.
 
         Raises:
             RefreshRefused: upstream said no.
@@ -91,7 +97,9 @@ class TokenRefresher:
         session = await self._saver.save_pending(held)
         if self._tokens(session) != self._tokens(held.session):
             return session
-        return await self._saver.save(held.ticket, await self._renewable.renewed(session))
+        return await self._saver.save(
+            HeldSession(held.ticket, session), await self._renewable.renewed(session)
+        )
 
     async def _joined(self, held: HeldSession, patience: float) -> HeldSession:
         """Wait for the one renewal of this session in this process, beginning it if there is none."""
@@ -121,26 +129,26 @@ class TokenRefresher:
             current = _live(found)
             return self._tokens(current) != self._tokens(held.session) and not self._due(current)
 
-        async with self._ports.locks.hold(held.ticket, unless=renewed) as lock:
+        async with self._ports.locks.hold(held.ticket, unless=renewed, renews=True) as lock:
             current = _live(lock.found)
             if lock.acquired and not renewed(current):
-                return await self._counted(HeldSession(held.ticket, current))
+                return await self._counted(HeldSession(held.ticket, current), renewal_open=lock.renewal_open)
         RENEWALS.labels(self._renewable.owner(current).kind, "shared").inc()
         return HeldSession(held.ticket, current)
 
-    async def _counted(self, held: HeldSession) -> HeldSession:
+    async def _counted(self, held: HeldSession, *, renewal_open: bool) -> HeldSession:
         outcome = "failed"
         try:
             renewed = HeldSession(held.ticket, await self.refresh_locked(held))
             outcome = "renewed"
         except RefreshTokenEnded:
             outcome = "expired"
-            renewed = await self._renewable.ended(held)
+            renewed = await self._ended(held, renewal_open=renewal_open)
         except RefreshRefused as refused:
             match refused.kind:
                 case RefreshRefusal.REFRESH_TOKEN:
                     outcome = "refused"
-                    renewed = await self._renewable.ended(held)
+                    renewed = await self._ended(held, renewal_open=renewal_open)
                 case RefreshRefusal.MISCONFIGURED | RefreshRefusal.UNKNOWN:
                     raise BadUpstreamAnswer(log_detail=str(refused)) from None
                 case _:
@@ -148,6 +156,16 @@ class TokenRefresher:
         finally:
             RENEWALS.labels(self._renewable.owner(held.session).kind, outcome).inc()
         return renewed
+
+    async def _ended(self, held: HeldSession, *, renewal_open: bool) -> HeldSession:
+        """End what upstream refuses, unless another replica has newer tokens and has yet to store them."""
+        if renewal_open:
+            for _ in range(_LOOKS):
+                await asyncio.sleep(_LOOK_PAUSE_SECONDS)
+                current = _live(await self._ports.store.load_fresh(held.ticket))
+                if self._tokens(current) != self._tokens(held.session):
+                    return HeldSession(held.ticket, current)
+        return await self._renewable.ended(held)
 
     def _tokens(self, session: Session) -> TokenSet:
         return self._renewable.owner(session).tokens

@@ -177,6 +177,4 @@ class KeptGuests:
         issued = await anonymous_login(self._ports.emporix, context)
         assert issued.session_id is not None
         guest = KeptGuest(issued.tokens, issued.session_id, self._ports.clock(), context)
-        return HeldSession(
-            held.ticket, await self._saver.save(held.ticket, replace(held.session, kept_guest=guest))
-        )
+        return HeldSession(held.ticket, await self._saver.save(held, replace(held.session, kept_guest=guest)))

@@ -6,7 +6,7 @@ not: another replica would renew with a refresh token that is spent, and end the
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 from bff.emporix.refusals import Refused
@@ -17,9 +17,10 @@ from bff.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from bff.session import HeldSession, Session, SessionKind, Ticket, Tombstone
+from bff.session import HeldSession, Session, SessionKind, Ticket
 from bff.sessions.endings import ended_error
 from bff.sessions.ports import Ports
+from bff.store.protocol import Found
 
 TRANSIENT: Final = (UpstreamUnavailable, UpstreamTimeout, BadUpstreamAnswer, TooManyRequests)
 """Failures of an upstream call that say nothing about the token it was made with."""
@@ -32,8 +33,9 @@ _LONGEST_UNSAVED_SECONDS: Final = 600.0
 
 @dataclass(frozen=True, slots=True)
 class _Unsaved:
-    """A session with new tokens, the mark of the one write that all tries are, and when they were issued."""
+    """A session as it was and with new tokens, the mark of all tries to write it, and when the tokens were issued."""
 
+    base: Session
     session: Session
     mark: bytes
     issued_at: float
@@ -54,30 +56,36 @@ class TokenSaver:
     async def save_pending(self, held: HeldSession) -> Session:
         """Store what an earlier refresh could not, and return the session as it then is."""
         unsaved = self._unsaved.get(held.ticket)
-        if unsaved is None or unsaved.session.generation != held.session.generation:
+        if unsaved is None:
             return held.session
-        return await self._saved(held.ticket, unsaved)
+        saved = await self._saved(held.ticket, unsaved)
+        return replace(saved, fence=held.session.fence)
 
-    async def save(self, ticket: Ticket, session: Session) -> Session:
+    async def save(self, held: HeldSession, session: Session) -> Session:
         """Store new tokens; where the store does not answer, they are stored in the background as soon as it does.
+
+        Args:
+            held: the session as it was read under the lock.
+            session: the same with new tokens.
+
+        Returns:
+            The session as it then is; where a later renewal has written, with that one's tokens.
 
         Raises:
             StoreUnavailable: the store does not answer.
             NoSession, SessionRotated, SessionExpired: the session ended meanwhile; the new tokens were revoked.
         """
-        return await self._saved(
-            ticket, _Unsaved(session, self._ports.store.write_mark(), self._ports.clock())
-        )
+        mark = self._ports.store.write_mark()
+        return await self._saved(held.ticket, _Unsaved(held.session, session, mark, self._ports.clock()))
 
     async def _saved(self, ticket: Ticket, unsaved: _Unsaved) -> Session:
-        saved = await self._replace(ticket, unsaved)
-        if saved is not None:
-            return saved
+        found = await self._replace(ticket, unsaved)
+        if isinstance(found, Session):
+            return found
         await self.revoke(unsaved.session)
-        found = await self._ports.store.load_fresh(ticket)
-        raise ended_error(found if isinstance(found, Tombstone) else None)
+        raise ended_error(found)
 
-    async def _replace(self, ticket: Ticket, unsaved: _Unsaved) -> Session | None:
+    async def _replace(self, ticket: Ticket, unsaved: _Unsaved) -> Found:
         for _ in range(_SAVE_TRIES - 1):
             with suppress(StoreUnavailable):
                 return await self._replace_once(ticket, unsaved)
@@ -88,10 +96,19 @@ class TokenSaver:
             self._save_later(ticket, unsaved)
             raise
 
-    async def _replace_once(self, ticket: Ticket, unsaved: _Unsaved) -> Session | None:
-        saved = await self._ports.store.replace(ticket, unsaved.session, mark=unsaved.mark)
+    async def _replace_once(self, ticket: Ticket, unsaved: _Unsaved) -> Found:
+        """Write, over what somebody else wrote first too, unless that is a later renewal; return what then stands.
+
+        A session that stands keeps its tokens, whose they are: a revocation would end it upstream.
+        """
+        store, session = self._ports.store, unsaved.session
+        saved = await store.replace(ticket, session, mark=unsaved.mark)
+        found: Found = saved
+        if saved is None and isinstance(found := await store.load_fresh(ticket), Session):
+            session = _carried_over(unsaved, found)
+            found = await store.replace(ticket, session, mark=unsaved.mark) or found
         self._unsaved.pop(ticket, None)
-        return saved
+        return found
 
     def _save_later(self, ticket: Ticket, unsaved: _Unsaved) -> None:
         """Keep tokens in memory and see to it that they are stored; one task does it for all sessions."""
@@ -111,7 +128,7 @@ class TokenSaver:
     async def _save_or_forget(self, ticket: Ticket, unsaved: _Unsaved) -> None:
         if self._ports.clock() >= unsaved.issued_at + _LONGEST_UNSAVED_SECONDS:
             self._unsaved.pop(ticket, None)
-        elif await self._replace_once(ticket, unsaved) is None:
+        elif not isinstance(await self._replace_once(ticket, unsaved), Session):
             await self.revoke(unsaved.session)
 
     async def revoke(self, session: Session) -> None:
@@ -119,3 +136,11 @@ class TokenSaver:
         if session.kind is SessionKind.CUSTOMER and session.tokens.usable(self._ports.clock()):
             with suppress(Refused, *TRANSIENT):
                 await self._ports.emporix.logout(session.tokens.access)
+
+
+def _carried_over(unsaved: _Unsaved, found: Session) -> Session:
+    """Return what somebody else wrote, with what the new tokens brought in its place."""
+    old, new = unsaved.base, unsaved.session
+    changed = {each.name: getattr(new, each.name) for each in fields(Session)}
+    changed = {name: value for name, value in changed.items() if value != getattr(old, name)}
+    return replace(found, **changed | {"fence": new.fence})

@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any, Final
 
-from bff.errors import NotAsked, StoreUnavailable
-from bff.session import Ticket, record_name
+from bff.errors import BffError, NotAsked, StoreUnavailable
+from bff.session import Session, Ticket, record_name
 from bff.store import redis_scripts as scripts
 from bff.store.options import LockTimes
 from bff.store.protocol import Found, LockedRead
@@ -54,49 +55,58 @@ class RedisSessionLocks:
 
     @asynccontextmanager
     async def hold(
-        self, ticket: Ticket, *, unless: Callable[[Found], bool] | None = None
+        self, ticket: Ticket, *, unless: Callable[[Found], bool] | None = None, renews: bool = False
     ) -> AsyncIterator[LockedRead]:
         """Hold the lock for the block; see `SessionLocks`."""
         owner = self._random_bytes(16)
-        read = await self._awaited(ticket, owner, unless)
+        read = await self._awaited(ticket, owner, unless, renews=renews)
         if not read.acquired:
             yield read
             return
         extending = asyncio.create_task(self._keep(ticket, owner))
+        settled = read.found.fence if isinstance(read.found, Session) else 0
         try:
             yield read
+        except (BffError, asyncio.CancelledError):
+            settled = 0  # upstream may have issued tokens that are not stored
+            raise
         finally:
             extending.cancel()
-            with suppress(StoreUnavailable):  # it ends by itself
-                await self.unlock(ticket, owner)
+            if not read.ended:
+                with suppress(StoreUnavailable):  # it ends by itself
+                    await self.unlock(ticket, owner, settled)
 
     async def _awaited(
-        self, ticket: Ticket, owner: bytes, unless: Callable[[Found], bool] | None
+        self, ticket: Ticket, owner: bytes, unless: Callable[[Found], bool] | None, *, renews: bool
     ) -> LockedRead:
         """Try for the lock until it is there, waiting has become pointless, or the time is over."""
         until = self._monotonic() + self._times.wait
         while True:
-            read = await self.try_lock(ticket, owner)
+            read = await self.try_lock(ticket, owner, renews=renews)
             if read.acquired or (unless is not None and unless(read.found)):
                 return read
             if self._monotonic() >= until:
                 raise NotAsked("another request is busy with this session", retry_after=1)
             await asyncio.sleep(self._pause())
 
-    async def try_lock(self, ticket: Ticket, owner: bytes) -> LockedRead:
+    async def try_lock(self, ticket: Ticket, owner: bytes, *, renews: bool = False) -> LockedRead:
         """Take the lock if it is free, and read the session in any case.
 
         Args:
             ticket: which session.
             owner: 16 random bytes; who holds the lock with this mark holds it still.
+            renews: open the write-ahead mark and take a fencing number.
         """
         name = record_name(ticket)
         async with unavailable_on_failure():
-            acquired, reply = await self._lock(
+            acquired, fence, open_before, reply = await self._lock(
                 keys=[self._keys.session(name), self._keys.lock(name)],
-                args=[self._reader.now(), owner, milliseconds(self._times.lease)],
+                args=[self._reader.now(), owner, milliseconds(self._times.lease), int(renews)],
             )
-        return LockedRead(self._reader.read(ticket, reply), bool(acquired))
+        found = self._reader.read(ticket, reply)
+        if isinstance(found, Session):
+            found = replace(found, fence=fence)
+        return LockedRead(found, bool(acquired), bool(open_before))
 
     async def _keep(self, ticket: Ticket, owner: bytes) -> None:
         """Extend the lock again and again, until it is somebody else's."""
@@ -112,10 +122,11 @@ class RedisSessionLocks:
             keys, lease = [self._keys.lock(record_name(ticket))], milliseconds(self._times.lease)
             return bool(await self._extend(keys=keys, args=[owner, lease]))
 
-    async def unlock(self, ticket: Ticket, owner: bytes) -> None:
-        """Give the lock back if it is still this owner's."""
+    async def unlock(self, ticket: Ticket, owner: bytes, settled: int = 0) -> None:
+        """Give the lock back if it is still this owner's, and close the mark of the renewal with this number."""
+        name = record_name(ticket)
         async with unavailable_on_failure():
-            await self._unlock(keys=[self._keys.lock(record_name(ticket))], args=[owner])
+            await self._unlock(keys=[self._keys.lock(name), self._keys.session(name)], args=[owner, settled])
 
     def _pause(self) -> float:
         """Return how long to wait between two looks: half to one and a half times the usual."""

@@ -21,6 +21,19 @@ class LockTimes:
     wait: float = 2.5
 
 
+@dataclass(frozen=True, slots=True)
+class CacheOptions:
+    """What is kept in memory of the sessions that were read.
+
+    Attributes:
+        most_bytes: how much memory they may take; 0 keeps none.
+        beat: seconds between two proofs that nothing was missed.
+    """
+
+    most_bytes: int = 0
+    beat: float = 0.25
+
+
 Rate = tuple[int, int]
 """How many in how many seconds."""
 
@@ -51,12 +64,14 @@ class StoreOptions:
         index_lifetime: seconds that a customer's index outlives the last login by.
         rates: the rate limits.
         lock_times: how long a session's lock is held and waited for.
+        cache: whether sessions that were read are kept in memory.
     """
 
     tenant: str
     index_lifetime: float
     rates: Rates
     lock_times: LockTimes = LockTimes()
+    cache: CacheOptions = CacheOptions()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum, StrEnum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from bff.session import Carrier, EndReason, HeldSession, OtherSchema, Session, Ticket, Tombstone
 
 Found = Session | Tombstone | OtherSchema | None
 """What a store has for a ticket: the session, for 30 seconds after its end a tombstone, else None."""
+
+
+RARE_TOUCH_SECONDS: Final = 60.0
 
 
 class Touch(Enum):
@@ -24,6 +27,8 @@ class Touch(Enum):
     NO = "no"
     LAZY = "lazy"
     """Yes, but a last-seen time that is only a moment old is left as it is."""
+    RARE = "rare"
+    """Yes, but a last-seen time that is less than `RARE_TOUCH_SECONDS` old is left as it is."""
     EXACT = "exact"
     """Yes, to the moment."""
 
@@ -61,6 +66,8 @@ class SessionStore(Protocol):
 
     async def replace(self, ticket: Ticket, session: Session, *, mark: bytes | None = None) -> Session | None:
         """Write over the generation that `session` was read at; None where another write came first.
+
+        A renewal names its fencing number too: None where a later renewal has written.
 
         Lifetimes stay as they were: a write is not a use.
 
@@ -139,24 +146,29 @@ class SessionStore(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LockedRead:
     """How a session was when its lock was acquired, or when waiting for the lock had become pointless.
 
     Attributes:
         found: what the store had.
         acquired: whether the lock is held; False where `unless` ended the waiting.
+        renewal_open: an earlier renewal never came to a known end: upstream may have issued tokens to it that its
+            replica has yet to store.
+        ended: set by the holder that has ended the session, whose lock went with it.
     """
 
     found: Found
     acquired: bool
+    renewal_open: bool = False
+    ended: bool = False
 
 
 class SessionLocks(Protocol):
     """One worker at a time per session, over all replicas."""
 
     def hold(
-        self, ticket: Ticket, *, unless: Callable[[Found], bool] | None = None
+        self, ticket: Ticket, *, unless: Callable[[Found], bool] | None = None, renews: bool = False
     ) -> AbstractAsyncContextManager[LockedRead]:
         """Hold a session's lock for the block, and yield the session as it is in the store since.
 
@@ -167,6 +179,8 @@ class SessionLocks(Protocol):
             ticket: which session; it need not be there.
             unless: whether a session, as it was found, shows that another worker has done the work already; None
                 waits in any case.
+            renews: upstream is to be asked for tokens. A mark on the record says so until they are stored or their
+                refusal is known, and the session comes with a fencing number, which its writes name.
 
         Raises:
             UpstreamUnavailable: another worker kept the lock for as long as one waits.

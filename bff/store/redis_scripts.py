@@ -10,6 +10,8 @@ field  meaning
 ``s``  last seen, ``i`` idle lifetime, ``x`` absolute end; all in milliseconds
 ``t``  tombstone: why the session ended; kept for 30 seconds
 ``w``  the last write's mark: a retried command recognises its own success
+``f``  the fencing number that the latest renewal got with its lock
+``p``  the fencing number of the first renewal whose end is not known: a write-ahead mark
 =====  ==========================================================================
 
 Both lifetimes are checked at every read, and are the key's time to live as well. A server that is full or read-only
@@ -78,52 +80,68 @@ where the key is taken.
 """
 
 REPLACE: Final = """
-local r = redis.call('HMGET', KEYS[1], 'g', 't', 'w')
+local r = redis.call('HMGET', KEYS[1], 'g', 't', 'w', 'f', 'p')
 if not r[1] or r[2] then return 0 end
 if r[3] == ARGV[1] then return tonumber(r[1]) end
 if r[1] ~= ARGV[2] then return 0 end
+local fence, latest, open = tonumber(ARGV[4]), tonumber(r[4] or 0), tonumber(r[5])
+if fence > 0 then
+  if fence ~= latest and not (open and fence >= open) then return 0 end
+  if fence < latest then redis.call('HSET', KEYS[1], 'p', fence + 1) else redis.call('HDEL', KEYS[1], 'p') end
+end
 redis.call('HSET', KEYS[1], 'w', ARGV[1], 'v', ARGV[3])
 return redis.call('HINCRBY', KEYS[1], 'g', 1)
 """
 """Write over a generation.
 
-Keys: the session. Arguments: mark, the generation that was read, record. Returns the new generation, or 0 where
-another write came first.
+Keys: the session. Arguments: mark, the generation that was read, record, the renewal's fencing number or 0. Returns the
+new generation, or 0 where another write came first, or a later renewal has written. One that has lost its lock still
+writes as long as no later one has: upstream may have spent the refresh token for its tokens.
 """
 
-RETIRE: Final = f"{_WRITE}return retire(KEYS[1], unpack(ARGV))"
-"""End a session and leave a tombstone.
+RETIRE: Final = f"""{_WRITE}
+local done = retire(KEYS[1], unpack(ARGV))
+if done == 1 then redis.call('DEL', KEYS[2]) end
+return done
+"""
+"""End a session and leave a tombstone; its lock goes too, as nobody can write to it any more.
 
-Keys: the session. Arguments: mark; the generation that was read, or nothing for any; why it ends; whether the record
-stays, 1 or 0; the sealed ticket of the session that takes its place, or nothing; time to live. Returns 1, or 0 where
-it was not there, or ended or was written before.
+Keys: the session, its lock. Arguments: mark; the generation that was read, or nothing for any; why it ends; whether the
+record stays, 1 or 0; the sealed ticket of the session that takes its place, or nothing; time to live. Returns 1, or 0
+where it was not there, or ended or was written before.
 """
 
 SUPERSEDE: Final = f"""{_WRITE}
 local mark = ARGV[1]
 if create(KEYS[1], unpack(ARGV, 1, 6)) == 0 then return -1 end
-if retire(KEYS[2], mark, unpack(ARGV, 7)) == 1 then return 1 end
-redis.call('DEL', KEYS[1])
-return 0
+local done = retire(KEYS[2], mark, unpack(ARGV, 7))
+redis.call('DEL', KEYS[done == 1 and 3 or 1])
+return done
 """
 """Write a new session and end the old one, both or neither.
 
-Keys: the new session, the old one; a cluster has them on different nodes and cannot run this. Arguments: those of
-CREATE, then those of RETIRE without its mark. Returns 1, 0 where the old one was written or ended before, or -1 where
-the new one's key is taken. An error while creating ends the script before anything is retired.
+Keys: the new session, the old one, the old one's lock; a cluster has them on different nodes and cannot run this.
+Arguments: those of CREATE, then those of RETIRE without its mark. Returns 1, 0 where the old one was written or ended
+before, or -1 where the new one's key is taken. An error while creating ends the script before anything is retired.
 """
 
 LOCK: Final = f"""{_READ}
-local acquired = 0
+local acquired, fence, open = 0, 0, ''
 if redis.call('GET', KEYS[2]) == ARGV[2] or redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3]) then
   acquired = 1
 end
-return {{acquired, read(KEYS[1], ARGV[1], -1)}}
+local found = read(KEYS[1], ARGV[1], -1)
+if acquired == 1 and ARGV[4] == '1' and found and found[4] == '' then
+  fence, open = redis.call('HINCRBY', KEYS[1], 'f', 1), redis.call('HGET', KEYS[1], 'p') or ''
+  if open == '' then redis.call('HSET', KEYS[1], 'p', fence) end
+end
+return {{acquired, fence, open, found}}
 """
 """Take a session's lock where it is free, and read the session in any case.
 
-Keys: the session, its lock. Arguments: now, the owner's mark, the lease in milliseconds. Returns whether the lock is
-this owner's, and what LOAD returns.
+Keys: the session, its lock. Arguments: now, the owner's mark, the lease in milliseconds, 1 for a renewal, which opens
+the write-ahead mark. Returns whether the lock is this owner's, the renewal's fencing number, whose mark was open before
+or nothing, and what LOAD returns.
 """
 
 EXTEND: Final = """
@@ -137,10 +155,12 @@ owner's any more.
 """
 
 UNLOCK: Final = """
+if redis.call('HGET', KEYS[2], 'p') == ARGV[2] then redis.call('HDEL', KEYS[2], 'p') end
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0
 """
 """Give a lock back.
 
-Keys: the lock. Arguments: the owner's mark. Returns 1, or 0 where the lock was not this owner's any more.
+Keys: the lock, the session. Arguments: the owner's mark, the fencing number of the renewal whose end is known, or 0.
+Returns 1, or 0 where the lock was not this owner's any more.
 """

@@ -11,7 +11,7 @@ from redis.asyncio.cluster import RedisCluster
 from bff.errors import StoreUnavailable
 from bff.session import EndReason, HeldSession, Session, Ticket, record_name
 from bff.store import redis_scripts as scripts
-from bff.store.protocol import Found, Touch
+from bff.store.protocol import RARE_TOUCH_SECONDS, Found, Touch
 from bff.store.record import SealedRecords
 from bff.store.redis_failures import unavailable_on_failure
 from bff.store.redis_keys import RedisKeys
@@ -22,7 +22,12 @@ SCAN_SECONDS: Final = 60.0
 """How long looking at every key may take."""
 
 # How old a last-seen time must be to be written again, in milliseconds; -1 never writes.
-_TOUCH_PAUSES: Final = {Touch.NO: -1, Touch.LAZY: 1000, Touch.EXACT: 0}
+_TOUCH_PAUSES: Final = {
+    Touch.NO: -1,
+    Touch.RARE: milliseconds(RARE_TOUCH_SECONDS),
+    Touch.LAZY: 1000,
+    Touch.EXACT: 0,
+}
 
 AnyRedis = Redis | RedisCluster
 
@@ -101,7 +106,7 @@ class RedisSessionStore:
         key = self._keys.session(record_name(ticket))
         record = self._records.seal(session, ticket)
         mark = mark or self.write_mark()
-        generation = await _run(self._replace, [key], mark, str(session.generation), record)
+        generation = await _run(self._replace, [key], mark, str(session.generation), record, session.fence)
         return replace(session, generation=int(generation)) if generation else None
 
     async def supersede(self, old: HeldSession, ticket: Ticket, session: Session) -> Session | None:
@@ -110,7 +115,7 @@ class RedisSessionStore:
             return await self._supersede_over_nodes(old, ticket, session)
         done = await _run(
             self._supersede,
-            [self._keys.session(record_name(each)) for each in (ticket, old.ticket)],
+            [self._keys.session(record_name(ticket)), *self._with_lock(record_name(old.ticket))],
             self.write_mark(),
             *self._new(ticket, session),
             *_end(EndReason.SUPERSEDED, old.session.generation, keep_record=True),
@@ -151,7 +156,10 @@ class RedisSessionStore:
         return await self._ended(name, _end(reason, generation, keep_record=keep_record))
 
     async def _ended(self, name: bytes, end: tuple[Any, ...]) -> bool:
-        return bool(await _run(self._retire, [self._keys.session(name)], self.write_mark(), *end))
+        return bool(await _run(self._retire, self._with_lock(name), self.write_mark(), *end))
+
+    def _with_lock(self, name: bytes) -> list[str]:
+        return [self._keys.session(name), self._keys.lock(name)]
 
     async def last_seen(self, names: Sequence[bytes]) -> list[float | None]:
         """Return when each of these records' sessions was last seen, in one round trip."""

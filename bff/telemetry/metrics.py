@@ -1,5 +1,6 @@
 """Prometheus metrics: prefix `bff_`, labels from small fixed sets."""
 
+from functools import lru_cache
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -45,6 +46,18 @@ LIMITS_OPEN: Final = Counter(
     "Requests allowed without a rate limit check because the store was unreachable",
     registry=REGISTRY,
 )
+SESSION_READS: Final = Counter(
+    "bff_session_reads",
+    "Sessions read from the store because the cache did not have them, or was off",
+    ["cache"],
+    registry=REGISTRY,
+)
+SESSION_CACHE: Final = Counter(
+    "bff_session_cache",
+    "How often the session cache was turned on or off, by why",
+    ["state"],
+    registry=REGISTRY,
+)
 CONNECTIONS_CLOSED: Final = Counter(
     "bff_connections_closed",
     "Connections closed because there were too many, of one address or in all",
@@ -63,3 +76,20 @@ UPSTREAM_BUSY: Final = Counter(
     ["area"],
     registry=REGISTRY,
 )
+
+
+def count_request(route: str, method: str, status: int, area: str, seconds: float) -> None:
+    """Count one request and its duration."""
+    _requests(route, method, status).inc()
+    _request_seconds(area).observe(seconds)
+
+
+@lru_cache(maxsize=4096)
+def _requests(route: str, method: str, status: int) -> Counter:
+    """Return the counter of these labels, which the library would look for under a lock each time."""
+    return REQUESTS.labels(route, method, str(status))
+
+
+@lru_cache(maxsize=16)
+def _request_seconds(area: str) -> Histogram:
+    return REQUEST_SECONDS.labels(area)

@@ -3,14 +3,17 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 
-from bff.errors import StoreUnavailable
+from bff.errors import StoreUnavailable, UpstreamTimeout
+from bff.session import Session, Ticket
 from bff.store.backend import LockTimes
 from bff.store.locks import RedisSessionLocks
 from tests.contract.on_redis import OnRedis
-from tests.contract.replicas import Replicas
+from tests.contract.replicas import Replicas, begin
 from tests.relay import relaying
 from tests.values import new_ticket
 
@@ -128,3 +131,92 @@ async def test_waiters_do_not_all_look_at_once(on_redis: OnRedis, monkeypatch: p
             raise AssertionError
     assert len(set(pauses)) > 10
     assert 0.025 <= min(pauses) < max(pauses) < 0.075
+
+
+# Renewals: a fencing number, and a mark before upstream is asked
+
+
+async def renewal(on_redis: OnRedis, ticket: Ticket) -> tuple[Session, bool]:
+    """Take the lock for a renewal that loses it; return the session, and whether an earlier mark was open."""
+    read = await on_redis.locks.try_lock(ticket, secrets.token_bytes(16), renews=True)
+    await on_redis.redis.delete(on_redis.key(ticket) + ":lock")
+    assert read.acquired
+    assert isinstance(read.found, Session)
+    return read.found, read.renewal_open
+
+
+async def written(on_redis: OnRedis, ticket: Ticket, session: Session, over: Session) -> Session | None:
+    return await on_redis.store.replace(ticket, replace(session, generation=over.generation))
+
+
+async def test_every_renewal_gets_a_greater_number(on_redis: OnRedis) -> None:
+    ticket, session = await begin(on_redis.backend)
+    assert session.fence == 0
+    assert [(await renewal(on_redis, ticket))[0].fence for _ in range(3)] == [1, 2, 3]
+    async with on_redis.locks.hold(ticket) as lock:
+        assert isinstance(lock.found, Session)
+        assert lock.found.fence == 0, "what renews nothing has none"
+
+
+async def test_a_renewal_that_lost_its_lock_writes_nothing_after_a_later_one(on_redis: OnRedis) -> None:
+    ticket, session = await begin(on_redis.backend)
+    (early, _), (late, _) = await renewal(on_redis, ticket), await renewal(on_redis, ticket)
+    newest = await written(on_redis, ticket, late, session)
+    assert newest is not None
+    assert await written(on_redis, ticket, early, newest) is None
+    assert await on_redis.store.load_fresh(ticket) == newest
+    assert await written(on_redis, ticket, late, newest) is not None
+
+
+async def test_a_renewal_that_lost_its_lock_writes_before_a_later_one(on_redis: OnRedis) -> None:
+    """Upstream may have spent the refresh token for its tokens; the later one writes over them, and not they again."""
+    ticket, session = await begin(on_redis.backend)
+    await renewal(on_redis, ticket)  # its replica was killed
+    (early, _), (late, _) = await renewal(on_redis, ticket), await renewal(on_redis, ticket)
+    first = await written(on_redis, ticket, early, session)
+    assert first is not None
+    assert (await renewal(on_redis, ticket))[1], "the later one still asks upstream"
+    second = await written(on_redis, ticket, late, first)
+    assert second is not None
+    assert await written(on_redis, ticket, early, second) is None
+
+
+async def test_the_mark_of_a_renewal_is_closed_by_its_write(on_redis: OnRedis) -> None:
+    ticket, session = await begin(on_redis.backend)
+    assert not (await renewal(on_redis, ticket))[1]
+    again, renewal_open = await renewal(on_redis, ticket)
+    assert renewal_open
+    assert await written(on_redis, ticket, again, session) is not None
+    assert not (await renewal(on_redis, ticket))[1]
+
+
+@pytest.mark.parametrize(
+    ("error", "stays"),
+    [
+        (None, False),
+        (ValueError, False),
+        (UpstreamTimeout, True),
+        (StoreUnavailable, True),
+        (asyncio.CancelledError, True),
+    ],
+)
+async def test_the_mark_stays_where_nobody_knows_what_upstream_did(
+    on_redis: OnRedis,
+    error: type[BaseException] | None,
+    stays: bool,  # noqa: FBT001
+) -> None:
+    ticket, _ = await begin(on_redis.backend)
+    with pytest.raises(error) if error else nullcontext():
+        async with on_redis.locks.hold(ticket, renews=True) as lock:
+            assert not lock.renewal_open
+            if error is not None:
+                raise error
+    assert (await renewal(on_redis, ticket))[1] is stays
+
+
+async def test_a_renewal_of_nothing_leaves_no_key(on_redis: OnRedis) -> None:
+    ticket, _ = await begin(on_redis.backend)
+    await on_redis.store.delete(ticket)
+    async with on_redis.locks.hold(ticket, renews=True) as lock:
+        assert lock.found is None
+    assert await on_redis.redis.exists(on_redis.key(ticket)) == 0

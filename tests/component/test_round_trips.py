@@ -14,14 +14,17 @@ from tests.support import Replica, new_keys, new_replica, replica_settings
 
 pytestmark = pytest.mark.anyio
 
-LOGIN_OF_A_GUEST = 8
-"""The session, three limits, the lock with the session, the customer for the guest, the index, the lock back."""
+LOGIN_OF_A_GUEST = 7
+"""The session, three limits, the lock with the session, the customer for the guest with its lock, the index."""
 
 LOGIN_OF_NOBODY = 7
 """Three limits and the new guest's, the guest, the customer for the guest, the index; nobody else knows this guest."""
 
 REFRESH = 6
 """The session, a limit, the pauses, the lock with the session, the new tokens, the lock back."""
+
+RENEWAL = 4
+"""The session, the lock with the session, the new tokens, the lock back."""
 
 LIST = 3
 """The session, the notes, when each was last seen."""
@@ -77,7 +80,9 @@ async def run_every_script(counted: Counted) -> None:
             await counted.round_trips(browser, "POST", path, json=body)
 
 
-async def test_a_login_asks_redis_eight_times(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_login_of_a_guest_asks_redis_seven_times(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with counting(redis_url, monkeypatch) as counted, counted.replica.browser() as browser:
         await counted.round_trips(browser, "POST", "/auth/anonymous")
         assert await counted.round_trips(browser, "POST", "/auth/login", json=ADA) == LOGIN_OF_A_GUEST
@@ -90,12 +95,26 @@ async def test_a_login_without_a_guest_asks_redis_seven_times(
         assert await counted.round_trips(browser, "POST", "/auth/login", json=ADA) == LOGIN_OF_NOBODY
 
 
+@pytest.mark.parametrize("customer", [False, True])
 async def test_a_refresh_reads_the_session_with_its_lock(
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    customer: bool,  # noqa: FBT001
+) -> None:
+    async with counting(redis_url, monkeypatch) as counted, counted.replica.browser() as browser:
+        await counted.round_trips(browser, "POST", "/auth/anonymous")
+        if customer:
+            await counted.round_trips(browser, "POST", "/auth/login", json=ADA)
+        assert await counted.round_trips(browser, "POST", "/auth/refresh") == REFRESH
+
+
+async def test_a_renewal_by_the_clocks_asks_redis_four_times(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with counting(redis_url, monkeypatch) as counted, counted.replica.browser() as browser:
         await counted.round_trips(browser, "POST", "/auth/anonymous")
-        assert await counted.round_trips(browser, "POST", "/auth/refresh") == REFRESH
+        counted.replica.clock.at += 3599
+        assert await counted.round_trips(browser, "GET", "/auth/validate") == RENEWAL
 
 
 async def test_a_list_asks_redis_as_often_however_many_sessions_there_are(

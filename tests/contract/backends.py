@@ -77,8 +77,12 @@ def serving_cluster(server: str, *options: str) -> Iterator[str]:
 Factory = Callable[[], AbstractContextManager[str]]
 """Starts a backend and yields the URL that `bff.store.backend.open_backend` takes."""
 
+CACHED = {f"{server} cached": partial(serving, server) for server in PROGRAMS}
+"""Backends whose replicas keep in memory what they have read."""
+
 FACTORIES: dict[str, Factory] = {
     **{server: partial(serving, server) for server in REDIS_SERVERS},
+    **CACHED,
     **{f"{server} cluster": partial(serving_cluster, server) for server in list(PROGRAMS)[:1]},
 }
 

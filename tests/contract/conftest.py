@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from bff.store.backend import Backend
-from tests.contract.backends import FACTORIES, REDIS_SERVERS, serving
+from tests.contract.backends import CACHED, FACTORIES, REDIS_SERVERS, serving
 from tests.contract.on_redis import OnRedis
 from tests.contract.replicas import Replicas
 from tests.values import Clock
@@ -23,8 +23,14 @@ def backend_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture
-async def replicas(backend_url: str) -> AsyncIterator[Replicas]:
-    async with Replicas(backend_url) as all_of_them:
+def cached(request: pytest.FixtureRequest, backend_url: str) -> bool:
+    """Whether the backend under test keeps in memory what it has read."""
+    return request.node.callspec.params["backend_url"] in CACHED
+
+
+@pytest.fixture
+async def replicas(backend_url: str, cached: bool) -> AsyncIterator[Replicas]:  # noqa: FBT001
+    async with Replicas(backend_url, cached=cached) as all_of_them:
         yield all_of_them
 
 

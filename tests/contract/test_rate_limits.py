@@ -17,9 +17,10 @@ Count = Callable[[RateLimits, str], Awaitable[bool]]
 
 
 @pytest.fixture
-def limits(replicas: Replicas) -> RateLimits:
+async def limits(replicas: Replicas) -> RateLimits:
     """Limits by the wall clock, which the counters go by."""
-    return replicas.open(clock=datetime.now(UTC).timestamp).limits
+    [backend] = await replicas.connected(1, clock=datetime.now(UTC).timestamp)
+    return backend.limits
 
 
 async def exhaust(limits: RateLimits, client: str, account: str) -> int:
@@ -96,8 +97,8 @@ async def test_guests_are_counted_by_address_and_apart_from_logins(limits: RateL
 
 
 async def test_replicas_count_together(replicas: Replicas, limits: RateLimits) -> None:
-    for _ in range(GUESTS):
-        await replicas.open().limits.guest("192.0.2.1")
+    for one in await replicas.connected(GUESTS):
+        await one.limits.guest("192.0.2.1")
     with pytest.raises(TooManyRequests):
         await limits.guest("192.0.2.1")
 

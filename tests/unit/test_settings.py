@@ -109,6 +109,8 @@ GOOD: list[tuple[str, str, Any]] = [
     ("BFF_REFRESH_RATE", "6/600", Rate(6, 600)),
     ("BFF_CLIENT_STREAMS", "1", 1),
     ("BFF_CLIENT_CONNECTIONS", "1", 1),
+    ("BFF_SESSION_CACHE", "0", 0),
+    ("BFF_SESSION_CACHE", "65536", 65_536),
     ("BFF_MAX_BODY_BYTES", "1024", 1024),
     ("BFF_DRAIN_SECONDS", "0", 0.0),
     ("BFF_DRAIN_SECONDS", "2.5", 2.5),
@@ -228,12 +230,14 @@ WRONG: dict[str, list[str]] = {
     "BFF_REFRESH_RATE": ["120", "0/60", "120/0", "x/y"],
     "BFF_CLIENT_STREAMS": ["0", "1048577", *INVALID_NUMBERS],
     "BFF_CLIENT_CONNECTIONS": ["0", "1048577", *INVALID_NUMBERS],
+    "BFF_SESSION_CACHE": ["65537", *INVALID_NUMBERS],
     "BFF_MAX_BODY_BYTES": ["1023", "1099511627777", *INVALID_NUMBERS],
     "BFF_DRAIN_SECONDS": ["300.1", "-1", "inf", "nan", "1e1", "1_0", ".5", "x"],
 }
 DEFAULTS: dict[str, Any] = {
     "upstream_url": "https://api.emporix.io",
     "allowed_origins": (),
+    "session_cache": 32,
     "trusted_proxies": (),
     "admin_port": None,
     "guest_idle_seconds": 86400,
