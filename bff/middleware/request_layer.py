@@ -157,4 +157,7 @@ def _record(scope: Scope, context: RequestContext, status: int, seconds: float) 
 
 
 def _header(scope: Scope, wanted: bytes) -> bytes | None:
-    return next((value for name, value in scope["headers"] if name == wanted), None)
+    for name, value in scope["headers"]:
+        if name == wanted:
+            return bytes(value)
+    return None
