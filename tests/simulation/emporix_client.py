@@ -81,6 +81,9 @@ class Answer:
         self.status = status
         self._body = json.dumps(content).encode()
 
+    def whole(self) -> bytes | None:
+        return self._body
+
     async def chunks(self) -> AsyncIterator[bytes]:
         yield self._body
 
