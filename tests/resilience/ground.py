@@ -86,14 +86,14 @@ class Ground:
         replicas: the proxies.
     """
 
-    def __init__(self, sandbox: Sandbox, server: Server, ending: ExitStack) -> None:
+    def __init__(self, sandbox: Sandbox, server: Server, ending: ExitStack, **settings: str) -> None:
         self.sandbox = sandbox
         self.server = server
         self.upstream = ending.enter_context(FaultProxy(sandbox.url))
         self.store = ending.enter_context(FaultProxy(server.url)) if isinstance(server, RedisServer) else None
         self._ending = ending
         url = self.store.url if self.store else server.url
-        self.environ = environment(sandbox, url, BFF_UPSTREAM_URL=self.upstream.url)
+        self.environ = environment(sandbox, url, BFF_UPSTREAM_URL=self.upstream.url, **settings)
         self.replicas = [ending.enter_context(LiveProxy(self.environ)) for _ in range(3)]
         self._accounts: dict[Key, dict[str, str]] = {}
 

@@ -188,7 +188,7 @@ class Shopper:
             return NOTHING
         if answer.cookie is not None:
             return NEW_GUEST
-        if not self.customer and answer.body["id"] != self.cart:
+        if not self.customer and answer.body["id"] != (self.cart or answer.body["id"]):
             raise Crossed(f"the cart {self.cart} has become {answer.body['id']}")
         return SESSION
 
