@@ -151,9 +151,9 @@ class WatchedLocks(RedisSessionLocks):
 
     @asynccontextmanager
     async def hold(
-        self, ticket: Ticket, *, unless: Callable[[Found], bool] | None = None
+        self, ticket: Ticket, *, unless: Callable[[Found], bool] | None = None, renews: bool = False
     ) -> AsyncIterator[LockedRead]:
-        async with super().hold(ticket, unless=unless) as read:
+        async with super().hold(ticket, unless=unless, renews=renews) as read:
             if not read.acquired:
                 yield read
                 return
