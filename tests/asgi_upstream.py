@@ -19,6 +19,9 @@ class AsgiAnswer:
     headers: Sequence[Header] = ()
     body: list[bytes] = field(default_factory=list)
 
+    def whole(self) -> bytes | None:
+        return None
+
     async def chunks(self) -> AsyncIterator[bytes]:
         for chunk in self.body:
             yield chunk

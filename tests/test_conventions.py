@@ -33,6 +33,7 @@ TESTED_BY = {
     "middleware/problem_details": "component/test_envelope.py",
     "middleware/request_context": "component/test_session_layer.py",
     "server/http1": "component/test_server_http1.py",
+    "server/refusal": "component/test_server_http1.py",
     "server/process": "component/test_server_process.py",
     "sessions/endings": "component/test_lifecycle.py",
     "sessions/engine": "component/test_wiring.py",
@@ -175,6 +176,7 @@ def test_tasks_begin_in_one_place() -> None:
     )
     allowed = {
         ("sessions/tasks", "create_task"),
+        ("store/invalidations", "create_task"),  # a connection that lasts; the backend closes it
         ("store/locks", "create_task"),  # extends a lock, held and ended by the block that the lock is for
         ("server/process", "create_task"),  # a listener and a sweep, held by the blocks that they serve in
         ("api/delivery", "ensure_future"),  # both ends of one stream, awaited where they begin

@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine
 
-from starlette.types import Send
+from starlette.types import Message, Send
 
 from bff.api.call import Call
 from bff.api.headers import response_headers
@@ -49,23 +49,30 @@ class Delivery:
             # Of a 304 it says how long a 200 would be (RFC 9110 §8.6); the server takes it for a promise.
             headers = [field for field in headers if field[0] != b"content-length"]
         bodyless = call.method == "HEAD" or answer.status in BODYLESS_STATUSES
-
-        async def sent() -> None:
-            chunks = answer.chunks()
-            _withhold(call, answer.status, found_in_head(headers, _own_tokens(credentials)))
-            if not bodyless and searchable(headers):
-                search = BodySearch(headers, _own_tokens(credentials))
-                chunks = await _begun(_searched(call, answer.status, search, chunks))
-            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-            if bodyless:
-                await send({"type": "http.response.body", "body": b""})
-            else:
-                await _pump(call, chunks, send)
-
-        if bodyless or _length(headers) <= REPLAYABLE_BYTES:
-            await sent()
+        own = _own_tokens(credentials)
+        _withhold(call, answer.status, found_in_head(headers, own))
+        search = BodySearch(headers, own) if not bodyless and searchable(headers) else None
+        start: Message = {"type": "http.response.start", "status": answer.status, "headers": headers}
+        whole = b"" if bodyless else answer.whole()
+        if whole is not None:
+            if search is not None and whole:
+                _withhold(call, answer.status, search.feed(whole))
+            await send(start)
+            await send({"type": "http.response.body", "body": whole})
+        elif _length(headers) <= REPLAYABLE_BYTES:
+            await _streamed(call, answer, search, start, send)
         else:
-            await _while_listening(sent(), body)
+            await _while_listening(_streamed(call, answer, search, start, send), body)
+
+
+async def _streamed(
+    call: Call, answer: UpstreamAnswer, search: BodySearch | None, start: Message, send: Send
+) -> None:
+    chunks = answer.chunks()
+    if search is not None:
+        chunks = await _begun(_searched(call, answer.status, search, chunks))
+    await send(start)
+    await _pump(call, chunks, send)
 
 
 async def _searched(
@@ -115,8 +122,8 @@ def _withhold(call: Call, status: int, finding: Finding | None) -> None:
     raise BadUpstreamAnswer("Emporix' answer to this has a token in it, or can not be searched for one")
 
 
-def _own_tokens(credentials: UpstreamCredentials) -> Iterator[bytes]:
-    return (token.reveal().encode() for token in (credentials.access, credentials.saas) if token is not None)
+def _own_tokens(credentials: UpstreamCredentials) -> list[bytes]:
+    return [token.reveal().encode() for token in (credentials.access, credentials.saas) if token is not None]
 
 
 async def _while_listening(delivery: Coroutine[None, None, None], body: RequestBody) -> None:

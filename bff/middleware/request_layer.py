@@ -22,7 +22,7 @@ from bff.middleware.request_context import RequestContext, add_request_context
 from bff.middleware.security_headers import missing_fields
 from bff.middleware.stream_limit import StreamLimit
 from bff.telemetry.logs import event, request_id
-from bff.telemetry.metrics import REQUEST_SECONDS, REQUESTS
+from bff.telemetry.metrics import count_request
 from bff.upstream.protocol import Header
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -126,7 +126,7 @@ class RequestLayer:
             with uncounted():
                 return await receive()
 
-        with self._policy.streams.admit(context.client), deadline_in(DEADLINE_SECONDS):
+        with deadline_in(DEADLINE_SECONDS), await self._policy.streams.admit(context.client):
             await self._app(scope, received, send)
 
     def _fields(self, scope: Scope, context: RequestContext, headers: Sequence[Header]) -> list[Header]:
@@ -150,12 +150,14 @@ def _request_id(scope: Scope) -> bytes:
 def _record(scope: Scope, context: RequestContext, status: int, seconds: float) -> None:
     """Count and log one request."""
     method = scope["method"] if scope["method"] in _METHODS else "other"
-    route = context.route or getattr(scope.get("route"), "path", "other")
+    route = context.route or str(getattr(scope.get("route"), "path", "other"))
     area = scope["path"].split("/")[1] if scope["path"].startswith(AREAS) else "other"
-    REQUESTS.labels(route, method, str(status)).inc()
-    REQUEST_SECONDS.labels(area).observe(seconds)
+    count_request(route, method, status, area, seconds)
     event(_log, "request", route=route, method=method, status=status, durationMs=round(seconds * 1000, 1))
 
 
 def _header(scope: Scope, wanted: bytes) -> bytes | None:
-    return next((value for name, value in scope["headers"] if name == wanted), None)
+    for name, value in scope["headers"]:
+        if name == wanted:
+            return bytes(value)
+    return None

@@ -92,7 +92,8 @@ def _entry(call: Call, line: dict[str, Any]) -> dict[str, Any]:
         "totalPrice": line["totalPrice"]["amount"],
         "totalDiscount": line["totalDiscount"],
         "price": line["price"],
-        "product": product | {"images": [{"url": media_url(call, found)}]},
+        "product": product
+        | {"images": [{"url": media_url(call, found)}], "mixins": {}, "metadata": {"mixins": {}}},
         "tax": {"lines": lines, "total": {"inclusive": True, "amount": tax["value"]["amount"]}},
     }
 

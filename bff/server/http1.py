@@ -6,30 +6,25 @@ assignments and no timer.
 """
 
 import asyncio
-import logging
 import re
-import secrets
 from enum import Enum, auto
-from http import HTTPStatus
 from math import inf
 from typing import ClassVar, Final
+from urllib.parse import unquote
 
 import httptools
-from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from bff.errors import BffError, InvalidRequest, RequestTimeout
-from bff.middleware.problem_details import problem_response
-from bff.middleware.security_headers import security_fields
 from bff.server.connections import ConnectionLimit
-from bff.telemetry.logs import event, request_id
-from bff.telemetry.metrics import REQUESTS
+from bff.server.refusal import refusal
+from bff.server.response import ResponseCycle
 
 _MAX_HEAD_BYTES: Final = 128 * 1024
 _MAX_FIELDS: Final = 100
 _MAX_PIPELINED: Final = 32
 _OTHER_PROTOCOL: Final = re.compile(rb"(?<! ) +(?:RTSP|ICE)/[0-9]\.[0-9][\r\n]")
-_log = logging.getLogger(__name__)
 
 
 class Phase(Enum):
@@ -67,6 +62,7 @@ class Http1Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._current_cycle: RequestResponseCycle | None = None
+        self._idle = False
         self._unread_since: float | None = None
         self._unread_bytes = 0
         self._deadline: float = inf
@@ -86,7 +82,6 @@ class Http1Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._phase is Phase.CLOSING:
             return
-        self._unset_keepalive_if_required()
         self._pending_bytes += len(data)
         if self._phase is not Phase.HEAD:
             self._recent.clear()
@@ -111,67 +106,102 @@ class Http1Connection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        self._count_head_bytes(url)
+        self._count_head_bytes(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count_head_bytes(name, value)
+        self._count_head_bytes(len(name) + len(value))
         self._head_fields += 1
         if self._head_fields > _MAX_FIELDS:
             raise ValueError("too many header fields")
         if self._phase is Phase.HEAD:  # a trailer field is not a header field (RFC 9110 §6.5.1)
-            super().on_header(
-                name, value.rstrip(b" \t")
-            )  # RFC 9112 §5; the parser strips leading blanks only
+            # The parser strips leading blanks only (RFC 9112 §5).
+            self.headers.append((name.lower(), value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
-        """Keep a `#` of the request target in the path, where the application refuses it.
+        """Begin the request; see `_complete_scope` for what uvicorn would do otherwise."""
+        version = self.parser.get_http_version()
+        self._check_head(version)
+        self._complete_scope(version)
+        waiting = self.cycle is not None and not self.cycle.response_complete  # type: ignore[redundant-expr]
+        self.cycle = ResponseCycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        if self.parser.should_upgrade():
+            self.cycle.keep_alive = False  # the parser has dropped whatever followed the head
+        if waiting:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+        else:
+            self._start_asgi_task(self.cycle, self.app)
+        self._pending_bytes = 0
+        self._wait(Phase.BODY, self.body_seconds)
+
+    def _complete_scope(self, version: str) -> None:
+        """Put method and target into the scope. A `#` stays in the path, where the application refuses it.
 
         A request target has no fragment (RFC 9112 §3.2). uvicorn would silently cut the target at the `#`, and the
         application would match another path than the client sent.
         """
-        self._check_head()
         path, mark, query = self.url.partition(b"?")
-        if b"#" in query:
-            path += b"#"
-        self.url = path.replace(b"#", b"%23") + mark + query.partition(b"#")[0]
-        super().on_headers_complete()
-        if self.parser.should_upgrade():
-            self.cycle.keep_alive = False  # the parser has dropped whatever followed the head
-        self._pending_bytes = 0
-        self._wait(Phase.BODY, self.body_seconds)
+        if b"#" in self.url:
+            if b"#" in query:
+                path += b"#"
+            self.url = path.replace(b"#", b"%23") + mark + query.partition(b"#")[0]
+        target = httptools.parse_url(self.url)
+        decoded = target.path.decode("ascii")
+        self.scope |= {
+            "method": self.parser.get_method().decode("ascii"),
+            "http_version": version,
+            "path": unquote(decoded) if "%" in decoded else decoded,
+            "raw_path": target.path,
+            "query_string": target.query or b"",
+        }
 
-    def _check_head(self) -> None:
+    def _check_head(self, version: str) -> None:
         """Refuse heads that the parser accepts but that servers may interpret differently (RFC 9112 §3.2, §6.1)."""
-        version = self.parser.get_http_version()
-        names = [name for name, _ in self.headers]
-        codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
+        hosts, codings, body = 0, [], False
+        for name, value in self.headers:
+            if name == b"host":
+                hosts += 1
+            elif name == b"transfer-encoding":
+                codings.append(value.lower())
+            elif name == b"content-length":
+                body = body or bool(value.strip(b"0"))
+            elif name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = version != "1.0"  # RFC 9110 §10.1.1
         if version not in {"1.0", "1.1"} or self._speaks_another_protocol():
             raise ValueError("unsupported protocol version")
-        if names.count(b"host") > 1 or (version == "1.1" and b"host" not in names):
+        if hosts > 1 or (version == "1.1" and not hosts):
             raise ValueError("not exactly one Host header")
         if codings and (codings != [b"chunked"] or version == "1.0"):
             raise ValueError("unsupported transfer coding")
-        if self.parser.should_upgrade() and (
-            codings or any(name == b"content-length" and value.strip(b"0") for name, value in self.headers)
-        ):
+        if self.parser.should_upgrade() and (codings or body):
             # The parser would take the body first for another protocol and then for a request (CWE-444).
             raise ValueError("upgrade request with a body")
-        if version == "1.0":
-            self.expect_100_continue = False  # RFC 9110 §10.1.1
 
     def _speaks_another_protocol(self) -> bool:
         """Return whether the request line ends with RTSP/1.1, say: the parser takes that too and does not tell.
 
         It stands somewhere in what was received since the head began, behind this request's own target.
         """
+        if b"RTSP/" not in self._recent and b"ICE/" not in self._recent:
+            return False
         others = _OTHER_PROTOCOL.finditer(self._recent)
         return any(self._recent.endswith(self.url, 0, other.start()) for other in others)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._current_cycle = cycle
-        if cycle.scope["http_version"] == "1.0":
-            app = _without_chunks(app, cycle)
         super()._start_asgi_task(cycle, app)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -202,13 +232,22 @@ class Http1Connection(HttpToolsProtocol):
         if self._phase is Phase.CLOSING and len(self.pipeline) == 1 and self.cycle.disconnected:
             self.pipeline.clear()  # only the malformed request is left
             self.transport.close()
-        super().on_response_complete()
+        self._start_next()
         if not self.cycle.response_complete:
             return  # the next pipelined request is handled now
         if self._phase is Phase.RESPONSE:
             self._wait(Phase.IDLE, self.quiet_seconds)
         elif self._phase is Phase.BODY:
             self._wait(Phase.DISCARD, self.linger_seconds)
+
+    def _start_next(self) -> None:
+        """Begin the next pipelined request. uvicorn would set a timer where there is none; `sweep` needs none."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
 
     def pause_writing(self) -> None:
         self._watch_reader()
@@ -280,60 +319,21 @@ class Http1Connection(HttpToolsProtocol):
                 return
         self._wait(Phase.CLOSING, self.linger_seconds)
         self.flow.resume_reading()
-        self.transport.write(self._refusal(error, reason))
+        secure = getattr(self.config, "secure", False)
+        self.transport.write(refusal(error, reason, self.server_state.default_headers, secure=secure))
         if self.transport.can_write_eof():
             self.transport.write_eof()
         else:  # TLS cannot close one direction only
             self.transport.close()
 
-    def _refusal(self, error: BffError, reason: str) -> bytes:
-        """Log and count a refused request; return the response as bytes."""
-        refused_id = secrets.token_hex(16)
-        token = request_id.set(refused_id)
-        response = problem_response(error)
-        REQUESTS.labels("other", "other", str(error.status)).inc()
-        log_fields = {"code": error.code, "status": error.status, "reason": reason}
-        event(_log, "request_refused", level=logging.WARNING, **log_fields)
-        request_id.reset(token)
-        connection = [(b"connection", b"close"), (b"x-request-id", refused_id.encode())]
-        security = security_fields(secure=getattr(self.config, "secure", False))
-        headers = [*self.server_state.default_headers, *response.raw_headers, *security, *connection]
-        line = f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n".encode()
-        head = b"".join(b"%s: %s\r\n" % header for header in headers)
-        return b"".join((line, head, b"\r\n", bytes(response.body)))
-
-    def _count_head_bytes(self, *parts: bytes) -> None:
-        self._head_bytes += sum(map(len, parts))
+    def _count_head_bytes(self, count: int) -> None:
+        self._head_bytes += count
         if self._head_bytes > _MAX_HEAD_BYTES:
             raise ValueError("request head too large")  # the parser turns this into a 400
 
     def _wait(self, phase: Phase, seconds: float) -> None:
-        self._phase = phase
-        if self._limit is not None:
-            self._limit.mark(self, idle=phase is Phase.IDLE)
+        idle = phase is Phase.IDLE
+        if self._limit is not None and idle is not self._idle:
+            self._limit.mark(self, idle=idle)
+        self._phase, self._idle = phase, idle
         self._deadline = self.loop.time() + seconds
-
-
-def _without_chunks(app: ASGI3Application, cycle: RequestResponseCycle) -> ASGI3Application:
-    """Send responses without a Content-Length unchunked, because HTTP/1.0 has no chunked coding (RFC 9112 §6.1).
-
-    Such a response ends where the connection ends; uvicorn never keeps an HTTP/1.0 connection open.
-    """
-
-    async def wrapped_app(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        no_length = False
-
-        async def wrapped_send(message: ASGISendEvent) -> None:
-            nonlocal no_length
-            if message["type"] == "http.response.start":
-                no_length = all(name.lower() != b"content-length" for name, _ in message.get("headers", ()))
-                if no_length:
-                    cycle.chunked_encoding = False
-            elif no_length and message["type"] == "http.response.body":
-                # uvicorn refuses a body longer than the announced length, and here none was announced
-                cycle.expected_content_length = len(message.get("body", b""))
-            await send(message)
-
-        await app(scope, receive, wrapped_send)
-
-    return wrapped_app

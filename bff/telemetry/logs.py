@@ -1,16 +1,20 @@
 """Logs: one JSON object a line, with allow-listed fields only, so that no secret can slip in."""
 
+import asyncio
 import json
 import logging
 import sys
 import traceback
 from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, TextIO
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
-
+_JSON: Final = json.JSONEncoder(default=str)
+_SECONDS_LENGTH: Final = len("2026-01-01T00:00:00")
 
 _FIELDS: Final = frozenset(
     {
@@ -21,7 +25,61 @@ _FIELDS: Final = frozenset(
 
 def event(logger: logging.Logger, name: str, *, level: int = logging.INFO, **fields: Any) -> None:
     """Log an event. Fields that are not on the allow list are dropped."""
-    logger.log(level, name, extra={"fields": fields})
+    if logger.isEnabledFor(level):
+        # Without a look at the caller's frame, which costs more than the line and is not in it.
+        record = logging.LogRecord(logger.name, level, "", 0, name, None, None)
+        record.fields = fields
+        logger.handle(record)
+
+
+class LineHandler(logging.Handler):
+    """Writes the lines of one turn of the event loop at once, at its end; errors and lines outside of it at once.
+
+    Nothing waits for a timer, so that a line is there as soon as whoever caused it can look for it.
+
+    Args:
+        stream: where the lines go.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self._lines: list[str] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a line."""
+        try:
+            self._lines.append(self.format(record))
+        except Exception:  # noqa: BLE001 - a line that cannot be made must not fail a request
+            self.handleError(record)
+        if record.levelno >= logging.ERROR or not self._will_flush():
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is there; called at exit, too."""
+        with self.lock or nullcontext():
+            text, self._loop = "".join([line + "\n" for line in self._lines]), None
+            self._lines.clear()
+            with suppress(OSError, ValueError):  # a log that nobody takes must not fail a request
+                self._stream.write(text)
+                self._stream.flush()
+
+    def _will_flush(self) -> bool:
+        """Return whether the running loop will write what is there; one that has ended does not count."""
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            return False
+        if self._loop is not running:
+            self._loop = running
+            running.call_soon(self.flush)
+        return True
+
+
+@lru_cache(maxsize=2)
+def _time_of(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat()[:_SECONDS_LENGTH]
 
 
 class JsonFormatter(logging.Formatter):
@@ -31,7 +89,7 @@ class JsonFormatter(logging.Formatter):
         # The messages of other libraries may contain secrets, so only the name of their logger is written.
         trusted = record.name.partition(".")[0] == "bff" or record.name == "uvicorn.error"
         line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": f"{_time_of(int(record.created))}.{int(record.created % 1 * 1000):03d}+00:00",
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": record.getMessage() if trusted else "library_message",
@@ -46,12 +104,14 @@ class JsonFormatter(logging.Formatter):
                 f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}"
                 for frame in traceback.extract_tb(record.exc_info[2])
             ]
-        return json.dumps(line, default=str)
+        return _JSON.encode(line)
 
 
 def configure_logging(stream: TextIO | None = None, *, level: int = logging.INFO) -> None:
     """Write all logs of this process to `stream`, by default standard error, as JSON lines."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+    # What no line says need not be found out for each of them.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    handler = LineHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(handlers=[handler], level=level, force=True)
     for name in ("uvicorn", "uvicorn.error"):

@@ -1,5 +1,6 @@
 """Prometheus metrics: prefix `bff_`, labels from small fixed sets."""
 
+from functools import lru_cache
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -75,3 +76,20 @@ UPSTREAM_BUSY: Final = Counter(
     ["area"],
     registry=REGISTRY,
 )
+
+
+def count_request(route: str, method: str, status: int, area: str, seconds: float) -> None:
+    """Count one request and its duration."""
+    _requests(route, method, status).inc()
+    _request_seconds(area).observe(seconds)
+
+
+@lru_cache(maxsize=4096)
+def _requests(route: str, method: str, status: int) -> Counter:
+    """Return the counter of these labels, which the library would look for under a lock each time."""
+    return REQUESTS.labels(route, method, str(status))
+
+
+@lru_cache(maxsize=16)
+def _request_seconds(area: str) -> Histogram:
+    return REQUEST_SECONDS.labels(area)

@@ -104,6 +104,13 @@ class Exchange:
                 raise self._failure
             await self._wait()
 
+    def whole(self) -> bytes | None:
+        """Return the body where all of it is here; None: `chunks` has it."""
+        if not self.complete or self._paused:
+            return None
+        content, self._chunks, self._size = b"".join(self._chunks), [], 0
+        return content
+
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the body as it comes; reading stops while more is here than is asked for."""
         while True:

@@ -36,6 +36,10 @@ class HttpxAnswer:
     def headers(self) -> Sequence[Header]:
         return self._response.headers.raw
 
+    def whole(self) -> bytes | None:
+        """Return None: httpx2 does not tell what is here."""
+        return None
+
     async def chunks(self) -> AsyncIterator[bytes]:
         try:
             async for chunk in self._response.aiter_raw():

@@ -25,6 +25,10 @@ class UpstreamAnswer(Protocol):
     @property
     def headers(self) -> Sequence[Header]: ...
 
+    def whole(self) -> bytes | None:
+        """Return the body where all of it is here and `chunks` was not asked for it; None: `chunks` has it."""
+        ...
+
     def chunks(self) -> AsyncIterator[bytes]:
         """Yield the body as it comes; raises `UpstreamUnavailable` or `UpstreamTimeout` where it breaks off."""
         ...

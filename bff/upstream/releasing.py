@@ -27,6 +27,9 @@ class ReleasingAnswer:
     def headers(self) -> Sequence[Header]:
         return self._answer.headers
 
+    def whole(self) -> bytes | None:
+        return self._answer.whole()
+
     def chunks(self) -> AsyncIterator[bytes]:
         return self._answer.chunks()
 

@@ -34,6 +34,9 @@ class Echo:
         self.bearer = bearer
         self.closed = False
 
+    def whole(self) -> bytes | None:
+        return None
+
     async def chunks(self) -> AsyncIterator[bytes]:
         yield b'{"bearer": "%b"}' % self.bearer
 

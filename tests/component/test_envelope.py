@@ -65,6 +65,9 @@ class Empty:
     def __init__(self, *, breaks: bool = False) -> None:
         self._breaks = breaks
 
+    def whole(self) -> bytes | None:
+        return None
+
     async def chunks(self) -> AsyncIterator[bytes]:
         yield b"data: 1\n\n"
         if self._breaks:

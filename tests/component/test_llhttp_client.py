@@ -99,6 +99,24 @@ async def test_an_answer_that_could_be_read_in_two_ways_is_refused(raw: bytes) -
         assert await get(client) == b"hello"
 
 
+async def test_a_body_that_came_with_its_head_is_taken_whole() -> None:
+    async with between(in_turn(sends(answer(b"hello")), greets)) as (client, _):
+        got = await client.open("GET", b"/x", [], None)
+        assert got.whole() == b"hello"
+        assert [chunk async for chunk in got.chunks()] == []
+        await got.aclose()
+        assert await get(client) == b"hello"
+
+
+async def test_a_body_that_is_not_all_here_is_not_whole() -> None:
+    raw = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello"
+    async with between(sends(raw)) as (client, _):
+        got = await client.open("GET", b"/x", [], None)
+        assert got.whole() is None
+        assert await anext(got.chunks()) == b"hello"
+        await got.aclose()
+
+
 async def test_trailers_are_not_passed_on() -> None:
     raw = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nSet-Cookie: a=b\r\n\r\n"
     async with between(sends(raw)) as (client, _):

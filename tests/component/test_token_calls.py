@@ -285,6 +285,9 @@ class Tracked:
         self._chunks = chunks
         self.closed = False
 
+    def whole(self) -> bytes | None:
+        return None
+
     async def chunks(self) -> AsyncIterator[bytes]:
         for chunk in self._chunks:
             if isinstance(chunk, Exception):

@@ -28,14 +28,17 @@ _MOST_OFTEN: Final = {
     Fault.FAIL_BEFORE: 0.06,
     Fault.FAIL_AFTER: 0.06,
     Fault.LOSE_ANSWER: 0.04,
-    Fault.CUT: 0.01,
+    Fault.CUT: 0.03,
     Fault.ODD: 0.10,
-    Fault.KILL: 0.015,
-    Fault.FREEZE: 0.015,
+    Fault.KILL: 0.02,
+    Fault.FREEZE: 0.03,
     Fault.JUMP: 0.02,
 }
+_DECISIVE: Final = frozenset({"REPLACE", "SUPERSEDE", "RETIRE", "EXTEND"})
+"""The scripts in whose course most is decided: there more goes wrong."""
+_DECISIVE_FACTOR: Final = 4.0
 _QUIET_SHARE: Final = 0.1
-_SHARE_OF_FAULTS: Final = 0.4
+_SHARE_OF_FAULTS: Final = 0.3
 LONGEST_JUMP_SECONDS: Final = 600.0
 
 
@@ -51,7 +54,7 @@ class Choices:
         random = self.random
         self.quiet = random.random() < _QUIET_SHARE
         rates = {
-            fault: most * random.random() ** 2
+            fault: most * random.random()
             for fault, most in _MOST_OFTEN.items()
             if not self.quiet and random.random() < _SHARE_OF_FAULTS
         }
@@ -59,9 +62,10 @@ class Choices:
         self._any = 1.0 - math.prod(1.0 - rate for rate in rates.values())
         self.calm = False
 
-    def fault(self) -> Fault | None:
+    def fault(self, what: str) -> Fault | None:
         """Return what goes wrong at one call, if anything."""
-        if self.calm or not self.rates or self.random.random() >= self._any:
+        probability = self._any * (_DECISIVE_FACTOR if what in _DECISIVE else 1.0)
+        if self.calm or not self.rates or self.random.random() >= probability:
             return None
         return self.random.choices(list(self.rates), list(self.rates.values()))[0]
 

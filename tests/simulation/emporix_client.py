@@ -21,6 +21,7 @@ HABITS: Final[Habits[Reply]] = Habits(
     slow=8.0,
     cut=6.0,
     patience=NEVER,
+    keeps_locks=False,
     failed=lambda: UpstreamUnavailable(log_detail="the connection broke"),
     late=UpstreamTimeout,
 )
@@ -62,6 +63,7 @@ class EmporixClient:
         watch = nullcontext() if refresh is None else self._calling(refresh, caller.replica)
         with watch:
             status, content, chain = await self._line.ask(what, effect)
+        self._line.trace(f"{caller.replica} ← {what}: {status} {content.get('access_token', '')}")
         if chain is not None and chain.refresh == content["refresh_token"]:
             chain.received[caller.replica] = self._now()
         return Answer(status, content)
@@ -78,6 +80,9 @@ class Answer:
     def __init__(self, status: int, content: dict[str, Any]) -> None:
         self.status = status
         self._body = json.dumps(content).encode()
+
+    def whole(self) -> bytes | None:
+        return None
 
     async def chunks(self) -> AsyncIterator[bytes]:
         yield self._body

@@ -30,6 +30,7 @@ class Habits(Generic[T]):
         slow: the longest where it is slow.
         cut: the longest that a line stays cut.
         patience: after this the caller gives up.
+        keeps_locks: a replica that cannot reach this server in time loses its locks.
         failed: what a broken line raises.
         late: what is raised when patience is over.
     """
@@ -39,6 +40,7 @@ class Habits(Generic[T]):
     slow: float
     cut: float
     patience: float
+    keeps_locks: bool
     failed: Callable[[], Exception]
     late: Callable[[], Exception]
 
@@ -85,16 +87,18 @@ class Line(Generic[T]):
         return await answer
 
     def _fault(self, what: str) -> Fault | None:
-        fault = self.choices.fault()
+        fault = self.choices.fault(what)
         if fault is not None:
             self.trace(f"{self.replica} → {self.habits.name} {what}: {fault}")
-            if fault is not Fault.JUMP:
-                self.replica.disturbed_at = self.loop.time()
+            if self.habits.keeps_locks and fault is not Fault.JUMP:
+                self.replica.disturbed_at = max(self.replica.disturbed_at, self.loop.time())
         if fault is Fault.JUMP:
             self.replica.jumped = self.choices.between(-LONGEST_JUMP_SECONDS, LONGEST_JUMP_SECONDS)
             return None
         if fault is Fault.CUT:
             self.cut_until = self.loop.time() + self.choices.between(0.0, self.habits.cut)
+            if self.habits.keeps_locks:
+                self.replica.disturbed_at = self.cut_until
         return fault
 
     def _way(self) -> float:
@@ -125,7 +129,9 @@ class Line(Generic[T]):
         if fault is Fault.KILL:
             self.replica.kill()
         else:
-            self.replica.freeze(self.choices.between(0.1, 20.0))
+            # Half of the time about as long as a lease, where most is decided.
+            longest = 7.0 if self.choices.chance(0.5) else 20.0
+            self.replica.freeze(self.choices.between(0.1, longest))
 
 
 def _give(answer: "asyncio.Future[T]", result: T | Exception) -> None:

@@ -13,9 +13,10 @@ from tests.simulation.redis_server import RedisServer
 HABITS: Habits[Any] = Habits(
     name="Redis",
     usual=0.002,
-    slow=2.0,
+    slow=6.0,
     cut=6.0,
     patience=0.5,
+    keeps_locks=True,
     failed=lambda: RedisConnectionError("the connection broke"),
     late=lambda: RedisTimeoutError("no answer"),
 )

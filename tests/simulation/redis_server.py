@@ -16,7 +16,6 @@ Watcher = Callable[[bytes, Value | None, Value | None], None]
 """Takes a key, and what it held before and holds after a command."""
 
 _LUA: Final = lua51.LuaRuntime(encoding=None, register_eval=False)
-_TABLE: Final = _LUA.globals()[b"table"]
 
 
 @functools.cache
@@ -37,8 +36,6 @@ class RedisServer:
         self._watcher = watcher
         self._values: dict[bytes, Value] = {}
         self._ends: dict[bytes, float] = {}
-        call = _LUA.table_from({b"call": self._from_script, b"pcall": self._from_script})
-        self._redis = call
 
     def get(self, key: bytes) -> Value | None:
         """Return what a key holds now."""
@@ -54,8 +51,9 @@ class RedisServer:
         """Run a script in one step."""
         names = [encoded(key) for key in keys]
         before = [_copied(self.get(name)) for name in names]
+        _running[0] = self
         reply = _compiled(script)(
-            _LUA.table_from(names), _LUA.table_from([encoded(each) for each in arguments]), self._redis
+            _LUA.table_from(names), _LUA.table_from([encoded(each) for each in arguments]), _REDIS
         )
         for name, old in zip(names, before, strict=True):
             self._show(name, old)
@@ -65,7 +63,7 @@ class RedisServer:
         """Run one command."""
         name, *arguments = [encoded(word) for word in words]
         old = _copied(self.get(arguments[0])) if arguments else None
-        reply = self._dispatch(name, arguments)
+        reply = self.dispatch(name, arguments)
         if arguments:
             self._show(arguments[0], old)
         return reply
@@ -75,14 +73,8 @@ class RedisServer:
         if new != old:
             self._watcher(key, old, new)
 
-    def _from_script(self, *words: Any) -> Any:
-        name, *arguments = [encoded(word) for word in words]
-        reply = self._dispatch(name, arguments)
-        if isinstance(reply, list):
-            return _LUA.table_from([False if each is None else each for each in reply])
-        return False if reply is None else reply
-
-    def _dispatch(self, name: bytes, arguments: list[bytes]) -> Any:
+    def dispatch(self, name: bytes, arguments: list[bytes]) -> Any:
+        """Do what a command says; nobody is shown it."""
         return getattr(self, f"_{name.decode().lower()}")(*arguments)
 
     def _hash(self, key: bytes) -> dict[bytes, bytes]:
@@ -165,6 +157,25 @@ def encoded(word: Any) -> bytes:
     if isinstance(word, float) and word.is_integer():
         word = int(word)
     return str(word).encode()
+
+
+_running: list[RedisServer | None] = [None]
+"""Whose script runs: Lua keeps hold of what it was given, so that it is given no server."""
+
+
+def _from_script(*words: Any) -> Any:
+    name, *arguments = [encoded(word) for word in words]
+    server = _running[0]
+    assert server is not None
+    reply = server.dispatch(name, arguments)
+    if isinstance(reply, dict):  # a script gets fields and values in turn
+        reply = [word for pair in reply.items() for word in pair]
+    if isinstance(reply, list):
+        return _LUA.table_from([False if each is None else each for each in reply])
+    return False if reply is None else reply
+
+
+_REDIS: Final = _LUA.table_from({b"call": _from_script, b"pcall": _from_script})
 
 
 def _copied(value: Value | None) -> Value | None:

@@ -76,7 +76,7 @@ class Replica:
         if self.frozen_since is None or self.killed:
             return
         self._trace(f"{self} goes on")
-        self.disturbed_at = self._loop.time()
+        self.disturbed_at = max(self.disturbed_at, self._loop.time())
         self.frozen_since = None
         self._loop.resume(self._kept, self._context)
         self._kept = []

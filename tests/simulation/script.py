@@ -18,6 +18,7 @@ from tests.simulation.replica import Replica
 from tests.simulation.world import World
 
 _PATIENCE_SECONDS: Final = 120.0
+_TRIES: Final = 3
 _LATE_SECONDS: Final = 3.0
 _UNANSWERED_SECONDS: Final = 60.0
 """So long, what a client no longer waits for may still be done."""
@@ -75,13 +76,13 @@ async def as_guest(_world: World, _visitor: Visitor, engine: Engine, session: Re
 _ACTIONS: Final[dict[Action, int]] = {
     api: 40,
     catalogue: 5,
-    refresh: 15,
-    validate: 5,
+    refresh: 30,
+    validate: 4,
     log_in: 12,
     mistype: 3,
     log_out: 4,
     end_others: 2,
-    switch: 6,
+    switch: 8,
 }
 _SAFE: Final = frozenset({catalogue})
 
@@ -118,7 +119,7 @@ async def _visit(world: World, visitor: Visitor) -> None:
 
 def _pause(world: World) -> float:
     kind = world.choices.random.random()
-    if kind < 0.5:
+    if kind < 0.6:
         return world.choices.between(0.0, 0.5)
     return world.choices.between(0.0, 5.0 if kind < 0.8 else 300.0)
 
@@ -132,12 +133,15 @@ def _forget(world: World, visitor: Visitor) -> None:
 
 
 async def _anywhere(world: World, visitor: Visitor, action: Action) -> None:
-    """Send a request to one of the replicas that are there."""
-    there = [replica for replica in world.replicas if replica is not None]
-    if there:
-        await asyncio.sleep(world.choices.between(0.0, 0.1))
-        replica, engine = there[world.choices.pick(len(there))]
-        await _request(world, visitor, action, replica, engine, visitor.ticket)
+    """Send a request to one of the replicas that are there, and again where it could not be served."""
+    await asyncio.sleep(world.choices.between(0.0, 0.1))
+    for _ in range(_TRIES):
+        there = [replica for replica in world.replicas if replica is not None]
+        if there:
+            replica, engine = there[world.choices.pick(len(there))]
+            if await _request(world, visitor, action, replica, engine, visitor.ticket):
+                return
+        await asyncio.sleep(world.choices.between(0.2, 3.0))
 
 
 async def _request(
@@ -149,8 +153,8 @@ async def _request(
     carried: Ticket | None,
     *,
     healed: bool = False,
-) -> None:
-    """Send one request, wait for its answer, and take from it what a browser would."""
+) -> bool:
+    """Send one request, wait for its answer, and take from it what a browser would; return whether it was served."""
     VISITOR.set(visitor.name)
     session = RequestSession(Carrier.COOKIE, visitor.name, "browser", carried=carried)
     ended_before, guest = set(world.ledger.ended), _is_live_guest(world, carried)
@@ -169,13 +173,13 @@ async def _request(
         if patience == _PATIENCE_SECONDS and replica.running:
             world.ledger.violate(Invariant.NO_SURPRISE, f"{action.__name__} takes for ever")
         task.cancel()
-        return
+        return False
     error = task.exception()
     world.trace(f"{visitor.name} {action.__name__} on {replica}: {type(error).__name__ if error else 'ok'}")
     _take(world, visitor, session)
     if error is None:
         world.ledger.answered(visitor, session, ended_before)
-        return
+        return True
     _check_error(world, visitor, action, error, healed=healed)
     if (
         guest
@@ -184,6 +188,7 @@ async def _request(
         and not visitor.rotating.stands(begun_at)
     ):
         world.ledger.violate(Invariant.GUEST_GOES_ON, f"{visitor.name} got {type(error).__name__}")
+    return isinstance(error, BffError) and error.status < 500
 
 
 def _check_error(

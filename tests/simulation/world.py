@@ -57,9 +57,9 @@ class World:
         self.loop = VirtualLoop(self.choices.pick)
         self.lock_times = lock_times or LockTimes()
         self._on_trace = on_trace
-        lifetimes = Lifetimes(access=self.choices.between(30.0, 400.0), refresh=DAY)
+        lifetimes = Lifetimes(access=self.choices.between(20.0, 200.0), refresh=DAY)
         self.emporix = EmporixServer(self.loop, self.choices, lifetimes)
-        self.ledger = Ledger(self.loop, self.emporix, _SHARED, LockTimes().lease)
+        self.ledger = Ledger(self.loop, self.emporix, _SHARED, LockTimes().lease, self.trace)
         self.redis = RedisServer(self.loop, self.ledger.changed)
         self.policy = Policy(
             guest=SessionLifetimes(DAY, 7 * DAY),

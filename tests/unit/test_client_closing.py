@@ -32,6 +32,9 @@ class Body:
         self._hangs = hangs
         self.closed = False
 
+    def whole(self) -> bytes | None:
+        return None
+
     async def chunks(self) -> AsyncIterator[bytes]:
         for chunk in self._chunks:
             yield chunk

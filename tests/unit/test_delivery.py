@@ -39,6 +39,7 @@ class Answer:
         status: int = 200,
         headers: tuple[Header, ...] = (JSON,),
         breaks: BffError | None = None,
+        arrived: bool = False,
     ) -> None:
         self.status = status
         self.headers = headers
@@ -46,6 +47,10 @@ class Answer:
         self.stopped = False
         self._parts = parts
         self._breaks = breaks
+        self._arrived = arrived
+
+    def whole(self) -> bytes | None:
+        return b"".join(self._parts) if self._arrived else None
 
     async def chunks(self) -> AsyncIterator[bytes]:
         for part in self._parts:
@@ -118,6 +123,19 @@ async def test_an_answer_with_the_sessions_own_token_does_not_leave(
     events = [(record.message, record.levelno) for record in caplog.records]
     assert events == [("answer_withheld", logging.ERROR)] * 2
     assert token.decode() not in caplog.text + str([record.__dict__ for record in caplog.records])
+
+
+@pytest.mark.parametrize("fields", [(), ((b"content-length", b"70000"),)], ids=["no-length", "long"])
+async def test_an_answer_that_is_here_leaves_whole_with_its_head(fields: tuple[Header, ...]) -> None:
+    client = await delivered(Answer(b'["a"', b"]", headers=(JSON, *fields), arrived=True))
+    assert [message.get("body") for message in client.sent] == [None, b'["a"]']
+    assert client.whole
+
+
+@pytest.mark.parametrize("token", [b"the-sessions-own-access-token", b"the-sessions-own-saas-token"])
+async def test_an_answer_that_is_here_is_searched_whole(token: bytes) -> None:
+    answer = Answer(b'{"a": 1, ', b'"b": "%b"}' % token, arrived=True)
+    assert await refused(answer) == []
 
 
 async def test_an_answer_without_a_token_of_the_session_leaves() -> None:

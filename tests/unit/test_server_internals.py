@@ -18,14 +18,14 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
-from bff.server import http1, process
+from bff.server import http1, process, response
 
 ROOT = Path(__file__).parents[2]
 
 # Whose code, the module of ours that builds on it, and the beginning of the SHA-256 of its source.
 READ = [
     (HttpToolsProtocol, http1, "18fdf324b11bf160"),
-    (RequestResponseCycle, http1, "e67d470d435dcc1c"),
+    (RequestResponseCycle, response, "e67d470d435dcc1c"),
     (FlowControl, http1, "126debcdaa894c83"),
     (Server, process, "06e799f7c58f8be6"),
     (Config.load, process, "92b7159dce105a9c"),

@@ -1,5 +1,6 @@
 """Logs are one JSON object a line, with allow-listed fields and without messages of other libraries."""
 
+import asyncio
 import io
 import json
 import logging
@@ -39,6 +40,58 @@ def test_a_line_is_one_json_object_with_the_request_id(stream: io.StringIO) -> N
     assert line["requestId"] == "req-7"
     assert (line["code"], line["status"]) == ("no_session", 401)
     assert (line["level"], line["logger"]) == ("info", "bff.test")
+
+
+def events(stream: io.StringIO) -> list[str]:
+    """Return what the proxy has logged; a new event loop says something too."""
+    return [line["event"] for line in lines(stream) if line["logger"] == "bff.test"]
+
+
+async def turn() -> None:
+    await asyncio.sleep(0)
+
+
+@pytest.mark.anyio
+async def test_lines_of_one_turn_of_the_loop_are_written_together_at_its_end(stream: io.StringIO) -> None:
+    log = logging.getLogger("bff.test")
+    event(log, "first")
+    event(log, "second")
+    assert not events(stream)
+    await turn()
+    assert events(stream) == ["first", "second"]
+    event(log, "third")
+    await turn()
+    assert len(events(stream)) == 3
+
+
+@pytest.mark.anyio
+async def test_an_error_is_written_at_once_with_what_came_before(stream: io.StringIO) -> None:
+    event(logging.getLogger("bff.test"), "before")
+    event(logging.getLogger("bff.test"), "broken", level=logging.ERROR)
+    assert events(stream) == ["before", "broken"]
+
+
+def test_a_line_of_a_loop_that_has_ended_is_not_lost(stream: io.StringIO) -> None:
+    async def last_word(name: str) -> None:
+        event(logging.getLogger("bff.test"), name)
+
+    for name in ("first", "second"):
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(last_word(name))
+        loop.close()
+    logging.getLogger().handlers[0].flush()
+    assert events(stream) == ["first", "second"]
+
+
+def test_a_log_that_nobody_takes_fails_nothing(stream: io.StringIO) -> None:
+    stream.close()
+    event(logging.getLogger("bff.test"), "happened")
+
+
+def test_the_time_has_milliseconds_and_a_zone() -> None:
+    record = logging.LogRecord("bff", logging.INFO, "x", 1, "text", None, None)
+    record.created = 1764100000.0625
+    assert json.loads(JsonFormatter().format(record))["time"] == "2025-11-25T19:46:40.062+00:00"
 
 
 def test_line_outside_a_request_has_a_dash_as_request_id(stream: io.StringIO) -> None:

@@ -25,6 +25,9 @@ class Answer:
     status = 200
     headers = ((b"x-one", b"1"),)
 
+    def whole(self) -> bytes | None:
+        return None
+
     async def chunks(self) -> AsyncIterator[bytes]:
         yield b"answer"
 

@@ -1,0 +1,159 @@
+"""One response on a client's connection: how it is framed, and in how many writes it leaves."""
+
+import asyncio
+import logging
+from typing import Any, cast
+
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+from uvicorn.protocols.http.flow_control import FlowControl
+
+from bff.server.response import ResponseCycle
+
+pytestmark = pytest.mark.anyio
+
+
+class Transport:
+    """Takes what is written."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        self.writes.append(data)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+
+def cycle(transport: Transport, method: str = "GET", version: str = "1.1") -> ResponseCycle:
+    log = logging.getLogger("test")
+    return ResponseCycle(
+        scope=cast("Any", {"type": "http", "method": method, "http_version": version}),
+        transport=cast("Any", transport),
+        flow=FlowControl(cast("Any", transport)),
+        logger=log,
+        access_logger=log,
+        access_log=False,
+        default_headers=[],
+        message_event=asyncio.Event(),
+        expect_100_continue=False,
+        keep_alive=version == "1.1",
+        on_response=lambda: None,
+    )
+
+
+def start(*fields: tuple[bytes, bytes], status: int = 200) -> Message:
+    return {"type": "http.response.start", "status": status, "headers": list(fields)}
+
+
+def body(content: bytes, *, more: bool = False) -> Message:
+    return {"type": "http.response.body", "body": content, "more_body": more}
+
+
+async def written(*messages: Message, method: str = "GET", version: str = "1.1") -> list[bytes]:
+    """Return what an application that sends these messages and ends leaves on the wire, write by write."""
+    transport = Transport()
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        for message in messages:
+            await send(message)
+
+    await cycle(transport, method, version).run_asgi(cast("Any", app))
+    return transport.writes
+
+
+async def test_a_short_answer_leaves_in_one_write() -> None:
+    sent = await written(start((b"content-length", b"2")), body(b"ok"))
+    assert sent == [b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"]
+
+
+async def test_the_end_of_a_streamed_answer_with_a_length_is_no_write() -> None:
+    sent = await written(start((b"content-length", b"2")), body(b"ok", more=True), body(b""))
+    assert sent == [b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"]
+
+
+async def test_a_long_body_is_not_copied_behind_its_head() -> None:
+    long = b"x" * 100_000
+    head, rest = await written(start((b"content-length", b"100000")), body(long))
+    assert head.endswith(b"\r\n\r\n")
+    assert rest is long
+
+
+async def test_a_head_does_not_wait_for_a_body_that_is_late() -> None:
+    transport, seen = Transport(), list[bytes]()
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send(start())
+        await asyncio.sleep(0)
+        seen.extend(transport.writes)
+        await send(body(b"late"))
+
+    await cycle(transport).run_asgi(cast("Any", app))
+    assert seen == [b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"]
+    assert transport.writes[1:] == [b"4\r\nlate\r\n0\r\n\r\n"]
+
+
+async def test_a_head_without_its_body_leaves_before_the_connection_is_closed() -> None:
+    assert await written(start((b"content-length", b"9"))) == [
+        b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n"
+    ]
+
+
+async def test_an_answer_without_a_length_ends_with_an_http_1_0_connection() -> None:
+    (sent,) = await written(start(), body(b"one", more=True), version="1.0")
+    assert sent == b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\none"
+
+
+async def test_an_answer_to_head_has_no_body() -> None:
+    sent = await written(start((b"content-length", b"9")), body(b"nine byte"), method="HEAD")
+    assert sent == [b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n"]
+
+
+async def test_names_are_in_lower_case_and_a_closing_answer_closes() -> None:
+    transport = Transport()
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send(start((b"Connection", b"Close"), (b"Content-Length", b"0")))
+        await send(body(b""))
+
+    await cycle(transport).run_asgi(cast("Any", app))
+    assert transport.writes == [b"HTTP/1.1 200 OK\r\nconnection: Close\r\ncontent-length: 0\r\n\r\n"]
+    assert transport.closed
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        (b"x", b"a\r\nb: c"),
+        (b"x", b"a\nb"),
+        (b"x", b"a\0"),
+        (b"x: y\r\nz", b"1"),
+        (b"x y", b"1"),
+    ],
+)
+async def test_a_field_that_is_more_than_one_is_not_sent(field: tuple[bytes, bytes]) -> None:
+    sent = b"".join(await written(start(field), body(b"")))
+    assert sent.startswith(b"HTTP/1.1 500 ") or not sent
+    assert field[1] not in sent or field[1] == b"1"
+
+
+@pytest.mark.parametrize("messages", [[body(b"")], [start(), start()]], ids=["no-head", "two-heads"])
+async def test_messages_in_the_wrong_order_are_refused(messages: list[Message]) -> None:
+    one = cycle(Transport())
+    for message in messages[:-1]:
+        await one.send(cast("Any", message))
+    with pytest.raises(RuntimeError, match="was sent where the next is"):
+        await one.send(cast("Any", messages[-1]))
+
+
+@pytest.mark.parametrize("content", [b"longer", b"x"])
+async def test_a_body_of_another_length_than_announced_is_refused(content: bytes) -> None:
+    one = cycle(Transport())
+    await one.send(cast("Any", start((b"content-length", b"2"))))
+    with pytest.raises(RuntimeError, match="than announced"):
+        await one.send(cast("Any", body(content)))
