@@ -39,6 +39,7 @@ def session_policy(settings: Settings, ring: KeyRing) -> Policy:
         refresh_skew=settings.refresh_skew_seconds,
         site_code=settings.site_code,
         keeps_guests=settings.drop_in,
+        keeps_context=settings.keep_context,
         shared_ticket=Ticket(shared_id, secret, RecordPurpose.SHARED_TOKEN),
     )
 

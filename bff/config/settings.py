@@ -70,6 +70,7 @@ class Settings:
     cookie_samesite: str
     site_code: str | None = None
     sso: Mapping[str, SsoProvider] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    keep_context: bool
     drop_in: bool
     assisted: bool
     routes_file: Path | None = None
@@ -181,6 +182,9 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     _variable("COOKIE_SAMESITE", parsing.choice("strict", "lax", "none"), "SameSite of the cookie", "strict"),
     _variable("SITE_CODE", _visible, "the site whose guest cart is merged at login"),
     Variable(name="BFF_SSO", parse=parsing.sso, meaning="identity providers, as JSON", secret=True),
+    _variable(
+        "KEEP_CONTEXT", parsing.boolean, "a guest's site, currency and language outlast the login", "true"
+    ),
     _variable("DROP_IN", parsing.boolean, "serve the upstream's own auth paths under /api", "false"),
     _variable("ASSISTED", parsing.boolean, "accept a customer's tokens from Emporix's dashboard", "false"),
     _variable("ROUTES_FILE", parsing.readable_file, "changes to the built-in route table"),

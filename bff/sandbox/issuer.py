@@ -123,14 +123,22 @@ def _retire(world: World, used: RefreshToken | None, *, strict: bool) -> None:
 
 
 def _seed_from_profile(world: World, session: Session, customer: Customer) -> None:
-    wanted = {"currency": "preferredCurrency", "siteCode": "preferredSite"}
+    wanted = {
+        "currency": "preferredCurrency",
+        "siteCode": "preferredSite",
+        "language": "preferredLanguage",
+        "targetLocation": "targetLocation",
+    }
     session.seeds |= {
         seed: customer.details[name] for seed, name in wanted.items() if name in customer.details
     }
     if session.context is None:
         return
-    session.context.currency = customer.details.get("preferredCurrency", session.context.currency)
-    session.context.site_code = customer.details.get("preferredSite", session.context.site_code)
+    context = session.context
+    context.currency = customer.details.get("preferredCurrency", context.currency)
+    context.site_code = customer.details.get("preferredSite", context.site_code)
+    context.language = customer.details.get("preferredLanguage", context.language)
+    context.target_location = customer.details.get("targetLocation", context.target_location)
     session.context.version += 1
     session.context.modified_at = world.now()
 

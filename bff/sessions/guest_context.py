@@ -1,14 +1,19 @@
-"""The context that a drop-in client asks for in an anonymous login, where its guest stands already.
+"""The context that a guest has chosen: over a login, and where a drop-in client asks for another one.
 
-The guest, the cart and the Emporix session stay; the site, currency, language and country change. Best effort: a guest
-whose context could not be changed is still a guest, and the next such login tries again.
+A drop-in client asks in an anonymous login. Where its guest stands already, the guest, the cart and the Emporix session
+stay; the site, currency, language and country change. Best effort: a guest whose context could not be changed is still
+a guest, and the next such login tries again.
 """
 
+import asyncio
 import logging
 from dataclasses import astuple, replace
+from typing import Final
 
 from bff.emporix.refusals import ContextRefused, RefreshTokenEnded, Refused
+from bff.emporix.session_context import EmporixSessionContext
 from bff.errors import BffError
+from bff.security.secret import Secret
 from bff.session import GuestContext, HeldSession, Session, SessionKind, as_guest
 from bff.sessions.endings import ended_error
 from bff.sessions.ports import Ports
@@ -18,6 +23,39 @@ from bff.telemetry.logs import event
 from bff.tokens import TokenSet
 
 _log = logging.getLogger(__name__)
+
+
+KEEP_SECONDS: Final = 3.0
+"""A login must not depend on a context."""
+
+
+async def keep_context(contexts: EmporixSessionContext, customer: Session) -> None:
+    """Give a customer's Emporix session back what the guest had chosen; the login sets the customer's preferences [CM].
+
+    Best effort: it runs after the session is stored and before carts are merged, which fail in another currency.
+    """
+    if customer.context == GuestContext():
+        return
+    try:
+        async with asyncio.timeout(KEEP_SECONDS):
+            await change_context(contexts, customer.tokens.access, customer.context)
+    except (BffError, Refused, TimeoutError) as exc:
+        event(_log, "context_not_applied", level=logging.WARNING, reason=type(exc).__name__)
+
+
+async def change_context(contexts: EmporixSessionContext, access: Secret, wanted: GuestContext) -> bool:
+    """Change what differs, once more where somebody else changed it meanwhile; False where there is no context yet."""
+    for last in (False, True):
+        try:
+            await contexts.change(access, wanted)
+        except ContextRefused as refused:
+            if refused.stale and not last:
+                continue
+            if not refused.none_yet:
+                raise
+            return False
+        break
+    return True
 
 
 class GuestContexts:
@@ -37,7 +75,7 @@ class GuestContexts:
         guest = request_session.session
         assert guest is not None
         if request_session.beside_customer:
-            # The login gave the Emporix session the customer's own preferences: only a new wish changes them.
+            # Since the login, only a new wish changes what the customer has.
             asked = _without(asked, guest.context)
         if asked == GuestContext():
             return
@@ -47,17 +85,8 @@ class GuestContexts:
             event(_log, "context_not_applied", level=logging.WARNING, reason=type(exc).__name__)
 
     async def _applied(self, request_session: RequestSession, guest: Session, asked: GuestContext) -> None:
-        wanted, exists = _overlaid(guest.context, asked), True
-        for last in (False, True):
-            try:
-                await self._ports.contexts.change(guest.tokens.access, asked)
-            except ContextRefused as refused:
-                if refused.stale and not last:
-                    continue
-                if not refused.none_yet:
-                    raise
-                exists = False
-            break
+        wanted = _overlaid(guest.context, asked)
+        exists = await change_context(self._ports.contexts, guest.tokens.access, asked)
         if not exists or wanted != guest.context:
             await self._stored(request_session, wanted, seed=not exists)
 

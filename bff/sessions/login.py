@@ -36,6 +36,7 @@ from bff.session import (
 from bff.sessions.admission import Admission
 from bff.sessions.cart_merge import CartMerger
 from bff.sessions.endings import GuestReplaced, ended_error
+from bff.sessions.guest_context import keep_context
 from bff.sessions.lifecycle import SessionLifecycle
 from bff.sessions.ports import Policy, Ports
 from bff.sessions.request_session import RequestSession
@@ -68,7 +69,7 @@ class CustomerLogin:
         carts: CartMerger,
     ) -> None:
         self._lifetimes = policy.customer
-        self._keeps_guests = policy.keeps_guests
+        self._keeps_guests, self._keeps_context = policy.keeps_guests, policy.keeps_context
         self._ports = ports
         self._admission = admission
         self._lifecycle = lifecycle
@@ -289,6 +290,8 @@ class CustomerLogin:
             await self._end_forgotten(old.session, session)
         with suppress(StoreUnavailable):  # the index adds what it misses when it is next asked
             await self._ports.customers.add(ticket, session)
+        if self._keeps_context:
+            await keep_context(self._ports.contexts, session)
         merged = await self._carts.merge(guest.session, session, by_client=request_session.merges_carts)
         if merged and self._keeps_guests:
             session = await self._with_merged_carts(request_session, HeldSession(ticket, session), merged)

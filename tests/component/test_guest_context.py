@@ -106,8 +106,8 @@ async def test_a_context_that_is_not_there_yet_begins_as_asked(one: Replica) -> 
         assert refresh["query"]["currency"] == "USD"
 
 
-async def test_a_customers_preferences_are_changed_by_a_new_wish_only(one: Replica) -> None:
-    async with guest(one) as client:
+async def test_a_customers_preferences_are_changed_by_a_new_wish_only(redis_url: str) -> None:
+    async with new_replica(redis_url, drop_in="true", keep_context="false") as one, guest(one) as client:
         await begin(client, currency="EUR")
         await log_in(client, GRACE)
         assert context_of(one).currency == "USD"

@@ -25,9 +25,6 @@ LOGIN_OF_NOBODY = 7
 REFRESH = 6
 """The session, a limit, the pauses, the lock with the session, the new tokens, the lock back."""
 
-RENEWAL = 4
-"""The session, the lock with the session, the new tokens, the lock back."""
-
 LIST = 2
 """The notes, when each was last seen; the session is in memory."""
 
@@ -115,15 +112,6 @@ async def test_a_refresh_reads_the_session_with_its_lock(
         if customer:
             await counted.round_trips(browser, "POST", "/auth/login", json=ADA)
         assert await counted.round_trips(browser, "POST", "/auth/refresh") == REFRESH
-
-
-async def test_a_renewal_by_the_clocks_asks_redis_four_times(
-    redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with counting(redis_url, monkeypatch) as counted, counted.replica.browser() as browser:
-        await counted.round_trips(browser, "POST", "/auth/anonymous")
-        counted.replica.clock.at += 3599
-        assert await counted.round_trips(browser, "GET", "/auth/validate") == RENEWAL
 
 
 async def test_a_list_asks_redis_as_often_however_many_sessions_there_are(

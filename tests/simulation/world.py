@@ -67,6 +67,7 @@ class World:
             refresh_skew=self.choices.between(1.0, 60.0),
             site_code=None,
             keeps_guests=self.choices.chance(0.3),
+            keeps_context=True,
             shared_ticket=_SHARED,
         )
         self.records = WatchedRecords(_RING, self.ledger)
