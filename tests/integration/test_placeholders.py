@@ -94,6 +94,50 @@ def test_a_storefront_that_forgets_instead_of_logging_out(drop_in: LiveProxy, sa
         assert shop.ear.secrets_of(sandbox, ids=False) == []
 
 
+def test_a_storefronts_calls_from_first_visit_to_order_are_all_known(
+    drop_in: LiveProxy, sandbox: Sandbox
+) -> None:
+    """What the official storefront asks for a page, a cart and a checkout, beside the calls above."""
+    before = seen(sandbox)
+    with Stock(drop_in) as shop:
+        shop.begin()
+        asked: list[tuple[str, str, object]] = [
+            ("GET", f"/caas-indexing/{TENANT}/project/configuration", None),
+            ("GET", f"/session-context/{TENANT}/me/context", None),
+            ("GET", f"/site/{TENANT}/sites?expand=mixin:*", None),
+            ("GET", f"/catalog/{TENANT}/catalogs?publishedSite=main", None),
+            ("GET", f"/category/{TENANT}/category-trees", None),
+            ("GET", f"/category/{TENANT}/categories/shop/assignments?withSubcategories=true", None),
+            ("GET", f"/category/{TENANT}/assignments/references/cloudbank", None),
+            ("GET", f"/category/{TENANT}/categories/table/parents", None),
+            ("GET", f"/availability/{TENANT}/availability?site=main", None),
+            ("POST", f"/product/{TENANT}/search", {"yrns": ["urn:x;cloudbank"]}),
+            ("GET", f"/shipping/{TENANT}/main/zones?expand=methods,fees", None),
+            (
+                "POST",
+                f"/shipping/{TENANT}/findSite?windowsLimit=15",
+                {"postalCode": "10115", "country": "DE"},
+            ),
+            ("GET", f"/payment-gateway/{TENANT}/paymentmodes/frontend", None),
+        ]
+        for method, path, body in asked:
+            assert shop.ask(method, path, json=body).status_code == 200, path
+        cart = fills_a_cart(shop, "cloudbank")
+        ada = shop.login()
+        for path in (f"/iam/{TENANT}/users/me/scopes", f"/customer-management/{TENANT}/legal-entities",
+                     f"/quote/{TENANT}/quotes", "/reward-points/public/customer"):  # fmt: skip
+            assert shop.ask("GET", path).status_code == 200, path
+        own = shop.ask("GET", CARTS, params={"siteCode": "main", "create": "true"}).json()["id"]
+        assert shop.ask("POST", f"{CARTS}/{own}/merge", json={"carts": [cart]}).status_code == 200
+        order = {"cartId": own, "shipping": {"methodId": "standard", "amount": 4.2}}
+        placed = shop.ask("POST", ORDER, json=order, headers={"saas-token": ada["saas_token"]})
+        assert placed.status_code == 200, placed.text
+        (shown,) = [one for one in shop.ask("GET", ORDERS).json() if one["id"] == placed.json()["orderId"]]
+        picture = shown["entries"][0]["product"]["images"][0]["url"]
+        assert httpx2.get(picture, trust_env=False).headers["content-type"] == "image/svg+xml"
+    assert [one for one in calls(sandbox, before) if "(no route)" in one] == []
+
+
 @pytest.mark.parametrize(
     "ask",
     [
