@@ -56,9 +56,10 @@ class Soak:
         end = time.monotonic() + seconds
         async with client() as http:
             walkers = [Walker(self._shopper(http), self.ledger, self._own_chance()) for _ in range(SHOPPERS)]
-            walking = [asyncio.ensure_future(self._walk(one, end)) for one in walkers]
-            await self._strike(strikes, end)
-            await asyncio.gather(*walking)
+            async with asyncio.TaskGroup() as shopping:
+                for one in walkers:
+                    shopping.create_task(self._walk(one, end))
+                await self._strike(strikes, end)
             await asyncio.gather(*(one.audit() for one in walkers))
         await self._keys_go_back()
         self._vitals_go_back()

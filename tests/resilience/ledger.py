@@ -156,24 +156,23 @@ class Walker:
 
     async def audit(self) -> None:
         """When every fault is over: the session is alive everywhere or ended for a reason, ended ones are dead."""
-        if self.shopper.cookie is not None and not self._leaving:
-            await self._audit_session()
-        for cookie in self.ended[-20:]:
-            if not await self.shopper.is_dead(cookie):
-                self._ledger.found("wrong", "an ended session lives on")
-        while self.shopper.cookie is not None:
-            await self.log_out()
-
-    async def _audit_session(self) -> None:
         try:
-            left = await self.shopper.left()
+            if self.shopper.cookie is not None and not self._leaving:
+                await self._audit_session()
+            for cookie in self.ended[-20:]:
+                if not await self.shopper.is_dead(cookie):
+                    self._ledger.found("wrong", "an ended session lives on")
         except Crossed as exc:
             self._ledger.found("crossed", str(exc))
         except AssertionError as exc:
             self._ledger.found("wrong", str(exc))
-        else:
-            if left != SESSION:
-                self._lost(f"in the end: {left}")
+        while self.shopper.cookie is not None:
+            await self.log_out()
+
+    async def _audit_session(self) -> None:
+        left = await self.shopper.left()
+        if left != SESSION:
+            self._lost(f"in the end: {left}")
 
     def _somewhere(self) -> dict[str, Any]:
         return {"replica": self._chance.randrange(len(self.shopper.proxies)), "seconds": GIVES_UP_SECONDS}

@@ -193,12 +193,21 @@ class Shopper:
         return SESSION
 
     async def is_dead(self, cookie: str) -> bool:
-        """Say whether this cookie opens nothing, at any replica."""
-        answers = [
-            await self.ask("POST", "/auth/refresh", replica=replica, cookie=cookie)
-            for replica in range(len(self.proxies))
-        ]
-        return all(answer.outcome == 401 for answer in answers)
+        """Say whether this cookie opens nothing, at any replica.
+
+        Raises:
+            AssertionError: a replica does not say for too long.
+        """
+        return not any([await self._opens(replica, cookie) for replica in range(len(self.proxies))])
+
+    async def _opens(self, replica: int, cookie: str) -> bool:
+        end = time.monotonic() + HEAL_SECONDS
+        while True:
+            answer = await self.ask("POST", "/auth/refresh", replica=replica, cookie=cookie)
+            if answer.outcome in {200, 401}:
+                return answer.outcome == 200
+            assert time.monotonic() < end, f"nobody says whether a session is dead: {answer}"
+            await asyncio.sleep(_PAUSE)
 
 
 def account(sandbox: Sandbox) -> dict[str, str]:
