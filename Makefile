@@ -27,7 +27,7 @@ install = $(PIP); \
 agree = $(PIP); said=$$($$pip check) || { echo "$$said"; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast mutate lint check audit sbom wheel format bench fuzz lock oldest-pip clean
+.PHONY: help demo test test-fast mutate lint check audit sbom wheel format bench fuzz simulate lock oldest-pip clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +90,9 @@ bench: $(READY) ## measure the proxy beside others, in ratios (needs nginx)
 
 fuzz: $(READY) ## look for what nobody foresaw, for SECONDS=3600 in all
 	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),3600) $(ARGS)
+
+simulate: $(READY) ## replicas, Redis and Emporix in one process from SEEDS=10000 seeds, with every kind of fault
+	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),10000) $(ARGS)
 
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 	--no-emit-index-url --no-emit-find-links --no-header --annotation-style line

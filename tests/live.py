@@ -26,6 +26,8 @@ ADA = {"email": "ada@example.com", "password": "correct-horse-battery"}
 GRACE = {"email": "grace@example.com", "password": "another-horse-battery"}
 # CI runs the demo on every Python that it finds, driven by tests that run on one of them.
 PYTHON = os.environ.get("BFF_TEST_PYTHON", sys.executable)
+SESSION_CACHE = os.environ.get("BFF_TEST_SESSION_CACHE", "")
+"""What replicas of tests are given that ask for nothing else: nothing takes the default, 0 turns the cache off."""
 _START_SECONDS = 30.0
 
 TLS = ssl.create_default_context()
@@ -215,6 +217,7 @@ def environment(sandbox: Sandbox, redis_url: str, **settings: str) -> dict[str, 
         "BFF_UPSTREAM_URL": sandbox.url,
         "BFF_KEYS": new_key(),
         "BFF_REDIS_URL": redis_url,
+        "BFF_SESSION_CACHE": SESSION_CACHE,
         "BFF_LOGIN_RATE": "100000/60",
         "BFF_GUEST_RATE": "100000/60",
         "BFF_ACCOUNT_RATE": "100000/60",

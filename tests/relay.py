@@ -95,10 +95,14 @@ class Relay:
         lost: asyncio.Event,
         asked: asyncio.Event,
     ) -> None:
-        listens = False
+        listens, counted = False, 0
         while chunk := await _received(reader):
-            listens = listens or b"TRACKING" in chunk
-            self.round_trips += not asked.is_set() and not listens
+            if not listens and b"TRACKING" in chunk:
+                listens = True
+                self.round_trips -= counted
+            if not listens and not asked.is_set():
+                counted += 1
+                self.round_trips += 1
             asked.set()
             if self.deaf:
                 continue

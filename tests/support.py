@@ -37,7 +37,7 @@ from bff.store.redis_store import AnyRedis
 from bff.upstream.token_calls import TokenCallClient
 from bff.wiring import key_ring, open_connections
 from tests.asgi_upstream import AsgiUpstream
-from tests.live import ADA
+from tests.live import ADA, SESSION_CACHE
 from tests.values import NOW, TENANT, Clock, a_session, new_breakers, new_ring, new_ticket, tokens
 
 # Most unit tests import these values together with what is below.
@@ -192,6 +192,7 @@ def replica_settings(redis_url: str, keys: str, **more: str) -> Settings:
             "BFF_UPSTREAM_URL": "http://127.0.0.1:1",
             "BFF_KEYS": keys,
             "BFF_REDIS_URL": redis_url,
+            "BFF_SESSION_CACHE": SESSION_CACHE,
             "BFF_ALLOWED_ORIGINS": "https://app.test",
             "BFF_SSO": json.dumps(
                 {

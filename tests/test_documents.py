@@ -171,7 +171,7 @@ def test_configuration_document_has_every_setting_with_its_default_and_no_other(
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_document_names_no_setting_that_does_not_exist(path: Path) -> None:
     known = {name for variable in VARIABLES for name in (variable.name, variable.file)}
-    examples = {"BFF_X_FILE", "BFF_TEST_REDIS_URL", "BFF_TEST_PYTHON"}
+    examples = {"BFF_X_FILE", "BFF_TEST_REDIS_URL", "BFF_TEST_PYTHON", "BFF_TEST_SESSION_CACHE"}
     assert set(re.findall(r"\bBFF_[A-Z_]*[A-Z]\b", path.read_text("utf-8"))) <= known | examples
 
 

@@ -15,6 +15,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from bff.api.codings import Decompression, is_compressed
+from bff.api.memo import Memo
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -61,10 +62,17 @@ def searchable(headers: Headers) -> bool:
     fields = dict(headers)
     kind = _kind(headers)
     length = fields.get(b"content-length")
-    whole = not kind or any(pattern.match(kind) for pattern in (_MARKUP, _SCRIPT, _FORM))
+    whole = not kind or _is_whole[kind]
     if length is None:
         return whole
     return (whole or bool(_TEXT.match(kind))) and (int(length) <= LIMIT or is_compressed(_codings(headers)))
+
+
+def _has_text_that_ends(kind: bytes) -> bool:
+    return any(pattern.match(kind) for pattern in (_MARKUP, _SCRIPT, _FORM))
+
+
+_is_whole: Final = Memo(_has_text_that_ends, longest=64)
 
 
 def found_in_head(headers: Headers, own: Iterable[bytes]) -> Finding | None:

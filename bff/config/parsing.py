@@ -16,34 +16,14 @@ from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from bff.addresses import Network
-from bff.security.secret import Secret
 
 T = TypeVar("T")
 
-EMBEDDED: Final = "embedded:"
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-_HOST: Final = r"\[[0-9a-f:.]+\]|[a-z0-9._-]+"
+HOST: Final = r"\[[0-9a-f:.]+\]|[a-z0-9._-]+"
 _LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
-_ORIGIN: Final = re.compile(rf"(https?)://({_HOST})(?::([0-9]{{1,5}}))?/?")
+_ORIGIN: Final = re.compile(rf"(https?)://({HOST})(?::([0-9]{{1,5}}))?/?")
 _PAGE: Final = re.compile(r"([^/?#]+//[^/?#]+)([/?][!$-;=?-\[\]_a-z~]*)?", re.IGNORECASE)
-_REDIS: Final = re.compile(
-    r"(unix|rediss?|redis\+sentinel|redis\+cluster)://(?:[^/?#]*@)?([^/?#@]*)([^?#]*)(?:\?[^#]*)?"
-)
-_ENDPOINT: Final = re.compile(rf"({_HOST})(?::([0-9]{{1,5}}))?")
-_REDIS_PATHS: Final = {
-    "unix": re.compile(r"/.+"),
-    "redis": re.compile(r"(/[0-9]{0,5})?"),
-    "rediss": re.compile(r"(/[0-9]{0,5})?"),
-    "redis+sentinel": re.compile(r"/[^/]+(/[0-9]{0,5})?"),
-    "redis+cluster": re.compile(r"(/0?)?"),
-}
-_REDIS_SHAPES: Final = {
-    "unix": "unix:///path/of/redis.sock",
-    "redis": "redis://[user:password@]host[:port][/database]",
-    "rediss": "rediss://[user:password@]host[:port][/database]",
-    "redis+sentinel": "redis+sentinel://[user:password@]host[:port],…/service[/database]",
-    "redis+cluster": "redis+cluster://[user:password@]host[:port],…",
-}
 _KEY: Final = re.compile(r"([A-Za-z0-9_-]{1,16}):([A-Za-z0-9_-]{43})=?")
 _PROVIDER: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _MEMBERS: Final = ("authorize_url", "client_id", "scope", "config")
@@ -194,7 +174,7 @@ def origin(text: str) -> str:
     """Parse an origin to ``scheme://host[:port]`` in lower case; a default port and a final slash are dropped."""
     match = _ORIGIN.fullmatch(text.lower()) if text.isascii() else None
     host = canonical_host(match[2]) if match else None
-    if not match or not host or not _is_port(match[3]):
+    if not match or not host or not is_port(match[3]):
         raise InvalidValue("expected an origin, scheme://host[:port], such as https://shop.example")
     if match[1] == "http" and not is_loopback(host):
         raise InvalidValue("expected https; http is allowed for a loopback host only")
@@ -249,32 +229,8 @@ def _key(entry: str) -> KeySpec:
     return KeySpec(match[1], key)
 
 
-def redis_url(text: str) -> Secret:
-    """Check the URL of the store. ``embedded:DIR`` is returned unchanged, also with a relative DIR or ``~``."""
-    if text.startswith(EMBEDDED) and text.isprintable():
-        return Secret(text)
-    match = _REDIS.fullmatch(text) if text.isascii() and text.isprintable() else None
-    if not match:
-        raise InvalidValue(
-            "expected redis://, rediss://, unix://, redis+sentinel://, redis+cluster:// or embedded:DIR, "
-            "with special characters in the password percent-encoded"
-        )
-    scheme, hosts, path = match.groups()
-    if not _REDIS_PATHS[scheme].fullmatch(path) or not _are_endpoints(scheme, hosts):
-        raise InvalidValue(f"expected {_REDIS_SHAPES[scheme]}")
-    return Secret(text)
-
-
-def _are_endpoints(scheme: str, hosts: str) -> bool:
-    if scheme == "unix":
-        return not hosts
-    endpoints = [_ENDPOINT.fullmatch(endpoint) for endpoint in hosts.lower().split(",")]
-    if len(endpoints) > 1 and scheme in {"redis", "rediss"}:
-        return False
-    return all(match and canonical_host(match[1]) and _is_port(match[2]) for match in endpoints)
-
-
-def _is_port(digits: str | None) -> bool:
+def is_port(digits: str | None) -> bool:
+    """Say whether the digits of an address name a port; none stand for the usual one."""
     return digits is None or 1 <= int(digits) <= 65_535
 
 

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from bff.addresses import Network
 from bff.config import parsing
-from bff.config.parsing import EMBEDDED, InvalidValue, KeySpec, Rate, SsoProvider
+from bff.config.parsing import InvalidValue, KeySpec, Rate, SsoProvider
+from bff.config.redis_url import EMBEDDED, redis_url
 from bff.security.secret import Secret
 
 __all__ = [
@@ -160,7 +161,7 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     ),
     Variable(
         name="BFF_REDIS_URL",
-        parse=parsing.redis_url,
+        parse=redis_url,
         meaning="where sessions are stored; `embedded:` alone uses the user's state directory",
         default=EMBEDDED,
         secret=True,

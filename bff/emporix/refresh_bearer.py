@@ -39,7 +39,8 @@ class RefreshBearers:
         own has ended meanwhile, the 403 is what counts.
 
         Where both get a 401, and the first got it as a bearer, the anonymous token may have been the one at fault: it
-        is replaced and asked with again. Where the customer's own is accepted, it is replaced before the next refresh,
+        is replaced and asked with again, twice at most: the first replacement may be one that another replica had
+        before Emporix ended both. Where the customer's own is accepted, it is replaced before the next refresh,
         so that the new tokens are stored without a delay. A replacement that is refused too is left as it is: this
         Emporix wants the customer's own.
         """
@@ -53,7 +54,7 @@ class RefreshBearers:
         if not refusal_of(first).bearer_refused:
             return second
         if second.status == 401:
-            return await ask(await anonymous.token(refused=bearer))
+            return await _ask_with_others(ask, anonymous, bearer)
         if bearer != self._replacement:
             self._refused = bearer
         return second
@@ -65,3 +66,12 @@ class RefreshBearers:
             with suppress(BffError):  # the customer's own may serve once more
                 self._replacement = await anonymous.token(refused=refused)
         return await anonymous.token()
+
+
+async def _ask_with_others(ask: Ask, anonymous: AnonymousBearer, refused: Secret) -> WholeAnswer:
+    """Ask with another anonymous bearer, and with one more where that is refused as one too."""
+    bearer = await anonymous.token(refused=refused)
+    answer = await ask(bearer)
+    if answer.status == 401 and refusal_of(answer).bearer_refused:
+        return await ask(await anonymous.token(refused=bearer))
+    return answer

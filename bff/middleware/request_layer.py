@@ -7,7 +7,7 @@ renders every error. One `send` wrapper gives every answer its fields: the sessi
 import logging
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -72,11 +72,13 @@ class RequestLayer:
             await self._app(scope, receive, send)
             return
         began = self._monotonic()
-        name = _request_id(scope)
+        # The first of each name. Whoever refuses a name that comes twice looks at the whole list.
+        fields: dict[bytes, bytes] = dict(reversed(scope["headers"]))
+        name = _request_id(fields)
         token = request_id.set(name.decode("ascii"))
         context = add_request_context(scope, RequestContext(client_address(scope, self._trusted)))
         if not self._warned:
-            self._warn_of_untrusted_proxy(scope)
+            self._warn_of_untrusted_proxy(scope, fields)
         status = 0
 
         async def enveloped(message: Message) -> None:
@@ -84,7 +86,7 @@ class RequestLayer:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [
-                    *self._fields(scope, context, message["headers"]),
+                    *self._fields(scope, context, message["headers"], fields.get(b"origin")),
                     (b"x-request-id", name),
                 ]
             await send(message)
@@ -103,10 +105,12 @@ class RequestLayer:
             _record(scope, context, status, self._monotonic() - began)
             request_id.reset(token)
 
-    def _warn_of_untrusted_proxy(self, scope: Scope) -> None:
+    def _warn_of_untrusted_proxy(self, scope: Scope, fields: Mapping[bytes, bytes]) -> None:
         """Say once if somebody forwards requests who is not trusted: then all who come that way count as one client."""
+        if b"x-forwarded-for" not in fields:
+            return
         peer = scope["client"][0] if scope.get("client") else ""
-        if _header(scope, b"x-forwarded-for") is not None and not within(peer, self._trusted):
+        if not within(peer, self._trusted):
             self._warned = True
             event(_log, "untrusted_proxy", level=logging.ERROR, reason=_UNTRUSTED)
 
@@ -126,22 +130,24 @@ class RequestLayer:
             with uncounted():
                 return await receive()
 
-        with self._policy.streams.admit(context.client), deadline_in(DEADLINE_SECONDS):
+        with deadline_in(DEADLINE_SECONDS), await self._policy.streams.admit(context.client):
             await self._app(scope, received, send)
 
-    def _fields(self, scope: Scope, context: RequestContext, headers: Sequence[Header]) -> list[Header]:
+    def _fields(
+        self, scope: Scope, context: RequestContext, headers: Sequence[Header], origin: bytes | None
+    ) -> list[Header]:
         """Return an answer's own fields with those that the layers add."""
         fields = [*headers]
         if context.session_answer is not None:
             fields += context.session_answer.fields()
         fields += missing_fields(fields, self._policy.security_fields)
         if scope["path"].startswith(AREAS):
-            fields += self._policy.cors.fields(_header(scope, b"origin"))
+            fields += self._policy.cors.fields(origin)
         return fields
 
 
-def _request_id(scope: Scope) -> bytes:
-    given = _header(scope, b"x-request-id")
+def _request_id(fields: Mapping[bytes, bytes]) -> bytes:
+    given = fields.get(b"x-request-id")
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given
     return secrets.token_hex(16).encode()
@@ -154,10 +160,3 @@ def _record(scope: Scope, context: RequestContext, status: int, seconds: float) 
     area = scope["path"].split("/")[1] if scope["path"].startswith(AREAS) else "other"
     count_request(route, method, status, area, seconds)
     event(_log, "request", route=route, method=method, status=status, durationMs=round(seconds * 1000, 1))
-
-
-def _header(scope: Scope, wanted: bytes) -> bytes | None:
-    for name, value in scope["headers"]:
-        if name == wanted:
-            return bytes(value)
-    return None

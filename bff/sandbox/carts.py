@@ -31,10 +31,10 @@ _BASE: Final = "/cart/{tenant}/carts"
 def create(call: Call) -> Response:
     """Create a cart. `currency` is required; a guest must send the `session-id` header.
 
-    There can be one open cart for each site, type and legal entity.
+    There can be one open cart for each site, type and legal entity; without a site, it is the site `default`.
     """
     body = call.fields()
-    site, currency = _word(body.get("siteCode")) or "main", body.get("currency")
+    site, currency = _word(body.get("siteCode")) or "default", body.get("currency")
     if not isinstance(currency, str) or not currency:
         raise answers.cart(400, "BAD_REQUEST", "currency must not be empty")
     if call.token.kind == "anonymous":

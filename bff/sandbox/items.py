@@ -24,6 +24,8 @@ def items(call: Call) -> Response:
 def add(call: Call) -> Response:
     """Add the product of `itemYrn` or `product.id`."""
     cart = own_cart(call)
+    if call.world.knobs.items_need_site and not call.query.get("siteCode"):
+        raise answers.cart(400, "BAD_REQUEST", "siteCode must not be empty")
     key = _add(cart, call.json())
     updated(call, cart)
     headers = {"Location": _location(call, cart, key), "Version": str(cart.version)}

@@ -12,7 +12,7 @@ from bff.sandbox.places import SITES
 from bff.sandbox.pricing import TAX_CLASS
 from bff.sandbox.routing import Call, Entry
 
-_ZONE: Final = "home"
+_ZONE: Final = "domestic"
 _METHODS: Final = (
     ("standard", {"en": "Standard", "de": "Standard"}, 4.20),
     ("express", {"en": "Express", "de": "Express"}, 10.50),

@@ -73,6 +73,8 @@ class Knobs:
         wrong_kind: the response to a guest's token where a customer's is needed, or the other way round: 403 or 401;
             nothing is documented.
         context_after_login: whether the session context is there right after a login, or only with the next cart.
+        items_need_site: whether an item is added only with the query's `siteCode`, which the specification requires and
+            live storefronts send.
         agent_stream_events: how many events an agent's stream has before its last one.
         agent_stream_pause_ms: the pause after each of them, in milliseconds.
         camel_names: whether token responses have the deprecated camelCase names.
@@ -113,6 +115,7 @@ class Knobs:
     guest_carts: GuestCarts = "shown"
     wrong_kind: WrongKind = "forbidden"
     context_after_login: ContextAfterLogin = "kept"
+    items_need_site: bool = False
     agent_stream_events: int = 3
     agent_stream_pause_ms: int = 50
     camel_names: bool = True

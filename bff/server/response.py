@@ -124,7 +124,8 @@ class ResponseCycle(RequestResponseCycle):
 
 def _check(fields: list[tuple[bytes, bytes]]) -> None:
     """Refuse a field that would be read as another one, or as several (RFC 9110 §5.1, §5.5)."""
-    names, values = (b"".join(column) for column in zip(*fields, strict=True)) if fields else (b"", b"")
+    names = b"".join([name for name, _ in fields])
+    values = b"".join([value for _, value in fields])
     if len(names.translate(None, _NOT_IN_NAMES)) != len(names):
         raise RuntimeError("the name of a header field is not valid")
     if len(values.translate(None, _NOT_IN_VALUES)) != len(values):

@@ -33,12 +33,15 @@ _LONGEST_UNSAVED_SECONDS: Final = 600.0
 
 @dataclass(frozen=True, slots=True)
 class _Unsaved:
-    """A session as it was and with new tokens, the mark of all tries to write it, and when the tokens were issued."""
+    """A session as it was and with new tokens, the mark of all tries to write it, and since when they are tried.
+
+    `since` is of the loop's time: a wall clock that jumps must not cost the tokens.
+    """
 
     base: Session
     session: Session
     mark: bytes
-    issued_at: float
+    since: float
 
 
 class TokenSaver:
@@ -76,7 +79,7 @@ class TokenSaver:
             NoSession, SessionRotated, SessionExpired: the session ended meanwhile; the new tokens were revoked.
         """
         mark = self._ports.store.write_mark()
-        return await self._saved(held.ticket, _Unsaved(held.session, session, mark, self._ports.clock()))
+        return await self._saved(held.ticket, _Unsaved(held.session, session, mark, _now()))
 
     async def _saved(self, ticket: Ticket, unsaved: _Unsaved) -> Session:
         found = await self._replace(ticket, unsaved)
@@ -126,7 +129,7 @@ class TokenSaver:
                     await self._save_or_forget(ticket, unsaved)
 
     async def _save_or_forget(self, ticket: Ticket, unsaved: _Unsaved) -> None:
-        if self._ports.clock() >= unsaved.issued_at + _LONGEST_UNSAVED_SECONDS:
+        if _now() >= unsaved.since + _LONGEST_UNSAVED_SECONDS:
             self._unsaved.pop(ticket, None)
         elif not isinstance(await self._replace_once(ticket, unsaved), Session):
             await self.revoke(unsaved.session)
@@ -136,6 +139,10 @@ class TokenSaver:
         if session.kind is SessionKind.CUSTOMER and session.tokens.usable(self._ports.clock()):
             with suppress(Refused, *TRANSIENT):
                 await self._ports.emporix.logout(session.tokens.access)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _carried_over(unsaved: _Unsaved, found: Session) -> Session:

@@ -5,6 +5,7 @@ from typing import Final
 
 from bff.security.keyring import KeyRing
 from bff.security.secret import Secret
+from bff.store.connection import REDIS_SCHEMES
 from bff.store.options import LockTimes, Rates, Sources, StoreOptions
 from bff.store.protocol import Backend
 from bff.store.redis_backend import open_redis_backend
@@ -12,7 +13,7 @@ from bff.store.redis_backend import open_redis_backend
 __all__ = ["Backend", "LockTimes", "Rates", "Sources", "StoreOptions", "open_backend"]
 
 _BACKENDS: Final[dict[str, Callable[[Secret, KeyRing, StoreOptions, Sources], Backend]]] = {
-    **dict.fromkeys(("redis", "rediss", "unix", "redis+sentinel", "redis+cluster"), open_redis_backend),
+    **dict.fromkeys(REDIS_SCHEMES, open_redis_backend),
 }
 """By the scheme of the URL."""
 

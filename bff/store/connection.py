@@ -5,7 +5,7 @@ and is tried once more, and nobody waits longer than that for a connection of a 
 """
 
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
@@ -19,21 +19,29 @@ from bff.store.redis_failures import naming_broken
 TIMEOUT_SECONDS: Final = 0.5
 POOL_SIZE: Final = 64
 
+REDIS_SCHEMES: Final = (
+    "redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster",
+)  # fmt: skip
+_TRUE: Final = frozenset({"true", "1", "yes", "on"})
+_SENTINEL: Final = "sentinel_"
+
 
 def connect(url: Secret) -> Redis | RedisCluster:
     """Return a client for the URL; nothing is connected yet.
 
     Args:
         url: `redis://`, `rediss://`, `unix://`, `redis+sentinel://HOST:PORT,HOST:PORT/SERVICE[/DB]` or
-            `redis+cluster://HOST:PORT,HOST:PORT`.
+            `redis+cluster://HOST:PORT,HOST:PORT`; the last two with `rediss` for TLS. Options follow a question mark.
 
     Raises:
         ValueError: the URL is not one of these.
     """
     scheme = url.reveal().partition("://")[0]
-    if scheme == "redis+cluster":
+    if scheme not in REDIS_SCHEMES:
+        raise ValueError("the URL is none of Redis")
+    if scheme.endswith("+cluster"):
         return _cluster(url.reveal())
-    client = _sentinel(url.reveal()) if scheme == "redis+sentinel" else _server(url.reveal())
+    client = _sentinel(url.reveal()) if scheme.endswith("+sentinel") else _server(url.reveal())
     pool: Any = client.connection_pool
     pool.connection_class = naming_broken(pool.connection_class)
     return client
@@ -65,6 +73,7 @@ def _cluster(url: str) -> RedisCluster:
         startup_nodes=[ClusterNode(host, port) for host, port in addresses],
         username=user,
         password=password,
+        **_options(url),
         **_timeouts(),
     )
     options = client.connection_kwargs  # of every node that it will find
@@ -79,16 +88,34 @@ def _sentinel(url: str) -> Redis:
     service, _, database = urlsplit(url).path.strip("/").partition("/")
     if not service:
         raise ValueError("redis+sentinel:// needs a service name as its path")
-    sentinel = Sentinel(addresses, sentinel_kwargs=_timeouts())  # type: ignore[no-untyped-call]
+    options = _options(url)
+    # The sentinels have credentials of their own; what else the URL says holds for them as well.
+    own = {
+        name.removeprefix(_SENTINEL): options.pop(name)
+        for name in list(options)
+        if name.startswith(_SENTINEL)
+    }
+    sentinel = Sentinel(addresses, sentinel_kwargs=options | own | _timeouts())  # type: ignore[no-untyped-call]
     client: Redis = sentinel.master_for(
         service,
         db=int(database or 0),
         username=user,
         password=password,
         max_connections=POOL_SIZE,
+        **options,
         **_timeouts(),
     )
     return client
+
+
+def _options(url: str) -> dict[str, Any]:
+    """Return the options of a URL that names several servers, as the client takes them."""
+    options: dict[str, Any] = dict(parse_qsl(urlsplit(url).query))
+    if "protocol" in options:
+        options["protocol"] = int(options["protocol"])
+    if "ssl_check_hostname" in options:
+        options["ssl_check_hostname"] = options["ssl_check_hostname"].lower() in _TRUE
+    return options | ({"ssl": True} if url.startswith("rediss") else {})
 
 
 def _addresses(url: str, default_port: int) -> tuple[list[tuple[str, int]], str | None, str | None]:

@@ -9,7 +9,6 @@ nothing that was read before counts, whether the connection ended, fell silent, 
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import Final
 
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -25,8 +24,10 @@ from bff.telemetry.metrics import SESSION_CACHE
 PROOF_SECONDS: Final = 0.9
 """How old the latest proof may be; a second after a connection went down, nothing may be served from memory."""
 
+_SILENT_SECONDS: Final = 2.0
 _RECONNECT_SECONDS: Final = 0.5
 _REFUSED_SECONDS: Final = 30.0
+_CANCEL_SECONDS: Final = 0.05
 _NEVER: Final = float("-inf")
 _log = logging.getLogger(__name__)
 
@@ -72,11 +73,10 @@ class InvalidationFeed:
 
     async def aclose(self) -> None:
         """Disconnect for good."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        task, self._task = self._task, None
+        while task is not None and not task.done():
+            task.cancel()  # again and again: the client loses one that comes while it connects
+            await asyncio.wait([task], timeout=_CANCEL_SECONDS)
 
     async def _follow_always(self) -> None:
         while True:
@@ -111,7 +111,7 @@ class InvalidationFeed:
         """Raise what has ended the connection, or that it has been silent for too long."""
         if stream.ended.done():
             raise stream.ended.result()
-        if stream.asked and self._monotonic() - stream.asked[0] >= PROOF_SECONDS:
+        if stream.asked and self._monotonic() - stream.asked[0] >= _SILENT_SECONDS:
             raise TimeoutError
 
     def _on_written(self, keys: Iterable[bytes] | None) -> None:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import httpx2
@@ -15,6 +16,7 @@ from tests.live import ADA, CLIENT_ID, TENANT, LiveProxy, free_port, new_key
 
 NAIVE = "naive Starlette + httpx2"
 OURS = "this proxy"
+UNCACHED = "this proxy, session cache off"
 _VISITORS = 50
 _CUSTOMERS = 10
 _EXPRESS = Path(__file__).with_name("express.js")
@@ -60,6 +62,7 @@ def contenders() -> dict[str, Callable[[Ground], AbstractContextManager[Contende
         "nginx proxy_pass": _nginx,
         "Express": _express,
         OURS: _ours,
+        UNCACHED: partial(_ours, name=UNCACHED, session_cache="0"),
     }
 
 
@@ -124,7 +127,7 @@ def _express(ground: Ground) -> Iterator[Contender]:
 
 
 @contextmanager
-def _ours(ground: Ground) -> Iterator[Contender]:
+def _ours(ground: Ground, *, name: str = OURS, session_cache: str = "") -> Iterator[Contender]:
     """Run the proxy as its users do: every check on, a log line a request, a second listener with the metrics."""
     many = "1000000/60"
     environ = {
@@ -133,6 +136,7 @@ def _ours(ground: Ground) -> Iterator[Contender]:
         "BFF_UPSTREAM_URL": ground.upstream,
         "BFF_KEYS": new_key(),
         "BFF_REDIS_URL": ground.redis,
+        "BFF_SESSION_CACHE": session_cache,
         "BFF_DRAIN_SECONDS": "0",
         # One machine is all visitors here: its bounds are those of thousands.
         "BFF_CLIENT_STREAMS": "4000",
@@ -149,7 +153,7 @@ def _ours(ground: Ground) -> Iterator[Contender]:
             "customer": [csrf | _session(proxy, customer=True) for _ in range(_CUSTOMERS)],
             "none": [csrf],
         }
-        yield Contender(OURS, proxy.port, proxy.process.pid, visitors, proxy)
+        yield Contender(name, proxy.port, proxy.process.pid, visitors, proxy)
 
 
 def _session(proxy: LiveProxy, *, customer: bool) -> dict[str, str]:

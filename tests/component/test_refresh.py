@@ -10,6 +10,7 @@ from bff.errors import NoSession, SessionExpired, SessionRotated, StoreUnavailab
 from bff.sandbox.state import Knobs
 from bff.security.secret import Secret
 from bff.session import Carrier, EndReason, GuestContext, HeldSession, Tombstone, record_name
+from bff.sessions import token_saver
 from bff.sessions.endings import EndedHere
 from tests.relay import relaying
 from tests.support import TENANT, Replica, access_alive, bare, leave, loaded, new_keys, new_replica
@@ -343,17 +344,32 @@ async def test_a_refusal_that_late_tokens_overtook_ends_nobody(replica: Replica,
     assert await replica.stored(held) == stored
 
 
-async def test_tokens_that_could_not_be_stored_are_given_up_in_time(redis_url: str) -> None:
+async def test_tokens_that_could_not_be_stored_are_given_up_in_time(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(token_saver, "_LONGEST_UNSAVED_SECONDS", 0.0)
     async with relaying(redis_url) as relay, new_replica(relay.url) as one:
         held = await one.customer()
         async with one.upstream.delaying(CUSTOMERS, one.engine.refresher.refresh(held)) as renewing:
             relay.deaf = True
         with pytest.raises(StoreUnavailable):
             await renewing
-        one.clock.at += 601
         await one.ports.tasks.drain()
         relay.deaf = False
         assert (await one.stored(held)).generation == 1
+
+
+async def test_a_clock_that_jumps_costs_no_tokens_that_could_not_be_stored(redis_url: str) -> None:
+    async with relaying(redis_url) as relay, new_replica(relay.url) as one:
+        held = await one.customer()
+        async with one.upstream.delaying(CUSTOMERS, one.engine.refresher.refresh(held)) as renewing:
+            relay.deaf = True
+        with pytest.raises(StoreUnavailable):
+            await renewing
+        one.clock.at += 3600
+        relay.deaf = False
+        await one.ports.tasks.drain()
+        assert (await one.stored(held)).generation == 2
 
 
 async def test_tokens_that_could_not_be_stored_are_revoked_where_a_logout_came_first(redis_url: str) -> None:

@@ -87,7 +87,9 @@ async def test_a_renewal_that_could_not_be_stored_does_not_stand_for_the_other(
     held = await one.customer()
     unsaved = one.engine.guest_refresher._saver._unsaved
     session = await one.engine.guest_refresher._renewable.renewed(held.session)
-    unsaved[held.ticket] = _Unsaved(held.session, session, one.store.write_mark(), one.clock())
+    unsaved[held.ticket] = _Unsaved(
+        held.session, session, one.store.write_mark(), asyncio.get_running_loop().time()
+    )
     await one.engine.lifecycle.refresh(await loaded(one, held))
     stored = await one.stored(held)
     assert stored.kept_guest is not None

@@ -81,7 +81,7 @@ async def public_answers(shop: Any, token: str) -> dict[str, tuple[int, Any]]:
     await ask("assignment", "GET", "/category/acmeshop/categories/tea/assignments")
     await ask("category tree", "GET", "/category/acmeshop/category-trees")
     await ask("shipping zone", "GET", "/shipping/acmeshop/main/zones")
-    await ask("shipping method", "GET", "/shipping/acmeshop/main/zones/home/methods")
+    await ask("shipping method", "GET", "/shipping/acmeshop/main/zones/domestic/methods")
     site = await ask("site that delivers", "POST", "/shipping/acmeshop/findSite", json={"postalCode": "1"})
     got["delivery window"] = 200, site["zones"][0]["actualDeliveryWindows"][0]
     await ask("redeem option", "GET", "/reward-points/acmeshop/redeemOptions")

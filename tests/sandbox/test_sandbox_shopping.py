@@ -26,6 +26,22 @@ async def ordered(shop: Any, who: dict[str, Any]) -> str:
     return str(placed.json()["orderId"])
 
 
+async def test_a_cart_without_a_site_is_of_the_site_default(shop: Any) -> None:
+    token = (await shop.customer())["access_token"]
+    cart = await filled(shop, token)
+    assert (await shop.request("GET", f"{CARTS}/{cart}", token)).json()["siteCode"] == "default"
+    assert (await shop.request("GET", CARTS, token, params={"siteCode": "main"})).status_code == 404
+
+
+async def test_an_item_needs_the_site_where_the_knob_says_so(shop: Any) -> None:
+    shop.set_knobs(items_need_site=True)
+    token = (await shop.customer())["access_token"]
+    made = await shop.request("POST", CARTS, token, json={"currency": "EUR"})
+    path = f"{CARTS}/{made.json()['cartId']}/items"
+    assert (await shop.request("POST", path, token, json=MUG)).status_code == 400
+    assert (await shop.request("POST", f"{path}?siteCode=main", token, json=MUG)).status_code == 201
+
+
 async def test_a_chain_of_commands_stops_at_the_first_that_fails(shop: Any) -> None:
     token = (await shop.customer())["access_token"]
     path = f"{CARTS}/{await filled(shop, token)}/execute"
@@ -220,11 +236,11 @@ async def test_a_wrong_kind_of_token_is_refused_as_the_knob_says(shop: Any, kind
     ).status_code == status
 
 
-@pytest.mark.parametrize(("in_refresh", "found"), [("absent", False), ("null", None), ("renewed", True)])
+@pytest.mark.parametrize(("in_refresh", "found"), [("absent", False), ("null", None), ("present", True)])
 async def test_a_refresh_says_of_the_saas_token_what_the_knob_says(
     shop: Any, in_refresh: str, found: object
 ) -> None:
-    shop.set_knobs(saas_in_refresh=in_refresh)
+    shop.set_knobs(refreshed_saas=in_refresh)
     who = await shop.customer()
     body = (await shop.refresh(who["refresh_token"], who["guest"]["access_token"])).json()
     value = body.get("saas_token", False)

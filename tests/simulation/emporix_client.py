@@ -82,7 +82,7 @@ class Answer:
         self._body = json.dumps(content).encode()
 
     def whole(self) -> bytes | None:
-        return None
+        return self._body
 
     async def chunks(self) -> AsyncIterator[bytes]:
         yield self._body

@@ -175,7 +175,8 @@ class Ledger:
         was, now = _live(old), _live(new)
         if now is not None:
             session = self.sealed[_record(now)]
-            if was is None and name in self.ended:
+            if was is None and name in self.ended & self.issued:
+                # One whose id nobody has received may come back: by a late command, and to nobody's use.
                 self.violate(Invariant.NO_REVIVAL, "a record that had ended is back")
             if was is not None:
                 self._check_age(self.sealed[_record(was)], session)
@@ -184,9 +185,7 @@ class Ledger:
                 self.trace(f"Redis: {name.hex()[:6]} has {session.tokens.access.reveal()}")
         elif was is not None:
             tombstone = new if isinstance(new, dict) else {}
-            # A late command may bring back what nobody has the id of.
-            if tombstone or name in self.issued:
-                self.ended.add(name)
+            self.ended.add(name)
             self.trace(f"Redis: {name.hex()[:6]} ends, {tombstone.get(b't', b'deleted').decode()}")
             self._check_end(name, tombstone)
 

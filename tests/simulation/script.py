@@ -5,21 +5,23 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from bff.api.token_kinds import TokenKind, call_credentials
-from bff.errors import BffError, NoSession, SessionExpired, SessionRotated
+from bff.deadline import DEADLINE_SECONDS, deadline_in
+from bff.errors import BffError, NoSession, SessionExpired, SessionRotated, UpstreamUnavailable
 from bff.security.secret import Secret
 from bff.session import Carrier, GuestContext, SessionKind, Ticket, record_name
 from bff.sessions.endings import reject_ended
 from bff.sessions.engine import Engine
 from bff.sessions.request_session import RequestSession
+from tests.simulation.choices import Fault
 from tests.simulation.emporix_client import VISITOR
 from tests.simulation.emporix_server import COMPANIES
-from tests.simulation.ledger import Invariant, Visitor, Wish
+from tests.simulation.ledger import LATE_SECONDS, Invariant, Visitor, Wish
 from tests.simulation.replica import Replica
 from tests.simulation.world import World
 
 _PATIENCE_SECONDS: Final = 120.0
 _TRIES: Final = 3
-_LATE_SECONDS: Final = 3.0
+
 _UNANSWERED_SECONDS: Final = 60.0
 """So long, what a client no longer waits for may still be done."""
 _HEALING_SECONDS: Final = 45.0
@@ -166,7 +168,7 @@ async def _request(
         world.choices.between(0.0, 3.0) if world.choices.chance(0.04) and not healed else _PATIENCE_SECONDS
     )
     await asyncio.wait({task, replica.gone}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
-    late = _LATE_SECONDS if task.done() else _UNANSWERED_SECONDS
+    late = LATE_SECONDS if task.done() else _UNANSWERED_SECONDS
     wish.end(world.loop.time() + late)
     if not task.done():
         world.trace(f"{visitor.name} gets no answer to {action.__name__} from {replica}")
@@ -197,6 +199,8 @@ def _check_error(
     what = f"{visitor.name} {action.__name__}: {error!r}"
     if not isinstance(error, BffError):
         world.ledger.violate(Invariant.NO_SURPRISE, what)
+    elif healed and isinstance(error, UpstreamUnavailable) and Fault.JUMP in world.choices.rates:
+        pass  # a pause after a failure is until a time of the wall clock, which has gone back
     elif error.status >= 500 and (healed or world.choices.quiet):
         world.ledger.violate(Invariant.IT_HEALS, f"{what} {error.log_detail}")
 
@@ -234,6 +238,7 @@ def _ends(error: BaseException) -> bool:
 async def _served(
     world: World, visitor: Visitor, action: Action, engine: Engine, session: RequestSession
 ) -> None:
-    if action is not log_out:
-        await engine.lifecycle.load(session, safe=action in _SAFE)
-    await action(world, visitor, engine, session)
+    with deadline_in(DEADLINE_SECONDS):
+        if action is not log_out:
+            await engine.lifecycle.load(session, safe=action in _SAFE)
+        await action(world, visitor, engine, session)

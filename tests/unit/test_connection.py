@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Redis, SSLConnection
 from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.sentinel import SentinelConnectionPool
 
@@ -118,3 +118,37 @@ async def test_the_refusal_of_a_url_does_not_quote_its_password(url: str) -> Non
     with pytest.raises(ValueError) as caught:
         connect(Secret(url))
     assert "t0psecret" not in str(caught.value)
+
+
+async def test_sentinels_have_credentials_of_their_own() -> None:
+    pool = pool_of("redis+sentinel://user:pw@a:1/main?sentinel_username=watch&sentinel_password=p%26w")
+    (watch,) = (each.connection_pool.connection_kwargs for each in pool.sentinel_manager.sentinels)
+    assert (watch["username"], watch["password"]) == ("watch", "p&w")
+    assert (pool.connection_kwargs["username"], pool.connection_kwargs["password"]) == ("user", "pw")
+    (silent,) = (
+        each.connection_pool for each in pool_of("redis+sentinel://u:p@a:1/m").sentinel_manager.sentinels
+    )
+    assert silent.connection_kwargs.get("password") is None
+
+
+async def test_sentinels_and_the_server_that_they_name_are_reached_by_tls() -> None:
+    pool = pool_of(
+        "rediss+sentinel://a:1/main?ssl_ca_certs=/ca.pem&ssl_check_hostname=no&protocol=3&client_name=shop"
+    )
+    (watch,) = (each.connection_pool for each in pool.sentinel_manager.sentinels)
+    for one in (watch, pool):
+        assert issubclass(one.connection_class, SSLConnection)
+        options = one.connection_kwargs
+        assert (options["ssl_ca_certs"], options["ssl_check_hostname"]) == ("/ca.pem", False)
+        assert (options["protocol"], options["client_name"]) == (3, "shop")
+
+
+async def test_the_nodes_of_a_cluster_are_reached_by_tls() -> None:
+    client = connect(
+        Secret("rediss+cluster://a:1?ssl_ca_certs=/ca.pem&ssl_check_hostname=yes&protocol=3&client_name=x")
+    )
+    assert isinstance(client, RedisCluster)
+    options = client.connection_kwargs
+    assert issubclass(options["connection_class"], SSLConnection)
+    assert (options["ssl_ca_certs"], options["ssl_check_hostname"]) == ("/ca.pem", True)
+    assert (options["protocol"], options["client_name"]) == (3, "x")

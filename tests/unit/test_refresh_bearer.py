@@ -97,6 +97,12 @@ async def test_an_anonymous_bearer_that_was_refused_as_one_is_replaced_after_a_s
     assert anonymous.refused == [None, Secret("anonymous 1")]
 
 
+async def test_a_replacement_that_was_another_replicas_and_has_ended_too_is_replaced_once() -> None:
+    bearers, got, _ = await tried(says(401, FAULT), says(401), says(401, FAULT), says(401, FAULT))
+    assert bearers == ["anonymous 1", OWN, "anonymous 2", "anonymous 3"]
+    assert got == says(401, FAULT)
+
+
 @pytest.mark.parametrize("first", [API_KEY, NO_FAULT, None])
 @pytest.mark.parametrize("second", [FAULT, NO_FAULT])
 async def test_a_first_401_about_something_else_than_the_bearer_is_left_at_the_second(

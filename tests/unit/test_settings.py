@@ -70,6 +70,9 @@ GOOD: list[tuple[str, str, Any]] = [
             "unix://user:pw@/run/redis.sock?db=1",
             "redis+sentinel://:pw@s1:26379,s2,[::1]:26379/mymaster/0",
             "redis+cluster://c1:7000,c2:7001",
+            "rediss+cluster://user:pw@c1:7000?protocol=3&client_name=shop",
+            "rediss+sentinel://s1/main?sentinel_username=watch&sentinel_password=p%26w&ssl_check_hostname=no",
+            f"rediss://cache?db=2&ssl_ca_certs={__file__}&ssl_certfile={__file__}&ssl_keyfile={__file__}",
             "embedded:/var/lib/bff",
         )
     ),
@@ -185,6 +188,16 @@ WRONG: dict[str, list[str]] = {
         "redis+sentinel://s1,/mymaster",
         "redis+cluster://c1:x",
         "redis+cluster://c1/1",
+        "redis+cluster://c1?db=1",
+        "redis+cluster://c1?sentinel_password=hidden",
+        "redis+sentinel://s1/main?ssl_ca_certs=/hidden",
+        "rediss://cache?ssl_ca_certs=/hidden",
+        "rediss://cache?ssl_cert_reqs=none",
+        "redis://cache?socket_timeout=60",
+        "redis://cache?protocol=4",
+        "redis://cache?db=1&db=2",
+        "redis://cache?hid%20den",
+        "unix:///run/redis.sock?sentinel_username=hidden",
         "memory://",
         "embedded:/a\nb",
     ],
@@ -517,3 +530,15 @@ def test_repr_shows_no_key_and_no_password() -> None:
     assert KEY not in shown
     assert repr(bytes(range(32))) not in shown
     assert "KeySpec(kid='k1')" in shown
+
+
+def test_every_option_of_the_redis_url_that_is_wrong_is_named_and_no_value_is() -> None:
+    url = "redis+sentinel://s1/main?sentinel_pasword=hidden&ssl_ca_certs=hidden&protocol=hidden&client_name="
+    found = mistakes(REQUIRED | {"BFF_REDIS_URL": url})
+    assert len(found) == 4
+    for name, message in zip(
+        ("sentinel_pasword", "ssl_ca_certs", "protocol", "client_name"), found, strict=True
+    ):
+        assert message.startswith("BFF_REDIS_URL: ")
+        assert name in message
+        assert "hidden" not in message
