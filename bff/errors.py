@@ -199,6 +199,10 @@ class UpstreamUnavailable(BffError):
     default_retry_after = 5
 
 
+class NotAsked(UpstreamUnavailable):
+    """Upstream was not asked: it failed a moment ago, or there is no room for another call. It is not at fault."""
+
+
 class StoreUnavailable(BffError):
     status = 503
     code = "store_unavailable"

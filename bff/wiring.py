@@ -115,6 +115,7 @@ def session_backend(settings: Settings, ring: KeyRing, *, clock: Clock, random_b
             refresh=(settings.refresh_rate.count, settings.refresh_rate.seconds),
         ),
         cache=CacheOptions(most_bytes=settings.session_cache << 20),
+        schema=settings.session_schema,
     )
     return open_backend(settings.redis_url, ring, options, Sources(clock, time.monotonic, random_bytes))
 

@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 from bff.api.call import Call
 from bff.api.delivery import Delivery
 from bff.api.forwarder import Forwarder
+from bff.api.memo import Memo
 from bff.api.merged_cart import is_merged_already, merged
 from bff.api.paths import check_query, parse_path
 from bff.api.request_body import ClientLeft, RequestBody
@@ -35,6 +36,7 @@ RATED: Final = {
     "POST /customer/{tenant}/signup/optin/refresh_token": RatedCall.MAIL,
 }
 """Routes with a rate limit of their own: they send mails, make accounts, or bring what could be guessed."""
+_LONGEST_USUAL_PATH: Final = 256
 _log = logging.getLogger(__name__)
 
 
@@ -63,6 +65,7 @@ class ApiEndpoint:
         self._forwarder = forwarder
         self._delivery = delivery
         self._max_body_bytes = max_body_bytes
+        self._paths = Memo(lambda raw: parse_path(raw, PREFIX), longest=_LONGEST_USUAL_PATH)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = self._matched(scope)
@@ -85,7 +88,7 @@ class ApiEndpoint:
             await answer.aclose()
 
     def _matched(self, scope: Scope) -> Call:
-        path = parse_path(scope["raw_path"], PREFIX)
+        path = self._paths[scope["raw_path"]]
         query: bytes = scope["query_string"]
         check_query(query)
         route = self._routes.match(scope["method"], path.segments).route

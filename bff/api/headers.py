@@ -2,14 +2,16 @@
 
 Headers are `(name, value)` pairs of bytes, as in ASGI. Names are compared in lower case and with `_` replaced by `-`,
 because servers with a CGI-like interface cannot tell the two apart: a blocked name is blocked in both spellings. The
-result is cached by name, so a usual header costs one lookup.
+result is remembered by name, so a usual header costs one lookup.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
+
+from bff.api.memo import Memo
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -39,7 +41,7 @@ _BLOCKED_RESPONSE_PREFIXES: Final = (
     *(b"proxy-", b"x-session-", b"access-control-", b"cross-origin-", b"content-security-policy"),
     *(b"public-key-pins", b"surrogate-", b"cdn-cache-control", b"cloudflare-cdn-cache-control"),
 )
-_MAX_CACHED_NAME: Final = 64
+_LONGEST_USUAL_NAME: Final = 64
 _FRAMING: Final = b"content-length"  # a Connection header cannot remove it, and `content_length` is blocked
 _LOCATIONS: Final = frozenset({b"location", b"content-location"})
 
@@ -58,8 +60,8 @@ def request_headers(headers: Headers, *, own: Headers) -> list[tuple[bytes, byte
     Names that `own` sets are removed from the client's headers. The client's Connection header removes headers of the
     client, never those in `own`.
     """
-    removed = _connection_options(headers).union(_canonical(name) for name, _ in own)
-    passed = [header for header in headers if (key := _request_key(header[0])) and key not in removed]
+    removed = _connection_options(headers).union([_canonical[name] for name, _ in own])
+    passed = [header for header in headers if (key := _request_key[header[0]]) and key not in removed]
     passed.extend(own)
     return passed
 
@@ -78,7 +80,7 @@ def response_headers(
     removed = _connection_options(headers)
     passed: list[tuple[bytes, bytes]] = []
     for name, value in headers:
-        key = _response_key(name)
+        key = _response_key[name]
         if not key or key in removed:
             continue
         new_value = _location(value, upstream_origin, api_prefix) if key in _LOCATIONS else value
@@ -91,39 +93,31 @@ def response_headers(
     return passed
 
 
-def _cached_by_name(function: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
-    """Cache the results for names of usual length, so that long names cannot fill the memory."""
-    cached = lru_cache(maxsize=1024)(function)
-    return lambda name: cached(name) if len(name) <= _MAX_CACHED_NAME else function(name)
-
-
-@_cached_by_name
-def _canonical(name: bytes) -> bytes:
+def _in_one_spelling(name: bytes) -> bytes:
     return name.strip().lower().replace(b"_", b"-")
-
-
-@_cached_by_name
-def _request_key(name: bytes) -> bytes:
-    return _key(name, _BLOCKED_REQUEST_NAMES, _BLOCKED_REQUEST_PREFIXES)
-
-
-@_cached_by_name
-def _response_key(name: bytes) -> bytes:
-    return _key(name, _BLOCKED_RESPONSE_NAMES, _BLOCKED_RESPONSE_PREFIXES)
 
 
 def _key(name: bytes, names: frozenset[bytes], prefixes: tuple[bytes, ...]) -> bytes:
     """Return the canonical name, or an empty value if the header is blocked."""
-    key = _canonical(name)
+    key = _canonical[name]
     if key in names or key.startswith(prefixes) or (key == _FRAMING and b"_" in name):
         return b""
     return key
 
 
+_canonical: Final = Memo(_in_one_spelling, longest=_LONGEST_USUAL_NAME)
+_request_key: Final = Memo(
+    lambda name: _key(name, _BLOCKED_REQUEST_NAMES, _BLOCKED_REQUEST_PREFIXES), longest=_LONGEST_USUAL_NAME
+)
+_response_key: Final = Memo(
+    lambda name: _key(name, _BLOCKED_RESPONSE_NAMES, _BLOCKED_RESPONSE_PREFIXES), longest=_LONGEST_USUAL_NAME
+)
+
+
 def _connection_options(headers: Headers) -> set[bytes]:
     """Return the canonical names that the Connection headers list as hop-by-hop (RFC 9110 §7.6.1)."""
-    values = (value for name, value in headers if _canonical(name) == b"connection")
-    return {_canonical(option) for value in values for option in value.split(b",")} - {_FRAMING}
+    values = [value for name, value in headers if _canonical[name] == b"connection"]
+    return {_canonical[option] for value in values for option in value.split(b",")} - {_FRAMING}
 
 
 def _location(value: bytes, upstream_origin: str, api_prefix: str) -> bytes | None:
@@ -170,12 +164,12 @@ def _is_dot_segment(segment: str) -> bool:
 
 def _browser_cache(headers: Headers) -> bytes:
     """Return a private Cache-Control value that allows no more than the upstream's own (RFC 9111 §5.2.2)."""
-    directives = _directives(value for name, value in headers if _canonical(name) == b"cache-control")
+    directives = _directives(value for name, value in headers if _canonical[name] == b"cache-control")
     passed: list[str] = [name for name in _PASSED_DIRECTIVES if name in directives]
     if "no-store" in directives:
         return _NO_STORE
     if "max-age" in directives:
-        age = max((_seconds(v.decode("latin-1")) for n, v in headers if _canonical(n) == b"age"), default=0)
+        age = max((_seconds(v.decode("latin-1")) for n, v in headers if _canonical[n] == b"age"), default=0)
         lifetime = min(_seconds(value) for value in directives["max-age"])
         passed.insert(0, f"max-age={max(lifetime - age, 0)}")
     elif "no-cache" not in directives:

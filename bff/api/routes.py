@@ -42,11 +42,11 @@ class Route:
     live_only: bool = False
     once: bool = False
     browser_cache: bool = False
+    name: str = field(init=False, compare=False, repr=False)
+    """The label for logs and metrics, from a small fixed set."""
 
-    @property
-    def name(self) -> str:
-        """The label for logs and metrics, from a small fixed set."""
-        return f"{self.method} {self.template}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", f"{self.method} {self.template}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,7 +181,7 @@ def _unescaped(text: bytes) -> bytes:
     """
     if b"\0" in text:
         text = text.replace(b"\0", b"")
-    return _ESCAPED.sub(_character, text)
+    return _ESCAPED.sub(_character, text) if b"\\" in text else text
 
 
 def _character(escape: re.Match[bytes]) -> bytes:

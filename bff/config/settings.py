@@ -77,6 +77,7 @@ class Settings:
     account_rate: Rate
     refresh_rate: Rate
     client_streams: int
+    session_schema: int
     client_connections: int
     max_body_bytes: int
     drain_seconds: float
@@ -189,6 +190,12 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     ),
     _variable("REFRESH_RATE", parsing.rate, "requested token refreshes per client address", "120/60"),
     _variable("CLIENT_STREAMS", parsing.integer(1, 1 << 20), "concurrent requests per client", "128"),
+    _variable(
+        "SESSION_SCHEMA",
+        parsing.integer(1, 2),
+        "what new sessions are written in: 1 for a release before",
+        "2",
+    ),
     _variable("CLIENT_CONNECTIONS", parsing.integer(1, 1 << 20), "open connections per client", "256"),
     _variable("MAX_BODY_BYTES", parsing.integer(1024, 1 << 40), "largest request body", "10485760"),
     _variable("DRAIN_SECONDS", parsing.decimal(0, 300), "how long to keep serving after SIGTERM", "5"),

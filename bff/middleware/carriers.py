@@ -5,6 +5,7 @@ Headers come as ASGI gives them: lower-case names, bytes.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from bff.errors import InvalidRequest, InvalidSession, NoSession, OriginNotAllowed
@@ -16,6 +17,8 @@ SESSION_ID_HEADER: Final = b"x-session-id"
 TRANSPORT_HEADER: Final = b"x-session-transport"
 APP_HEADERS: Final = frozenset({SESSION_ID_HEADER, TRANSPORT_HEADER})
 _LONGEST_VALUE: Final = 512
+_REMEMBERED: Final = 1024
+"""Values that are not opened again; a visitor sends the same one with every request."""
 _FETCH_METADATA: Final = b"sec-fetch-"
 _NOT_BROWSERS_ALONE: Final = b"sec-fetch-mode"
 """Node's `fetch` sends this field too, alone of all Fetch Metadata; a browser sends it with the others."""
@@ -40,6 +43,8 @@ class SessionCarriers:
         self._cookie_key = cookie_name.encode("ascii")
         attributes = ["Path=/", "HttpOnly", f"SameSite={same_site.capitalize()}"]
         self._attributes = "; ".join([*attributes, "Secure"] if secure else attributes)
+        # Pure: the keys are those of this process. What raises is not remembered, and no value is longer than 512.
+        self._opened = lru_cache(maxsize=_REMEMBERED)(self._open)
 
     def read_carrier(self, headers: Iterable[tuple[bytes, bytes]]) -> CarriedTicket:
         """Return what a request carries.
@@ -61,7 +66,7 @@ class SessionCarriers:
                 ids.append(value)
             elif name == TRANSPORT_HEADER:
                 transports.append(value)
-            elif _is_a_pages(name):
+            elif not page and _is_a_pages(name):
                 page = True
         if not ids and not transports:
             return self._carried(Carrier.COOKIE, cookies)
@@ -94,6 +99,9 @@ class SessionCarriers:
     def _ticket(self, carrier: Carrier, value: bytes) -> Ticket | None:
         if len(value) > _LONGEST_VALUE:
             raise self._malformed(carrier)
+        return self._opened(carrier, value)
+
+    def _open(self, carrier: Carrier, value: bytes) -> Ticket | None:
         try:
             plain = self._sealers[carrier].open(value.decode("ascii"))
         except (MalformedError, UnicodeDecodeError):

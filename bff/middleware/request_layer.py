@@ -126,7 +126,7 @@ class RequestLayer:
             with uncounted():
                 return await receive()
 
-        with self._policy.streams.admit(context.client), deadline_in(DEADLINE_SECONDS):
+        with deadline_in(DEADLINE_SECONDS), await self._policy.streams.admit(context.client):
             await self._app(scope, received, send)
 
     def _fields(self, scope: Scope, context: RequestContext, headers: Sequence[Header]) -> list[Header]:
@@ -157,4 +157,7 @@ def _record(scope: Scope, context: RequestContext, status: int, seconds: float) 
 
 
 def _header(scope: Scope, wanted: bytes) -> bytes | None:
-    return next((value for name, value in scope["headers"] if name == wanted), None)
+    for name, value in scope["headers"]:
+        if name == wanted:
+            return bytes(value)
+    return None

@@ -111,7 +111,7 @@ class SessionLayer:
 
     def _check_origin(self, headers: list[Header], rules: Rules) -> None:
         """Check where a request comes from; one of an app needs no proof, as no foreign page can set its fields."""
-        if not any(name in APP_HEADERS for name, _ in headers):
+        if APP_HEADERS.isdisjoint([name for name, _ in headers]):
             self._origins.check(headers, rules.proof)
 
     def _read_carrier(self, headers: list[Header], rules: Rules) -> CarriedTicket:
@@ -167,5 +167,7 @@ class _Answer:
 
 
 def _user_agent(headers: list[Header]) -> str | None:
-    value = next((value for name, value in headers if name == b"user-agent"), None)
-    return None if value is None else value.decode("latin-1")[:_LONGEST_USER_AGENT]
+    for name, value in headers:
+        if name == b"user-agent":
+            return value[:_LONGEST_USER_AGENT].decode("latin-1")
+    return None

@@ -1,15 +1,24 @@
-"""How many requests one client may have under way at once, so that nobody takes every upstream connection."""
+"""How many requests one client may have under way at once, so that nobody takes every upstream connection.
 
+Behind one address may be an office or a carrier: what is above the bound waits for a moment, first come, first served,
+and is refused only where too many wait already, or where the wait gets long.
+"""
+
+import asyncio
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 from bff.addresses import networks_of
 from bff.errors import TooManyRequests
 
+WAIT_SECONDS: Final = 2.0
+WAITING_EACH: Final = 8
+"""How many may wait for each one that may be under way."""
+
 _SHARES: Final = (1.0, 1.5, 2.0)
 """What a /64, a /56 and a /48 may have, as multiples of what one client may: a site has thousands of the first."""
+
+Networks = tuple[str, ...]
 
 
 class StreamLimit:
@@ -19,27 +28,94 @@ class StreamLimit:
 
     Args:
         most: requests of one client at once; an IPv6 client is its /64, and its /56 and /48 have bounds of their own.
+        wait_seconds: how long a request that is one too many waits before it is refused.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, *, wait_seconds: float = WAIT_SECONDS) -> None:
         self._bounds = tuple(int(most * share) for share in _SHARES)
+        self._wait_seconds = wait_seconds
         self._under_way: Counter[str] = Counter()
+        self._waiting: Counter[str] = Counter()
+        self._queues: dict[str, dict[asyncio.Future[None], Networks]] = {}
 
-    @contextmanager
-    def admit(self, client: str) -> Iterator[None]:
-        """Count a request of `client`, a network address, for the block.
+    async def admit(self, client: str) -> "Admission":
+        """Count a request of `client`, a network address, as soon as there is room; until the result's block ends.
 
         Raises:
-            TooManyRequests: that client has as many under way as it may.
+            TooManyRequests: too many requests of that client wait already, or this one waited for too long.
         """
         networks = networks_of(client)
-        if any(self._under_way[one] >= most for one, most in zip(networks, self._bounds, strict=False)):
-            raise TooManyRequests("This address has too many requests under way", retry_after=1)
-        self._under_way.update(networks)
+        if self._fits(self._under_way, networks, 1):
+            self._under_way.update(networks)
+        else:
+            await self._wait(networks)
+        return Admission(self, networks)
+
+    def _fits(self, count: Counter[str], networks: Networks, times: int) -> bool:
+        return all(count[one] < most * times for one, most in zip(networks, self._bounds, strict=False))
+
+    async def _wait(self, networks: Networks) -> None:
+        if not self._fits(self._waiting, networks, WAITING_EACH):
+            raise _too_many()
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue = self._queues.setdefault(networks[-1], {})
+        queue[turn] = networks
+        self._waiting.update(networks)
         try:
-            yield
+            async with asyncio.timeout(self._wait_seconds):
+                await turn
+        except TimeoutError:
+            if not _came(turn):
+                raise _too_many() from None
+        except asyncio.CancelledError:
+            if _came(turn):
+                self.release(networks)
+            raise
         finally:
-            self._under_way.subtract(networks)
-            for network in networks:
-                if not self._under_way[network]:
-                    del self._under_way[network]
+            _decrease(self._waiting, networks)
+            queue.pop(turn, None)
+            if not queue:
+                self._queues.pop(networks[-1], None)
+
+    def release(self, networks: Networks) -> None:
+        """Count a request no more, and let in those that wait and have room now, in their order."""
+        _decrease(self._under_way, networks)
+        queue = self._queues.get(networks[-1], {})
+        for turn, waiting in list(queue.items()):
+            if self._under_way[networks[-1]] >= self._bounds[len(networks) - 1]:
+                break
+            if not turn.done() and self._fits(self._under_way, waiting, 1):
+                del queue[turn]
+                self._under_way.update(waiting)
+                turn.set_result(None)
+
+
+class Admission:
+    """A request that is counted until the block ends."""
+
+    __slots__ = ("_limit", "_networks")
+
+    def __init__(self, limit: StreamLimit, networks: Networks) -> None:
+        self._limit = limit
+        self._networks = networks
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self._limit.release(self._networks)
+
+
+def _came(turn: asyncio.Future[None]) -> bool:
+    return turn.done() and not turn.cancelled()
+
+
+def _decrease(count: Counter[str], networks: Networks) -> None:
+    count.subtract(networks)
+    for network in networks:
+        if not count[network]:
+            del count[network]
+
+
+def _too_many() -> TooManyRequests:
+    return TooManyRequests("This address has too many requests under way", retry_after=1)

@@ -1,17 +1,23 @@
 """Backing off: a call that has failed is not made again for a while, by no replica."""
 
+import hashlib
 import logging
-from contextlib import suppress
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from math import ceil
 from typing import Final
 
-from bff.errors import BffError, StoreUnavailable, TooManyRequests, UpstreamUnavailable
-from bff.sessions.ports import Ports
+from bff.errors import BffError, NotAsked, StoreUnavailable, TooManyRequests, UpstreamUnavailable
+from bff.session import Ticket, record_name
+from bff.sessions.ports import Policy, Ports
+from bff.sessions.token_saver import TRANSIENT
 from bff.telemetry.logs import event
 
 _FIRST_PAUSE_SECONDS: Final = 1.0
 _LONGEST_PAUSE_SECONDS: Final = 30.0
 _MOST_DOUBLINGS: Final = 5
+_MOST_REMEMBERED: Final = 10_000
 _log = logging.getLogger(__name__)
 
 
@@ -24,10 +30,12 @@ class Backoff:
     Args:
         name: stands for the call in the store; a hash.
         ports: the store, the clock and the source of the random half.
+        longest: seconds that upstream may ask for.
     """
 
-    def __init__(self, name: bytes, ports: Ports) -> None:
+    def __init__(self, name: bytes, ports: Ports, *, longest: float = math.inf) -> None:
         self._name = name
+        self._longest = longest
         self._store = ports.store
         self._clock = ports.clock
         self._random_bytes = ports.random_bytes
@@ -38,21 +46,24 @@ class Backoff:
         """Ask nobody.
 
         Raises:
-            UpstreamUnavailable: a pause that is known here is not over.
+            NotAsked: a pause that is known here is not over.
         """
         left = self._until - self._clock()
         if left > 0:
-            raise UpstreamUnavailable("Emporix was asked in vain a moment ago", retry_after=ceil(left))
+            raise NotAsked("Emporix was asked in vain a moment ago", retry_after=ceil(left))
 
     async def check_all(self) -> None:
         """Ask the store for pauses that other replicas have begun.
 
         Raises:
-            UpstreamUnavailable: the pause is not over.
+            NotAsked: the pause is not over.
             StoreUnavailable: the store does not answer.
         """
-        until = await self._store.paused_until(self._name)
-        if until is not None and until > self._until:
+        self.note(await self._store.paused_until(self._name))
+
+    def note(self, until: float | None) -> None:
+        """Keep a pause that another replica has begun; raises as `check` does."""
+        if until is not None and until > max(self._until, self._clock()):
             self._until, self._failures = until, self._failures + 1
         self.check()
 
@@ -62,7 +73,9 @@ class Backoff:
 
     async def failed(self, error: BffError) -> BffError:
         """Begin a pause, and return the error that callers get: what can be tried again says when."""
-        seconds = error.given_retry_after or self._next_pause()
+        if isinstance(error, NotAsked):
+            return error
+        seconds = min(error.given_retry_after or self._next_pause(), self._longest)
         self._failures += 1
         self._until = self._clock() + seconds
         event(_log, "backoff", level=logging.WARNING, code=error.code, durationMs=round(seconds * 1000))
@@ -76,3 +89,61 @@ class Backoff:
         doubled = 2.0 ** min(self._failures, _MOST_DOUBLINGS)
         longest = min(_FIRST_PAUSE_SECONDS * doubled, _LONGEST_PAUSE_SECONDS)
         return longest * (1 + self._random_bytes(1)[0] / 256) / 2
+
+
+class RenewalBackoff:
+    """Backs off from renewals: from one session's where its own fail, from all of a kind where upstream throttles.
+
+    Args:
+        policy: names what all replicas with the same keys share.
+        ports: the store, the clock and the source of the random half of each pause.
+    """
+
+    def __init__(self, policy: Policy, ports: Ports) -> None:
+        self._everybody = record_name(policy.shared_ticket)
+        self._ports = ports
+        self._failing: dict[bytes, Backoff] = {}
+
+    @asynccontextmanager
+    async def asking(self, ticket: Ticket, kind: str) -> AsyncIterator[None]:
+        """Ask upstream in the block for a session's next tokens, unless that failed a moment ago.
+
+        Raises:
+            NotAsked: a pause is not over.
+            StoreUnavailable: the store does not answer.
+        """
+        mine, all_of_them = _name(kind, record_name(ticket)), _name(kind, self._everybody)
+        own, common = self._backoff(mine), self._backoff(all_of_them)
+        own.check()
+        common.check()
+        own.note(await self._ports.store.paused_until(mine, all_of_them))
+        try:
+            yield
+        except TRANSIENT as error:
+            name, failing = (all_of_them, common) if _throttles(error) else (mine, own)
+            if not isinstance(error, NotAsked):
+                self._remember(name, failing)
+            raise await failing.failed(error) from None
+        for name in (mine, all_of_them):
+            self._failing.pop(name, None)
+
+    def _backoff(self, name: bytes) -> Backoff:
+        return self._failing.get(name) or Backoff(name, self._ports, longest=_LONGEST_PAUSE_SECONDS)
+
+    def _remember(self, name: bytes, backoff: Backoff) -> None:
+        """Keep the pause of a call that has failed; the oldest are forgotten where there are too many."""
+        self._failing.pop(name, None)
+        self._failing[name] = backoff
+        if len(self._failing) > _MOST_REMEMBERED:
+            del self._failing[next(iter(self._failing))]
+
+
+def _name(kind: str, session: bytes) -> bytes:
+    return hashlib.sha256(b"renewal " + kind.encode() + session).digest()
+
+
+def _throttles(error: BffError) -> bool:
+    """Tell what holds for everybody, a 429 or a 503 that says when, from what may be one session's."""
+    return isinstance(error, TooManyRequests) or (
+        isinstance(error, UpstreamUnavailable) and error.given_retry_after is not None
+    )

@@ -19,6 +19,7 @@ from bff.errors import (
     UpstreamUnavailable,
 )
 from bff.session import HeldSession, Session
+from bff.sessions.backoff import RenewalBackoff
 from bff.sessions.endings import EndedHere, ended_error
 from bff.sessions.ports import Policy, Ports
 from bff.sessions.renewable import Renewable
@@ -52,6 +53,7 @@ class TokenRefresher:
         self._ports = ports
         self._renewable = renewable
         self._saver = saver
+        self._backoff = RenewalBackoff(policy, ports)
         self._flights: dict[bytes, asyncio.Task[HeldSession]] = {}
 
     async def ensure_fresh(self, held: HeldSession) -> HeldSession:
@@ -105,7 +107,7 @@ class TokenRefresher:
         flight = self._flights.get(key)
         mine = flight is None
         if flight is None:
-            flight = self._flights[key] = self._ports.tasks.start(self._renewal(held))
+            flight = self._flights[key] = self._ports.tasks.start(self._backed_off(held))
             flight.add_done_callback(lambda _: self._flights.pop(key, None))
         try:
             async with asyncio.timeout(seconds_left(patience)):
@@ -114,6 +116,11 @@ class TokenRefresher:
             if mine:
                 raise
             raise SessionExpired from None
+
+    async def _backed_off(self, held: HeldSession) -> HeldSession:
+        """Renew, unless that failed a moment ago."""
+        async with self._backoff.asking(held.ticket, self._renewable.owner(held.session).kind):
+            return await self._renewal(held)
 
     async def _renewal(self, held: HeldSession) -> HeldSession:
         """The work of one renewal: lock, look again, ask, store."""

@@ -151,6 +151,6 @@ class CachedSessionStore:
         """Let all replicas know what is not to be tried before `until`."""
         await self._store.pause(name, until)
 
-    async def paused_until(self, name: bytes) -> float | None:
+    async def paused_until(self, *names: bytes) -> float | None:
         """Return the end of the latest pause."""
-        return await self._store.paused_until(name)
+        return await self._store.paused_until(*names)

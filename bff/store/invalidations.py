@@ -9,7 +9,6 @@ nothing that was read before counts, whether the connection ended, fell silent, 
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import Final
 
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -27,6 +26,7 @@ PROOF_SECONDS: Final = 0.9
 
 _RECONNECT_SECONDS: Final = 0.5
 _REFUSED_SECONDS: Final = 30.0
+_CANCEL_SECONDS: Final = 0.05
 _NEVER: Final = float("-inf")
 _log = logging.getLogger(__name__)
 
@@ -72,11 +72,10 @@ class InvalidationFeed:
 
     async def aclose(self) -> None:
         """Disconnect for good."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        task, self._task = self._task, None
+        while task is not None and not task.done():
+            task.cancel()  # again and again: the client loses one that comes while it connects
+            await asyncio.wait([task], timeout=_CANCEL_SECONDS)
 
     async def _follow_always(self) -> None:
         while True:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any, Final
 
-from bff.errors import BffError, StoreUnavailable, UpstreamUnavailable
+from bff.errors import BffError, NotAsked, StoreUnavailable
 from bff.session import Session, Ticket, record_name
 from bff.store import redis_scripts as scripts
 from bff.store.options import LockTimes
@@ -86,7 +86,7 @@ class RedisSessionLocks:
             if read.acquired or (unless is not None and unless(read.found)):
                 return read
             if self._monotonic() >= until:
-                raise UpstreamUnavailable("another request is busy with this session", retry_after=1)
+                raise NotAsked("another request is busy with this session", retry_after=1)
             await asyncio.sleep(self._pause())
 
     async def try_lock(self, ticket: Ticket, owner: bytes, *, renews: bool = False) -> LockedRead:

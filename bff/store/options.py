@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bff.security.keyring import RandomBytes
+from bff.store.record import SCHEMA
 
 Clock = Callable[[], float]
 
@@ -65,6 +66,7 @@ class StoreOptions:
         rates: the rate limits.
         lock_times: how long a session's lock is held and waited for.
         cache: whether sessions that were read are kept in memory.
+        schema: what new sessions are written in (see `bff.store.record`).
     """
 
     tenant: str
@@ -72,6 +74,7 @@ class StoreOptions:
     rates: Rates
     lock_times: LockTimes = LockTimes()
     cache: CacheOptions = CacheOptions()
+    schema: int = SCHEMA
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,8 +141,8 @@ class SessionStore(Protocol):
         """Let all replicas know that what this name stands for is not to be tried before `until`."""
         ...
 
-    async def paused_until(self, name: bytes) -> float | None:
-        """Return the end of the latest pause; None where there was none, or where it is over."""
+    async def paused_until(self, *names: bytes) -> float | None:
+        """Return the end of the latest pause of any of these names; None where there was none, or where it is over."""
         ...
 
 

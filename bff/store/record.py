@@ -1,4 +1,4 @@
-"""A session's record: the JSON that a store keeps of it, sealed with the visitor's secret and a server key.
+"""A session's record: what a store keeps of it, sealed with the visitor's secret and a server key.
 
 Every backend keeps these bytes and cannot read them. What changes from one request to the next without changing who
 is shopping is kept beside the record, in clear: the generation and the time at which the session was last seen.
@@ -24,21 +24,8 @@ from bff.session import (
     Ticket,
     record_name,
 )
+from bff.store.packed import pack, unpack
 from bff.tokens import TokenSet
-
-SCHEMA: Final = 1
-"""Grows with every change that an older release would misread."""
-
-UPGRADES: Final[dict[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
-"""By an older schema, what makes the fields of this one out of its own.
-
-A release reads its own schema and the one before it: two releases stand side by side during an upgrade, and after a
-rollback the newer one's sessions are there again once it comes back.
-"""
-
-_OPTIONAL_NUMBERS: Final = frozenset({"refresh_exp", "saas_exp"})
-_GUEST_NUMBERS: Final = (*_OPTIONAL_NUMBERS, "access_exp", "issued", "created")
-_NUMBERS: Final = (*_GUEST_NUMBERS, "expires", "idle", "version")
 
 
 class RecordError(Exception):
@@ -49,10 +36,36 @@ class OtherSchemaError(Exception):
     """A record in a schema that this release does not read."""
 
 
-def to_record(session: Session, ticket: Ticket) -> bytes:
-    """Return a session as JSON; the schema and the session's id are inside, to be compared when it is read."""
+SCHEMA: Final = 2
+"""Grows with every change that an older release would misread; the first byte of a record."""
+
+FORMER_SCHEMA: Final = 1
+"""The one of the release before, which is JSON. It can be written too, for as long as that release still runs."""
+
+
+def _json_fields(record: bytes) -> dict[str, Any]:
+    fields: dict[str, Any] = json.loads(record)
+    if fields.get("v") != FORMER_SCHEMA:
+        raise OtherSchemaError
+    return fields
+
+
+READERS: Final[dict[int, Callable[[bytes], dict[str, Any]]]] = {b"{"[0]: _json_fields, SCHEMA: unpack}
+"""By the first byte of a record, what makes the fields of this release out of it.
+
+A release reads its own schema and the one before it: two releases stand side by side during an upgrade, and after a
+rollback the newer one's sessions are there again once it comes back.
+"""
+
+_OPTIONAL_NUMBERS: Final = frozenset({"refresh_exp", "saas_exp"})
+_GUEST_NUMBERS: Final = (*_OPTIONAL_NUMBERS, "access_exp", "issued", "created")
+_NUMBERS: Final = (*_GUEST_NUMBERS, "expires", "idle", "version")
+
+
+def to_record(session: Session, ticket: Ticket, schema: int) -> bytes:
+    """Return a session as bytes; the schema and the session's id are inside, to be compared when it is read."""
     fields = {
-        "v": SCHEMA,
+        "v": schema,
         "id": ticket.id.hex(),
         "kind": session.kind.value,
         "carrier": session.carrier.value,
@@ -74,14 +87,14 @@ def to_record(session: Session, ticket: Ticket) -> bytes:
         fields["guest"] = _guest_fields(session.kept_guest)
     if session.merged_carts:
         fields["merged"] = session.merged_carts
-    return json.dumps(fields, separators=(",", ":")).encode()
+    return json.dumps(fields, separators=(",", ":")).encode() if schema == FORMER_SCHEMA else pack(fields)
 
 
 def from_record(record: bytes, ticket: Ticket, *, generation: int, last_seen_at: float) -> Session:
     """Return the session that `to_record` was given.
 
     Args:
-        record: the JSON.
+        record: the bytes.
         ticket: whose record it should be.
         generation: how often the record was written.
         last_seen_at: seconds since the epoch.
@@ -91,11 +104,10 @@ def from_record(record: bytes, ticket: Ticket, *, generation: int, last_seen_at:
         RecordError: the id inside is not the ticket's.
         StoreUnavailable: a field that is to be a number is none.
     """
-    fields: dict[str, Any] = json.loads(record)
-    if (upgrade := UPGRADES.get(fields.get("v", SCHEMA))) is not None:
-        fields = upgrade(fields)
-    if fields.get("v") != SCHEMA:
+    reader = READERS.get(record[0])
+    if reader is None:
         raise OtherSchemaError
+    fields = reader(record)
     if fields["id"] != ticket.id.hex():
         raise RecordError("the record belongs to another session")
     _check_numbers(fields, _NUMBERS)
@@ -108,7 +120,7 @@ def from_record(record: bytes, ticket: Ticket, *, generation: int, last_seen_at:
         expires_at=fields["expires"],
         idle_seconds=fields["idle"],
         last_seen_at=last_seen_at,
-        version=fields["version"],
+        version=int(fields["version"]),
         generation=generation,
         email=fields["email"],
         customer_id=fields.get("customer"),
@@ -133,10 +145,15 @@ class SealedRecords:
         self._sealers = {purpose: ring.record_sealer(purpose) for purpose in RecordPurpose}
         self._successors = ring.record_sealer("successor")
 
-    def seal(self, session: Session, ticket: Ticket) -> bytes:
+    def seal(self, session: Session, ticket: Ticket, schema: int) -> bytes:
         """Return the sealed record, which opens for this ticket alone and only under the ticket's record name."""
-        record = to_record(session, ticket)
+        record = to_record(session, ticket, schema)
         return self._sealers[ticket.purpose].seal(record, secret=ticket.secret, name=record_name(ticket))
+
+    def seal_note(self, ticket: Ticket) -> bytes:
+        """Return a short record that says no more than its schema, to a release that does not read this one."""
+        note = json.dumps({"v": SCHEMA}).encode()
+        return self._sealers[ticket.purpose].seal(note, secret=ticket.secret, name=record_name(ticket))
 
     def open(
         self, sealed: bytes, ticket: Ticket, *, generation: int, last_seen_at: float

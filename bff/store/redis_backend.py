@@ -34,7 +34,9 @@ def open_redis_backend(url: Secret, ring: KeyRing, options: StoreOptions, source
     """
     redis, keys, records = connect(url), RedisKeys(options.tenant), SealedRecords(ring)
     clock, random_bytes = sources.clock, sources.random_bytes
-    plain = RedisSessionStore(redis, records, keys, clock=clock, random_bytes=random_bytes)
+    plain = RedisSessionStore(
+        redis, records, keys, clock=clock, random_bytes=random_bytes, schema=options.schema
+    )
     cached = _cached(plain, redis, keys, options, sources)
     store: SessionStore = cached or plain
     locks = RedisSessionLocks(

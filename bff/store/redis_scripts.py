@@ -5,7 +5,10 @@ A session is one Redis hash, so that all its scripts touch one cluster slot:
 =====  ==========================================================================
 field  meaning
 =====  ==========================================================================
-``v``  the sealed record; opens only with the visitor's secret and a server key
+``1``  and ``2``, ``3``...: the sealed record, which opens only with the visitor's
+       secret and a server key, in pieces; read only where there is a ``v``
+``v``  as short a record that says no more than its schema, for other releases; in
+       the former schema, the sealed record as a whole
 ``g``  generation: every write names the one that it saw (compare-and-set)
 ``s``  last seen, ``i`` idle lifetime, ``x`` absolute end; all in milliseconds
 ``t``  tombstone: why the session ended; kept for 30 seconds
@@ -14,18 +17,33 @@ field  meaning
 ``p``  the fencing number of the first renewal whose end is not known: a write-ahead mark
 =====  ==========================================================================
 
+A hash with a value above 64 bytes leaves its compact form, and takes a kilobyte more: hence the pieces.
+
 Both lifetimes are checked at every read, and are the key's time to live as well. A server that is full or read-only
 refuses the touch in a read and nothing else of it.
 """
 
 from typing import Final
 
+PIECE_BYTES: Final = 63
+"""What Redis keeps with one byte for the length."""
+
 _READ: Final = """
+local function fields(key)
+  local all, r, pieces = redis.call('HGETALL', key), {}, {}
+  for at = 1, #all, 2 do
+    local piece = tonumber(all[at])
+    if piece then pieces[piece] = all[at + 1] else r[all[at]] = all[at + 1] end
+  end
+  r.record = r.v and pieces[1] and table.concat(pieces) or r.v or ''
+  return r
+end
+
 local function read(key, now_text, touch_pause)
-  local r = redis.call('HMGET', key, 'g', 'v', 's', 't', 'i', 'x', 'n')
-  if not r[1] then return false end
-  if r[4] then return {r[1], r[2] or '', r[3], r[4], r[7] or ''} end
-  local now, seen, idle, ends = tonumber(now_text), tonumber(r[3]), tonumber(r[5]), tonumber(r[6])
+  local r = fields(key)
+  if not r.g then return false end
+  if r.t then return {r.g, r.record, r.s, r.t, r.n or ''} end
+  local now, seen, idle, ends = tonumber(now_text), tonumber(r.s), tonumber(r.i), tonumber(r.x)
   if now >= math.min(seen + idle, ends) then
     redis.pcall('DEL', key)
     return false
@@ -34,18 +52,36 @@ local function read(key, now_text, touch_pause)
     local touched = redis.pcall('HSET', key, 's', now_text)
     if type(touched) == 'number' then
       redis.pcall('PEXPIRE', key, math.max(1, math.ceil(math.min(idle, ends - now))))
-      r[3] = now_text
+      r.s = now_text
     end
   end
-  return {r[1], r[2], r[3], '', ''}
+  return {r.g, r.record, r.s, '', ''}
 end
 """
 
-_WRITE: Final = """
-local function create(key, mark, record, seen, idle, ends, time_to_live)
+_PUT: Final = f"""
+local function drop_pieces(key, at)
+  while redis.call('HDEL', key, at) == 1 do at = at + 1 end
+end
+
+local function put(key, mark, record, note)
+  if note == '' then return redis.call('HSET', key, 'w', mark, 'v', record) end
+  local fields = {{'w', mark, 'v', note}}
+  for at = 1, #record, {PIECE_BYTES} do
+    fields[#fields + 1] = (at - 1) / {PIECE_BYTES} + 1
+    fields[#fields + 1] = string.sub(record, at, at + {PIECE_BYTES - 1})
+  end
+  redis.call('HSET', key, unpack(fields))
+  drop_pieces(key, #fields / 2 - 1)
+end
+"""
+
+_WRITE: Final = f"""{_PUT}
+local function create(key, mark, record, note, seen, idle, ends, time_to_live)
   local last_mark = redis.call('HGET', key, 'w')
   if last_mark then return last_mark == mark and 1 or 0 end
-  redis.call('HSET', key, 'w', mark, 'v', record, 's', seen, 'i', idle, 'x', ends, 'g', 1)
+  redis.call('HSET', key, 'g', 1, 's', seen, 'i', idle, 'x', ends)
+  put(key, mark, record, note)
   redis.call('PEXPIRE', key, time_to_live)
   return 1
 end
@@ -57,7 +93,7 @@ local function retire(key, mark, generation, reason, keep_record, successor, tim
   if r[2] or (generation ~= '' and r[1] ~= generation) then return 0 end
   redis.call('HSET', key, 't', reason, 'w', mark)
   redis.call('HINCRBY', key, 'g', 1)
-  if keep_record == '0' then redis.call('HDEL', key, 'v') end
+  if keep_record == '0' then redis.call('HDEL', key, 'v'); drop_pieces(key, 1) end
   if successor ~= '' then redis.call('HSET', key, 'n', successor) end
   redis.call('PEXPIRE', key, time_to_live)
   return 1
@@ -75,28 +111,31 @@ the sealed ticket of the session that took its place.
 CREATE: Final = f"{_WRITE}return create(KEYS[1], unpack(ARGV))"
 """Write a new session.
 
-Keys: the session. Arguments: mark, record, last seen, idle lifetime, absolute end, time to live. Returns 1, or 0
-where the key is taken.
+Keys: the session. Arguments: mark, record, note of its schema or nothing, last seen, idle lifetime, absolute end, time
+to live. Returns 1, or 0 where the key is taken.
 """
 
-REPLACE: Final = """
-local r = redis.call('HMGET', KEYS[1], 'g', 't', 'w', 'f', 'p')
+REPLACE: Final = f"""{_PUT}
+local r = redis.call('HMGET', KEYS[1], 'g', 't', 'w', '1', 'f', 'p')
 if not r[1] or r[2] then return 0 end
 if r[3] == ARGV[1] then return tonumber(r[1]) end
 if r[1] ~= ARGV[2] then return 0 end
-local fence, latest, open = tonumber(ARGV[4]), tonumber(r[4] or 0), tonumber(r[5])
+if (ARGV[4] == '') == (r[4] ~= false) then return -1 end
+local fence, latest, open = tonumber(ARGV[5]), tonumber(r[5] or 0), tonumber(r[6])
 if fence > 0 then
   if fence ~= latest and not (open and fence >= open) then return 0 end
   if fence < latest then redis.call('HSET', KEYS[1], 'p', fence + 1) else redis.call('HDEL', KEYS[1], 'p') end
 end
-redis.call('HSET', KEYS[1], 'w', ARGV[1], 'v', ARGV[3])
+put(KEYS[1], ARGV[1], ARGV[3], ARGV[4])
 return redis.call('HINCRBY', KEYS[1], 'g', 1)
 """
 """Write over a generation.
 
-Keys: the session. Arguments: mark, the generation that was read, record, the renewal's fencing number or 0. Returns the
-new generation, or 0 where another write came first, or a later renewal has written. One that has lost its lock still
-writes as long as no later one has: upstream may have spent the refresh token for its tokens.
+Keys: the session. Arguments: mark, the generation that was read, record, note of its schema or nothing, the renewal's
+fencing number or 0. Returns the new generation, 0 where another write came first or a later renewal has written, or -1
+where the record is to be in the other schema: a session stays in the one that it began in, so that replicas of the
+release that began it can read it. A renewal that has lost its lock still writes as long as no later one has: upstream
+may have spent the refresh token for its tokens.
 """
 
 RETIRE: Final = f"""{_WRITE}
@@ -113,8 +152,8 @@ where it was not there, or ended or was written before.
 
 SUPERSEDE: Final = f"""{_WRITE}
 local mark = ARGV[1]
-if create(KEYS[1], unpack(ARGV, 1, 6)) == 0 then return -1 end
-local done = retire(KEYS[2], mark, unpack(ARGV, 7))
+if create(KEYS[1], unpack(ARGV, 1, 7)) == 0 then return -1 end
+local done = retire(KEYS[2], mark, unpack(ARGV, 8))
 redis.call('DEL', KEYS[done == 1 and 3 or 1])
 return done
 """

@@ -9,10 +9,10 @@ from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 
 from bff.errors import StoreUnavailable
-from bff.session import EndReason, HeldSession, Session, Ticket, record_name
+from bff.session import EndReason, HeldSession, RecordPurpose, Session, Ticket, record_name
 from bff.store import redis_scripts as scripts
 from bff.store.protocol import RARE_TOUCH_SECONDS, Found, Touch
-from bff.store.record import SealedRecords
+from bff.store.record import FORMER_SCHEMA, SCHEMA, SealedRecords
 from bff.store.redis_failures import unavailable_on_failure
 from bff.store.redis_keys import RedisKeys
 from bff.store.redis_reader import RedisSessionReader, milliseconds, number
@@ -41,6 +41,7 @@ class RedisSessionStore:
         keys: names the keys.
         clock: seconds since the epoch.
         random_bytes: the source of write marks.
+        schema: what new sessions are written in, this release's schema or the former.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class RedisSessionStore:
         *,
         clock: Callable[[], float],
         random_bytes: Callable[[int], bytes],
+        schema: int = SCHEMA,
     ) -> None:
         self._redis: Any = redis
         self._records = records
@@ -58,6 +60,7 @@ class RedisSessionStore:
         self._keys = keys
         self._clock = clock
         self._random_bytes = random_bytes
+        self._schema = schema
         self._clustered = isinstance(redis, RedisCluster)
         self._load, self._create, self._replace, self._retire, self._supersede = (
             self._redis.register_script(script)
@@ -103,11 +106,17 @@ class RedisSessionStore:
 
     async def replace(self, ticket: Ticket, session: Session, *, mark: bytes | None = None) -> Session | None:
         """Write over the generation that `session` was read at; see `SessionStore`."""
-        key = self._keys.session(record_name(ticket))
-        record = self._records.seal(session, ticket)
         mark = mark or self.write_mark()
-        generation = await _run(self._replace, [key], mark, str(session.generation), record, session.fence)
-        return replace(session, generation=int(generation)) if generation else None
+        generation = -1
+        for schema in (SCHEMA, FORMER_SCHEMA):
+            if generation < 0:
+                generation = await self._replaced(ticket, session, mark, schema)
+        return replace(session, generation=generation) if generation > 0 else None
+
+    async def _replaced(self, ticket: Ticket, session: Session, mark: bytes, schema: int) -> int:
+        key = self._keys.session(record_name(ticket))
+        record = self._sealed(session, ticket, schema)
+        return int(await _run(self._replace, [key], mark, str(session.generation), *record, session.fence))
 
     async def supersede(self, old: HeldSession, ticket: Ticket, session: Session) -> Session | None:
         """Write a new session in place of another one; see `SessionStore`."""
@@ -197,11 +206,13 @@ class RedisSessionStore:
             key = self._keys.pause(name)
             await self._redis.set(key, milliseconds(until), px=max(1, milliseconds(seconds)))
 
-    async def paused_until(self, name: bytes) -> float | None:
-        """Return the end of the latest pause."""
-        async with unavailable_on_failure():
-            until = await self._redis.get(self._keys.pause(name))
-        return None if until is None else int(until) / 1000
+    async def paused_until(self, *names: bytes) -> float | None:
+        """Return the end of the latest pause, in one round trip."""
+        async with unavailable_on_failure(), self._redis.pipeline(transaction=False) as pipeline:
+            for name in names:
+                pipeline.get(self._keys.pause(name))
+            ends = [int(until) for until in await pipeline.execute() if until is not None]
+        return max(ends) / 1000 if ends else None
 
     async def inspect(self, most: int = 100) -> list[dict[str, Any]]:
         """Return what anybody with access to Redis would see of up to `most` keys, for people to look at."""
@@ -228,12 +239,21 @@ class RedisSessionStore:
         """Return what the scripts that create a session want after the mark."""
         ends_in = min(session.idle_seconds, session.expires_at - self._clock())
         return (
-            self._records.seal(session, ticket),
+            *self._sealed(session, ticket, self._schema_of(ticket)),
             milliseconds(session.last_seen_at),
             milliseconds(session.idle_seconds),
             milliseconds(session.expires_at),
             max(1, milliseconds(ends_in)),
         )
+
+    def _sealed(self, session: Session, ticket: Ticket, schema: int) -> tuple[bytes, bytes]:
+        """Return the sealed record and the note of its schema, which the former schema has none of."""
+        note = b"" if schema == FORMER_SCHEMA else self._records.seal_note(ticket)
+        return self._records.seal(session, ticket, schema), note
+
+    def _schema_of(self, ticket: Ticket) -> int:
+        """Return what a new session is written in; the one that all replicas share, so that all can read it."""
+        return FORMER_SCHEMA if ticket.purpose is RecordPurpose.SHARED_TOKEN else self._schema
 
 
 async def _run(script: Callable[..., Awaitable[Any]], keys: list[str], *arguments: Any) -> Any:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Final
 
-from bff.errors import UpstreamTimeout, UpstreamUnavailable
+from bff.errors import NotAsked, UpstreamTimeout, UpstreamUnavailable
 from bff.telemetry.logs import event
 from bff.telemetry.metrics import UPSTREAM_BREAKER
-from bff.upstream.failures import Busy, ClosedUnanswered
+from bff.upstream.failures import ClosedUnanswered
 
 TOKEN_CALLS_AREA: Final = "token calls"  # noqa: S105 - a label
 _FAILURES_TO_OPEN: Final = 10
@@ -69,14 +69,14 @@ class Breakers:
             blameless: a failure may be the client's own, as with a body that it is slow to send.
 
         Raises:
-            UpstreamUnavailable: the breaker is open.
+            NotAsked: the breaker is open.
         """
         breaker = self._breakers.setdefault(name, _Breaker(name, area))
         self._admit(breaker)
         verdict = Verdict()
         try:
             yield verdict
-        except Busy:
+        except NotAsked:
             raise
         except (UpstreamUnavailable, UpstreamTimeout, ClosedUnanswered):
             if not blameless:
@@ -93,7 +93,7 @@ class Breakers:
         left = breaker.next_probe - self._monotonic()
         if left > 0:
             _count(breaker, "refused")
-            raise UpstreamUnavailable(
+            raise NotAsked(
                 "Emporix has not answered this for a while, so it is not asked now", retry_after=ceil(left)
             )
         breaker.pause = min(2 * breaker.pause, _LONGEST_PAUSE_SECONDS)

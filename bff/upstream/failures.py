@@ -19,15 +19,15 @@ A client maps what its library raises to these errors, in this one way::
 Token calls read three of them in another way, see `token_call_failure`. `log_detail` holds nothing of the request.
 """
 
-from bff.errors import BadUpstreamAnswer, BffError, UpstreamUnavailable
+from bff.errors import BadUpstreamAnswer, BffError, NotAsked, UpstreamUnavailable
 
 
 class NotConnected(UpstreamUnavailable):
     """There is no connection: nothing was sent, and any request may be tried again."""
 
 
-class Busy(UpstreamUnavailable):
-    """All connections are in use here: nothing was sent, and nothing is known of upstream."""
+class Busy(NotAsked):
+    """All connections are in use here: nothing was sent."""
 
 
 class ClosedUnanswered(BadUpstreamAnswer):

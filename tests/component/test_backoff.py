@@ -1,15 +1,17 @@
-"""What failed upstream is not asked again for a while: the login for the shared token."""
+"""What failed upstream is not asked again for a while: the login for the shared token, and renewals of sessions."""
 
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from bff.errors import BffError, UpstreamUnavailable
-from tests.support import Replica, new_keys, new_replica
+from bff.session import HeldSession
+from tests.support import Replica, loaded, new_keys, new_replica
 
 pytestmark = pytest.mark.anyio
 
 ANONYMOUS: Final = "/customerlogin/auth/anonymous"
+REFRESH: Final = f"{ANONYMOUS}/refresh"
 LONGEST: Final = 30
 
 
@@ -80,3 +82,107 @@ async def test_pauses_grow_to_a_limit_and_begin_anew_after_a_success(replica: Re
     replica.upstream.world.faults.clear()
     replica.clock.at += 1
     assert await replica.engine.shared_token.token(refused=token) != token
+
+
+async def renew(one: Replica, held: HeldSession) -> int | None:
+    """Let a request renew a session; return the seconds that its error says to wait, None where it succeeds."""
+    session = await loaded(one, held)
+    try:
+        await one.engine.lifecycle.refresh(session)
+    except UpstreamUnavailable as error:
+        return error.retry_after
+    return None
+
+
+def asked(one: Replica) -> int:
+    return len(one.upstream.calls(REFRESH))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "error", "status": 500},
+        {"kind": "error", "status": 503},
+        {"kind": "error", "status": 503, "retryAfter": 7},
+        {"kind": "throttled"},
+        {"kind": "throttled", "retryAfter": 7},
+        {"kind": "html"},
+        {"kind": "disconnect"},
+    ],
+)
+async def test_thirty_renewals_that_fail_ask_upstream_once(replica: Replica, fault: dict[str, Any]) -> None:
+    held = await replica.guest()
+    replica.upstream.fail(f"GET {REFRESH}", **fault)
+    waits = [await renew(replica, held) for _ in range(30)]
+    assert asked(replica) == 1
+    assert None not in waits
+    if "retryAfter" in fault:
+        assert set(waits) == {7}
+    replica.upstream.world.faults.clear()
+    replica.clock.at += 7
+    assert await renew(replica, held) is None
+
+
+async def test_a_failed_renewal_is_not_tried_again_by_another_replica(redis_url: str) -> None:
+    keys = new_keys()
+    async with (
+        new_replica(redis_url, keys=keys) as one,
+        new_replica(redis_url, keys=keys, clock=one.clock, upstream=one.upstream) as other,
+    ):
+        held = await one.guest()
+        one.upstream.fail(f"GET {REFRESH}", "error", retryAfter=20)
+        assert await renew(one, held) == 20
+        assert [await renew(other, held) for _ in range(3)] == [20] * 3
+        assert asked(one) == 1
+
+
+async def test_a_failure_of_one_session_stops_no_other_and_a_throttled_one_stops_all(
+    replica: Replica,
+) -> None:
+    first, second, third = [await replica.guest() for _ in range(3)]
+    replica.upstream.fail(f"GET {REFRESH}", "error", times=1)
+    assert await renew(replica, first) is not None
+    assert await renew(replica, second) is None
+    replica.upstream.fail(f"GET {REFRESH}", "throttled", times=1, retryAfter=9)
+    assert await renew(replica, second) == 9
+    assert await renew(replica, third) == 9
+    await replica.customer()  # a login waits for no renewal
+    assert asked(replica) == 3
+
+
+async def test_a_token_that_is_still_good_is_used_meanwhile(replica: Replica) -> None:
+    held = await replica.guest()
+    replica.upstream.fail(f"GET {REFRESH}", "throttled", retryAfter=25)
+    left = held.session.tokens.access_expires_at - replica.clock.at
+    replica.clock.at += left - 20
+    for _ in range(3):
+        session = await replica.engine.lifecycle.ensure_fresh(await loaded(replica, held))
+        assert session is not None
+        assert session.tokens == held.session.tokens
+    assert asked(replica) == 1
+
+
+async def test_upstream_cannot_stop_renewals_for_more_than_half_a_minute(replica: Replica) -> None:
+    held = await replica.guest()
+    replica.upstream.fail(f"GET {REFRESH}", "throttled", times=1, retryAfter=3000)
+    assert await renew(replica, held) == LONGEST
+    replica.clock.at += LONGEST
+    assert await renew(replica, held) is None
+
+
+async def test_pauses_of_a_session_grow_and_begin_anew_after_a_success(replica: Replica) -> None:
+    held = await replica.guest()
+    replica.upstream.fail(f"GET {REFRESH}", "error", status=500)
+    for shortest in (0.5, 1, 2, 4):
+        before = asked(replica)
+        assert await renew(replica, held) is not None
+        replica.clock.at += shortest * 0.99
+        assert await renew(replica, held) is not None
+        assert asked(replica) == before + 1
+        replica.clock.at += shortest * 1.02
+    replica.upstream.world.faults.clear()
+    assert await renew(replica, held) is None
+    replica.upstream.fail(f"GET {REFRESH}", "error", status=500, times=1)
+    assert await renew(replica, held) is not None
+    replica.clock.at += 1
+    assert await renew(replica, held) is None

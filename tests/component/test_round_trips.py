@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import httpx2
 import pytest
 
+from bff.store.cached_store import CachedSessionStore
 from bff.wiring import key_ring, session_backend
+from tests.contract.replicas import caught_up
 from tests.live import ADA
 from tests.relay import Relay, relaying
 from tests.support import Replica, new_keys, new_replica, replica_settings
@@ -20,14 +22,14 @@ LOGIN_OF_A_GUEST = 7
 LOGIN_OF_NOBODY = 7
 """Three limits and the new guest's, the guest, the customer for the guest, the index; nobody else knows this guest."""
 
-REFRESH = 5
-"""The session, a limit, the lock with the session, the new tokens, the lock back."""
+REFRESH = 6
+"""The session, a limit, the pauses, the lock with the session, the new tokens, the lock back."""
 
 RENEWAL = 4
 """The session, the lock with the session, the new tokens, the lock back."""
 
-LIST = 3
-"""The session, the notes, when each was last seen."""
+LIST = 2
+"""The notes, when each was last seen; the session is in memory."""
 
 
 @dataclass
@@ -41,6 +43,12 @@ class Counted:
 
     replica: Replica
     relay: Relay
+
+    async def caught_up(self) -> None:
+        """Wait until the replica's cache knows of all that was written."""
+        store = self.replica.store
+        assert isinstance(store, CachedSessionStore)
+        await caught_up(store.feed)
 
     async def round_trips(self, browser: httpx2.AsyncClient, method: str, path: str, **more: object) -> int:
         """Return how often one request, which must succeed, asks Redis."""
@@ -65,6 +73,7 @@ async def counting(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
                 monkeypatch.setattr(replica.limits, limit, getattr(backend.limits, limit))
             counted = Counted(replica, relay)
             await run_every_script(counted)
+            await counted.caught_up()
             yield counted
             await backend.aclose()
 
@@ -126,5 +135,17 @@ async def test_a_list_asks_redis_as_often_however_many_sessions_there_are(
                 await counted.round_trips(other, "POST", "/auth/login", json=ADA)
         async with counted.replica.browser() as browser:
             await counted.round_trips(browser, "POST", "/auth/login", json=ADA)
+            await counted.caught_up()
             assert len((await browser.get("/auth/sessions")).json()) == 5
             assert await counted.round_trips(browser, "GET", "/auth/sessions") == LIST
+
+
+async def test_a_look_at_a_session_in_memory_asks_redis_nothing(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with counting(redis_url, monkeypatch) as counted, counted.replica.browser() as browser:
+        await counted.round_trips(browser, "POST", "/auth/login", json=ADA)
+        await counted.caught_up()
+        look = ("GET", "/auth/session?slide=false")
+        assert await counted.round_trips(browser, *look) == 1
+        assert [await counted.round_trips(browser, *look) for _ in range(3)] == [0, 0, 0]

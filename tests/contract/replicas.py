@@ -17,6 +17,7 @@ from bff.store.invalidations import InvalidationFeed
 from bff.store.options import CacheOptions
 from bff.store.options import Clock as Seconds
 from bff.store.protocol import Found, Touch
+from bff.store.record import SCHEMA
 from tests.values import Clock, a_session, new_ring, new_ticket
 
 RATE_SECONDS = 600
@@ -81,8 +82,9 @@ class Replicas:
         clock: Seconds | None = None,
         monotonic: Seconds = time.monotonic,
         lock_times: LockTimes | None = None,
+        schema: int = SCHEMA,
     ) -> Backend:
-        """Open the backend of one replica, which may have its own address, keys, clocks and patience."""
+        """Open the backend of one replica, which may have its own address, keys, clocks, patience and schema."""
         options = StoreOptions(
             tenant=self.tenant,
             index_lifetime=INDEX_SECONDS,
@@ -94,6 +96,7 @@ class Replicas:
             ),
             lock_times=lock_times or LockTimes(),
             cache=CacheOptions(most_bytes=CACHE_BYTES if self.cached else 0, beat=BEAT_SECONDS),
+            schema=schema,
         )
         sources = Sources(clock or self.clock, monotonic, secrets.token_bytes)
         backend = open_backend(Secret(url or self.url), ring or self.ring, options, sources)

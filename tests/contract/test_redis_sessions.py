@@ -10,7 +10,7 @@ from bff.errors import StoreUnavailable
 from bff.security.secret import Secret
 from bff.session import EndReason, HeldSession, OtherSchema, Session, Ticket, record_name
 from bff.store.protocol import Touch
-from bff.store.record import to_record
+from bff.store.record import SCHEMA, to_record
 from tests.contract.on_redis import OnRedis
 from tests.contract.replicas import begin
 from tests.values import NOW, a_session, new_ticket, tokens
@@ -78,7 +78,7 @@ async def test_who_can_write_to_redis_cannot_prolong_a_session_beyond_its_sealed
 async def test_an_ended_session_leaves_no_record(on_redis: OnRedis) -> None:
     ticket, _ = await begin(on_redis.backend)
     assert await on_redis.store.retire(ticket, EndReason.ENDED)
-    assert await on_redis.redis.hget(on_redis.key(ticket), "v") is None
+    assert set(await on_redis.redis.hkeys(on_redis.key(ticket))) == {b"g", b"s", b"i", b"x", b"w", b"t"}
 
 
 @pytest.mark.parametrize("keep", [True, False])
@@ -124,8 +124,7 @@ async def test_a_pause_is_forgotten_when_it_is_over(on_redis: OnRedis) -> None:
 async def test_a_record_moved_to_another_name_does_not_open(on_redis: OnRedis) -> None:
     ticket, _ = await begin(on_redis.backend)
     other, _ = await begin(on_redis.backend)
-    sealed: Any = await on_redis.redis.hget(on_redis.key(ticket), "v")
-    await on_redis.redis.hset(on_redis.key(other), "v", sealed)
+    await on_redis.redis.copy(on_redis.key(ticket), on_redis.key(other), replace=True)
     assert await on_redis.store.peek(other) is None
     assert await on_redis.store.peek(Ticket(other.id, ticket.secret)) is None
 
@@ -134,13 +133,16 @@ async def test_a_record_moved_to_another_name_does_not_open(on_redis: OnRedis) -
 async def test_a_record_that_opens_and_is_another_is_no_session_here(on_redis: OnRedis, change: str) -> None:
     ticket, session = await begin(on_redis.backend)
     sealer, name = on_redis.ring.record_sealer(), record_name(ticket)
-    record = to_record(session, ticket if change == "schema" else Ticket(bytes(16), ticket.secret))
-    if change == "schema":
-        record = record.replace(b'{"v":1,', b'{"v":2,')
-    await on_redis.redis.hset(on_redis.key(ticket), "v", sealer.seal(record, secret=ticket.secret, name=name))
+    clear: Any = {"g": 1, "s": int(NOW * 1000), "i": 86_400_000, "x": int(NOW * 1000) + 604_800_000}
+    key, whose = on_redis.key(ticket), ticket if change == "schema" else Ticket(bytes(16), ticket.secret)
+    record = to_record(session, whose, SCHEMA + (change == "schema"))
+    await on_redis.redis.delete(key)
+    await on_redis.redis.hset(
+        key, mapping=clear | {"v": sealer.seal(record, secret=ticket.secret, name=name)}
+    )
     assert await on_redis.store.peek(ticket) == (OtherSchema() if change == "schema" else None)
-    good = sealer.seal(to_record(session, ticket), secret=ticket.secret, name=name)
-    await on_redis.redis.hset(on_redis.key(ticket), "v", good)
+    good = sealer.seal(to_record(session, ticket, SCHEMA), secret=ticket.secret, name=name)
+    await on_redis.redis.hset(key, "v", good)
     assert await on_redis.store.peek(ticket) == session
 
 

@@ -21,6 +21,7 @@ from tests.integration.visitors import (
     cleared,
     customer,
     emporix_session,
+    eventually,
     fault,
     guest,
     issued,
@@ -34,6 +35,8 @@ from tests.threaded import ThreadedProxy, threaded
 
 _RENEWALS = {"anonymous": ANONYMOUS_REFRESH, "customer": CUSTOMER_REFRESH}
 _REFUSALS = ["bad_request", "unauthorized", "apigee"]
+LONGEST_PAUSE = 31
+"""Seconds after which whatever has failed is asked again."""
 _OUTAGES = ["error", "html", "throttled", "garbage", "empty", "no_access_token", "disconnect"]
 
 
@@ -193,9 +196,11 @@ def test_an_access_token_that_upstream_forgot_is_renewed_and_the_call_repeated(
 
 
 @pytest.mark.parametrize("kind", ["anonymous", "customer"])
-def test_an_outage_at_a_forced_renewal_ends_nothing(proxy: LiveProxy, sandbox: Sandbox, kind: str) -> None:
+def test_an_outage_at_a_forced_renewal_ends_nothing(
+    clocked: ThreadedProxy, sandbox: Sandbox, kind: str
+) -> None:
     knob(sandbox, customerRotation="tolerant")  # one of the outages loses an answer to a token that was used
-    with guest(proxy) if kind == "anonymous" else customer(proxy) as browser:
+    with guest(clocked) if kind == "anonymous" else customer(clocked) as browser:
         session = emporix_session(browser, sandbox)
         for outage in _OUTAGES:
             fault(sandbox, _RENEWALS[kind], outage, retryAfter=7)
@@ -205,34 +210,51 @@ def test_an_outage_at_a_forced_renewal_ends_nothing(proxy: LiveProxy, sandbox: S
             assert not set_cookies(answer)
             sandbox.control("DELETE", "/faults")
             assert browser.get("/auth/session").json()["kind"] == kind
+            clocked.ahead += LONGEST_PAUSE
         assert browser.post("/auth/refresh").status_code == 200
         assert emporix_session(browser, sandbox) == session
 
 
-def test_the_wait_that_upstream_asks_for_is_passed_on(proxy: LiveProxy, sandbox: Sandbox) -> None:
-    with guest(proxy) as browser:
+def test_the_wait_that_upstream_asks_for_is_passed_on_and_kept(
+    clocked: ThreadedProxy, sandbox: Sandbox
+) -> None:
+    with guest(clocked) as browser:
         fault(sandbox, _RENEWALS["anonymous"], "throttled", retryAfter=17)
+        before = seen(sandbox)
         assert browser.post("/auth/refresh").headers["retry-after"] == "17"
+        for _ in range(29):
+            assert 15 <= int(browser.post("/auth/refresh").headers["retry-after"]) <= 17
+        assert calls(sandbox, before).count(ANONYMOUS_REFRESH) == 1
 
 
 @pytest.mark.parametrize("kind", ["anonymous", "customer"])
 def test_an_outage_with_an_ended_token_is_a_503_that_keeps_the_session(
-    proxy: LiveProxy, sandbox: Sandbox, kind: str
+    clocked: ThreadedProxy, sandbox: Sandbox, kind: str
 ) -> None:
     knob(sandbox, anonymousExpiresIn=1, customerExpiresIn=1, customerRotation="tolerant")
-    with guest(proxy) if kind == "anonymous" else customer(proxy) as browser:
+    with guest(clocked) if kind == "anonymous" else customer(clocked) as browser:
         knob(sandbox, anonymousExpiresIn=3599)
-        time.sleep(1.2)
         for outage in [*_OUTAGES, "stall"]:
+            clocked.ahead += LONGEST_PAUSE
             fault(sandbox, _RENEWALS[kind], outage)
             before = seen(sandbox)
             answer = browser.get(CARTS, params={"siteCode": "main"})
             problem(answer, 503, "upstream_unavailable")
             assert int(answer.headers["retry-after"]) >= 1
             assert not set_cookies(answer)
-            assert "GET /cart/{tenant}/carts" not in calls(sandbox, before)
+            done = calls(sandbox, before)
+            assert _RENEWALS[kind] in done
+            assert "GET /cart/{tenant}/carts" not in done
             sandbox.control("DELETE", "/faults")
-        answer = browser.get(CARTS, params={"siteCode": "main", "create": "true"})
+        clocked.ahead += LONGEST_PAUSE
+        answers: list[httpx2.Response] = []
+
+        def answered() -> bool:
+            answers.append(browser.get(CARTS, params={"siteCode": "main", "create": "true"}))
+            return answers[-1].status_code != 503  # the last refresh still hangs
+
+        eventually(answered)
+        answer = answers[-1]
         assert answer.status_code == 200
         assert not set_cookies(answer)
         assert browser.get("/auth/session").json()["kind"] == kind
@@ -243,11 +265,12 @@ def test_an_outage_with_a_token_that_is_still_good_goes_unnoticed(
     clocked: ThreadedProxy, sandbox: Sandbox, kind: str
 ) -> None:
     knob(sandbox, anonymousExpiresIn=20, customerExpiresIn=20, customerRotation="tolerant")
-    with guest(clocked) if kind == "anonymous" else customer(clocked) as browser:
-        session, match = emporix_session(browser, sandbox), _RENEWALS[kind]
-        knob(sandbox, anonymousExpiresIn=3599)
-        clocked.ahead = 10.5  # a token is due for its second half at the latest
-        for outage in [*_OUTAGES, "stall"]:
+    match = _RENEWALS[kind]
+    for outage in [*_OUTAGES, "stall"]:
+        clocked.ahead += LONGEST_PAUSE
+        with guest(clocked) if kind == "anonymous" else customer(clocked) as browser:
+            session = emporix_session(browser, sandbox)
+            clocked.ahead += 10.5  # a token is due for its second half at the latest
             fault(sandbox, match, outage)
             before = seen(sandbox)
             answer = browser.get(CARTS, params={"siteCode": "main", "create": "true"})
@@ -256,7 +279,7 @@ def test_an_outage_with_a_token_that_is_still_good_goes_unnoticed(
             done = [f"{one['method']} {one['path']}" for one in sandbox.log_since(before)]
             assert match.replace("{tenant}", TENANT) in done
             sandbox.control("DELETE", "/faults")
-        assert emporix_session(browser, sandbox) == session
+            assert emporix_session(browser, sandbox) == session
 
 
 def test_a_refresh_token_about_to_end_renews_a_token_that_is_good(

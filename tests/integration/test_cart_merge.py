@@ -59,6 +59,24 @@ def logged(proxy: LiveProxy, event: str) -> list[dict[str, Any]]:
     return [line for line in proxy.log_lines() if line.get("event") == event]
 
 
+@pytest.mark.parametrize(("after", "status"), [("kept", 200), ("absent", 404)])
+def test_it_comes_along_whether_or_not_the_session_context_outlives_the_login(
+    merging: LiveProxy, sandbox: Sandbox, after: str, status: int
+) -> None:
+    knob(sandbox, contextAfterLogin=after)
+    account = an_account(sandbox, f"context-{after}")
+    with merging.browser() as browser:
+        filled(browser)
+        since = seen(sandbox)
+        assert browser.post("/auth/login", json=account).status_code == 200
+        assert MERGE in calls(sandbox, since)
+        assert quantities(browser) == {"morning-ledge": 2}
+    with merging.browser() as browser:
+        assert browser.post("/auth/login", json=account).status_code == 200
+        answer = browser.get(f"/api/session-context/{TENANT}/me/context")
+        assert answer.status_code == status
+
+
 def test_a_login_brings_the_guests_cart_along(merging: LiveProxy, sandbox: Sandbox) -> None:
     account = an_account(sandbox, "merge")
     before, noted = outcomes(merging).get("merged", 0), len(logged(merging, "cart_merge"))

@@ -58,6 +58,32 @@ def test_what_may_go_without_it_still_goes(proxy: LiveProxy, sandbox: Sandbox) -
         assert [one["saasToken"] for one in sandbox.log_since(before)] == [True]
 
 
+@pytest.mark.parametrize(
+    ("in_refresh", "status", "sent"), [("absent", 401, []), ("null", 401, []), ("renewed", 400, [True])]
+)
+def test_a_renewal_brings_it_back_only_where_emporix_sends_one(
+    proxy: LiveProxy, sandbox: Sandbox, in_refresh: str, status: int, sent: list[bool]
+) -> None:
+    knob(sandbox, saasInRefresh=in_refresh)
+    with with_an_old_token(proxy, sandbox) as browser:
+        assert browser.post("/auth/refresh").status_code == 200
+        before = seen(sandbox)
+        assert browser.post(CHECKOUT, json={"cartId": "c"}).status_code == status
+        assert [one["saasToken"] for one in sandbox.log_since(before)] == sent
+
+
+@pytest.mark.parametrize("in_refresh", ["absent", "null"])
+def test_a_renewal_without_one_keeps_the_one_that_is_there(
+    proxy: LiveProxy, sandbox: Sandbox, in_refresh: str
+) -> None:
+    knob(sandbox, saasInRefresh=in_refresh)
+    with customer(proxy) as browser:
+        assert browser.post("/auth/refresh").status_code == 200
+        before = seen(sandbox)
+        assert browser.post(CHECKOUT, json={"cartId": "c"}).status_code == 400
+        assert [one["saasToken"] for one in sandbox.log_since(before)] == [True]
+
+
 def test_a_renewal_does_not_bring_it_back_and_a_login_does(proxy: LiveProxy, sandbox: Sandbox) -> None:
     with with_an_old_token(proxy, sandbox) as browser:
         assert browser.post("/auth/refresh").status_code == 200

@@ -3,6 +3,7 @@
 import json
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -54,6 +55,27 @@ def test_concurrent_requests_are_limited_per_client(narrow: LiveProxy) -> None:
         first.sendall(b"}")
         assert answer_on(first, "POST").status < 500
         eventually(lambda: status_of(narrow, FROM_A) == 200)
+
+
+def test_what_is_above_the_limit_waits_for_its_turn(narrow: LiveProxy) -> None:
+    """An office behind one address: 16 more where 2 may be under way and are."""
+    address = "X-Forwarded-For: 198.51.100.9"
+    with ExitStack() as stack:
+        first = [stack.enter_context(begin(narrow, address)) for _ in range(2)]
+        connections = [stack.enter_context(dial(narrow)) for _ in range(16)]
+        for connection in connections:
+            connection.sendall(head(narrow, "GET /auth/session HTTP/1.1", [address]))
+        for connection in first:
+            connection.sendall(b"}")
+        assert [answer_on(connection).status for connection in connections] == [200] * 16
+
+
+def test_two_hundred_visitors_behind_one_address_are_all_served(proxy: LiveProxy) -> None:
+    with ExitStack() as stack:
+        connections = [stack.enter_context(dial(proxy)) for _ in range(200)]
+        for connection in connections:
+            connection.sendall(head(proxy, "GET /auth/session HTTP/1.1", []))
+        assert [answer_on(connection).status for connection in connections] == [200] * 200
 
 
 def test_incomplete_head_gets_a_response_and_the_connection_is_closed(proxy: LiveProxy) -> None:

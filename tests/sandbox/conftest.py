@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from starlette.applications import Starlette
 
 from bff.sandbox.app import create_sandbox
 from bff.sandbox.state import DEMO_EMAIL, DEMO_PASSWORD, Knobs
@@ -32,6 +33,7 @@ class Shop:
     world: World
     clock: Clock
     logged: list[dict[str, Any]]
+    app: Starlette
 
     async def request(self, method: str, path: str, token: str | None = None, **more: Any) -> httpx2.Response:
         headers = dict(more.pop("headers", {}))
@@ -78,4 +80,4 @@ async def open_shop(knobs: Knobs, *, control: bool = True) -> AsyncIterator[Shop
     app = create_sandbox(knobs, control=control, clock=clock, log=logged.append)
     transport = httpx2.ASGITransport(app)
     async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN) as client:
-        yield Shop(client, app.state.world, clock, logged)
+        yield Shop(client, app.state.world, clock, logged, app)

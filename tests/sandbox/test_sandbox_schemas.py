@@ -1,75 +1,18 @@
-"""The sandbox's answers against what the OpenAPI of Emporix (August 2026) says of them, in words of our own.
-
-One line a field: its type, and where it is from. CART, CM, SC are the specifications of the cart, the customer and the
-session context service. A field that ends in `?` may be missing; an answer may have no field that is not listed.
-"""
+"""The sandbox's answers against the schemas of `tests/sandbox/schemas.py`."""
 
 from typing import Any
 
 import pytest
 
+from tests.sandbox.schemas import SCHEMAS, Schema
+
 pytestmark = pytest.mark.anyio
 
 CARTS, ME = "/cart/acmeshop/carts", "/customer/acmeshop/me"
+TAX = "/tax/acmeshop/taxes/calculation-commands"
 CONTEXT = "/session-context/acmeshop/me/context"
 ITEM = {"product": {"id": "cloudbank"}, "quantity": 1}
-Schema = dict[str, type | tuple[type, ...]]
-
-SCHEMAS: dict[str, Schema] = {
-    "cart created": {
-        "cartId": str,  # CART createCart 201
-        "yrn": str,  # CART createCart 201
-    },
-    "item added": {
-        "itemId": str,  # CART addCartItem 201
-        "yrn": str,  # CART addCartItem 201
-    },
-    "item of an added batch": {
-        "index": int,  # CART addMultipleCartItems 200
-        "status": int,  # CART addMultipleCartItems 200
-        "id": str,  # CART addMultipleCartItems 200
-        "headers": dict,  # CART addMultipleCartItems 200
-        "yrn": str,  # CART addMultipleCartItems 200
-    },
-    "item of a changed batch": {
-        "index": int,  # CART updateMultipleCartItems 200
-        "id": str,  # CART updateMultipleCartItems 200
-        "code": int,  # CART updateMultipleCartItems 200
-        "status": str,  # CART updateMultipleCartItems 200, "No Content" where it was changed
-        "message": str,  # CART updateMultipleCartItems 200
-        "details": list,  # CART updateMultipleCartItems 200
-    },
-    "cart validated": {
-        "isValid": bool,  # CART validateCart 200
-        "itemsValidationDetails?": list,  # CART validateCart 200
-    },
-    "guest's profile": {
-        "id": str,  # CM getCustomer 200, "00000000" for a guest
-        "customerNumber": str,  # CM getCustomer 200, the same
-        "firstName": str,  # CM getCustomer 200
-        "lastName": str,  # CM getCustomer 200
-        "preferredSite": str,  # CM getCustomer 200
-        "accounts": list,  # CM getCustomer 200, empty for a guest
-    },
-    "error of the customer service": {
-        "status": int,  # CM errorMessage
-        "type": str,  # CM errorMessage
-        "message": str,  # CM errorMessage
-        "moreInfo": str,  # CM errorMessage
-        "details": list,  # CM errorMessage
-    },
-    "session context": {
-        "sessionId": str,  # SC getOwnSessionContext 200
-        "customerId?": str,  # SC getOwnSessionContext 200
-        "siteCode": str,  # SC getOwnSessionContext 200
-        "currency": str,  # SC getOwnSessionContext 200
-        "cartId?": str,  # SC getOwnSessionContext 200
-        "targetLocation": str,  # SC getOwnSessionContext 200
-        "language": str,  # SC getOwnSessionContext 200
-        "context": dict,  # SC getOwnSessionContext 200
-        "metadata": dict,  # SC getOwnSessionContext 200: version, createdAt, modifiedAt
-    },
-}
+ZONE = "home"
 
 
 def mistakes(name: str, found: Any) -> list[str]:
@@ -108,9 +51,75 @@ async def answers(shop: Any) -> dict[str, tuple[int, Any]]:
     change = [{"id": added["id"], "quantity": 2}]
     await ask("item of a changed batch", "PUT", f"{cart}/itemsBatch", json=change, row=True)
     await ask("cart validated", "GET", f"{cart}/validate")
+    await ask("delivery restrictions", "GET", f"{cart}/dtRestrictions")
+    await ask("discount applied", "POST", f"{cart}/discounts", json={"code": "WELCOME10"})
+    shown = await ask("cart", "GET", cart)
+    got["item of a cart"] = 200, shown["items"][0]
+    ran = await shop.request("POST", f"{cart}/execute", token, json={"commands": [{"type": "GetCart"}]})
+    got["result of a command"] = ran.status_code, ran.json()["results"][0]
     await ask("guest's profile", "GET", ME)
     await ask("error of the customer service", "POST", "/customer/acmeshop/signup", json={})
     await ask("session context", "GET", CONTEXT)
+    return got | await public_answers(shop, token) | await customers_answers(shop)
+
+
+async def public_answers(shop: Any, token: str) -> dict[str, tuple[int, Any]]:
+    """Return what anybody reads: prices, tax, catalog, delivery."""
+    got: dict[str, tuple[int, Any]] = {}
+
+    async def ask(name: str, method: str, path: str, **more: Any) -> Any:
+        response = await shop.request(method, path, token, **more)
+        body = response.json()
+        got[name] = response.status_code, body[0] if isinstance(body, list) else body
+        return got[name][1]
+
+    item = {"itemId": {"id": "cloudbank"}, "quantity": {"quantity": 1}}
+    await ask("price", "POST", "/price/acmeshop/match-prices-by-context", json={"items": [item]})
+    wanted = {"targetLocation": {"countryCode": "DE"}, "targetTaxClass": "STANDARD", "price": 1}
+    calculated = await shop.request("PUT", TAX, token, json={"input": wanted})
+    got["tax calculated"] = calculated.status_code, calculated.json()["output"]
+    await ask("catalog", "GET", "/catalog/acmeshop/catalogs")
+    await ask("assignment", "GET", "/category/acmeshop/categories/tea/assignments")
+    await ask("category tree", "GET", "/category/acmeshop/category-trees")
+    await ask("shipping zone", "GET", "/shipping/acmeshop/main/zones")
+    await ask("shipping method", "GET", f"/shipping/acmeshop/main/zones/{ZONE}/methods")
+    site = await ask("site that delivers", "POST", "/shipping/acmeshop/findSite", json={"postalCode": "1"})
+    got["delivery window"] = 200, site["zones"][0]["actualDeliveryWindows"][0]
+    await ask("redeem option", "GET", "/reward-points/acmeshop/redeemOptions")
+    return got
+
+
+async def customers_answers(shop: Any) -> dict[str, tuple[int, Any]]:
+    """Return what a customer reads: quotes, returns, approvals, agents, companies."""
+    who = await shop.customer()
+    token, saas = who["access_token"], {"saas-token": who["saas_token"]}
+    got: dict[str, tuple[int, Any]] = {}
+
+    async def ask(name: str, method: str, path: str, **more: Any) -> None:
+        response = await shop.request(method, path, token, **more)
+        body = response.json()
+        got[name] = response.status_code, body[0] if isinstance(body, list) else body
+
+    async def filled() -> str:
+        key = str((await shop.request("POST", CARTS, token, json={"currency": "EUR"})).json()["cartId"])
+        await shop.request("POST", f"{CARTS}/{key}/items", token, json=ITEM)
+        return key
+
+    await shop.request("POST", "/quote/acmeshop/quotes", token, json={"cartId": await filled()})
+    await ask("quote", "GET", "/quote/acmeshop/quotes")
+    await ask("quote reason", "GET", "/quote/acmeshop/quote-reasons")
+    asked = {"resourceType": "CART", "resourceId": "c", "action": "CHECKOUT"}
+    await ask("approval permitted", "POST", "/approval/acmeshop/approval/permitted", json=asked)
+    placed = await shop.request(
+        "POST", "/checkout/acmeshop/checkouts/order", token, json={"cartId": await filled()}, headers=saas
+    )
+    back = {"orders": [{"id": placed.json()["orderId"], "items": []}], "reason": {"code": "BROKEN"}}
+    await shop.request("POST", "/return/acmeshop/returns", token, json=back, headers=saas)
+    await ask("return", "GET", "/return/acmeshop/returns")
+    message = {"agentId": "a", "message": "hello"}
+    await ask("answer of an agent", "POST", "/ai-service/acmeshop/agentic/chat", json=message)
+    await ask("own scopes", "GET", "/iam/acmeshop/users/me/scopes")
+    await ask("company", "GET", "/customer-management/acmeshop/legal-entities")
     return got
 
 
@@ -122,6 +131,8 @@ async def test_answers_have_the_documented_fields_and_statuses(shop: Any) -> Non
         "cart created": 201,
         "item added": 201,
         "item of a changed batch": 207,
+        "discount applied": 201,
+        "result of a command": 207,
         "error of the customer service": 400,
     }
 

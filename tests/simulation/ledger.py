@@ -174,14 +174,14 @@ class Ledger:
     def _session_changed(self, name: bytes, old: Value | None, new: Value | None) -> None:
         was, now = _live(old), _live(new)
         if now is not None:
-            session = self.sealed[now[b"v"]]
+            session = self.sealed[_record(now)]
             if was is None and name in self.ended & self.issued:
                 # One whose id nobody has received may come back: by a late command, and to nobody's use.
                 self.violate(Invariant.NO_REVIVAL, "a record that had ended is back")
             if was is not None:
-                self._check_age(self.sealed[was[b"v"]], session)
+                self._check_age(self.sealed[_record(was)], session)
             self._stored(name, session)
-            if was is None or was[b"v"] != now[b"v"]:
+            if was is None or _record(was) != _record(now):
                 self.trace(f"Redis: {name.hex()[:6]} has {session.tokens.access.reveal()}")
         elif was is not None:
             tombstone = new if isinstance(new, dict) else {}
@@ -333,10 +333,16 @@ class WatchedRecords(SealedRecords):
         super().__init__(ring)
         self._ledger = ledger
 
-    def seal(self, session: Session, ticket: Ticket) -> bytes:
-        sealed = super().seal(session, ticket)
+    def seal(self, session: Session, ticket: Ticket, schema: int) -> bytes:
+        sealed = super().seal(session, ticket, schema)
         self._ledger.sealed[sealed] = session
         return sealed
+
+
+def _record(live: dict[bytes, bytes]) -> bytes:
+    """Return the sealed record, which is in pieces."""
+    pieces = sorted((int(field), piece) for field, piece in live.items() if field.isdigit())
+    return b"".join(piece for _, piece in pieces)
 
 
 def _live(value: Value | None) -> dict[bytes, bytes] | None:

@@ -168,6 +168,8 @@ def _from_script(*words: Any) -> Any:
     server = _running[0]
     assert server is not None
     reply = server.dispatch(name, arguments)
+    if isinstance(reply, dict):  # a script gets fields and values in turn
+        reply = [word for pair in reply.items() for word in pair]
     if isinstance(reply, list):
         return _LUA.table_from([False if each is None else each for each in reply])
     return False if reply is None else reply

@@ -31,6 +31,9 @@ class Answer:
     status = 200
     headers: Sequence[Header] = ()
 
+    def whole(self) -> bytes | None:
+        return None
+
     async def chunks(self) -> AsyncIterator[bytes]:
         yield b"answer"
 

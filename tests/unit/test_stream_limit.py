@@ -11,7 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 from bff.errors import TooManyRequests
 from bff.middleware.cors import Cors
 from bff.middleware.request_layer import RequestLayer, RequestPolicy
-from bff.middleware.stream_limit import StreamLimit
+from bff.middleware.stream_limit import WAITING_EACH, StreamLimit
 from tests.support import http_scope, run_app
 
 pytestmark = pytest.mark.anyio
@@ -22,10 +22,10 @@ HERE = "192.0.2.1"
 class Held:
     """An application behind the limit that answers when it is let go, or fails."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, wait_seconds: float = 0) -> None:
         self.go = asyncio.Event()
         self.fails = False
-        self.limit = StreamLimit(most)
+        self.limit = StreamLimit(most, wait_seconds=wait_seconds)
         policy = RequestPolicy((), (), Cors(()), self.limit)
         self._layer = RequestLayer(self._answer, policy, monotonic=lambda: 0.0)
 
@@ -40,6 +40,11 @@ class Held:
 
     def begin(self, *arguments: str) -> "asyncio.Task[list[Message]]":
         return asyncio.get_running_loop().create_task(self.call(*arguments))
+
+
+def empty(limit: StreamLimit) -> bool:
+    """Say whether nothing is counted and nobody waits."""
+    return not (limit._under_way or limit._waiting or limit._queues)
 
 
 async def test_one_too_many_is_refused_and_told_when_to_come_again() -> None:
@@ -76,23 +81,23 @@ async def test_one_ipv6_subnet_is_one_client() -> None:
     await first
 
 
-def test_the_networks_that_a_site_is_given_have_bounds_of_their_own() -> None:
-    limit = StreamLimit(4)
+async def test_the_networks_that_a_site_is_given_have_bounds_of_their_own() -> None:
+    limit = StreamLimit(4, wait_seconds=0)
 
-    def admitted(stack: ExitStack, form: str) -> int:
+    async def admitted(stack: ExitStack, form: str) -> int:
         """Return how many requests are let in, each from another /64."""
         for number in range(20):
             try:
-                stack.enter_context(limit.admit(form.format(number)))
+                stack.enter_context(await limit.admit(form.format(number)))
             except TooManyRequests:
                 return number
         return 20
 
     with ExitStack() as stack:
-        assert admitted(stack, "2001:db8:1:{:x}::1") == 6, "one /56"
-        assert admitted(stack, "2001:db8:1:1{:02x}::1") == 2, "another /56 of the same /48"
-        assert admitted(stack, "2001:db8:2:{:x}::1") == 6, "another /48"
-        assert admitted(stack, "198.51.100.{}") == 20, "no IPv4 address is a part of another"
+        assert await admitted(stack, "2001:db8:1:{:x}::1") == 6, "one /56"
+        assert await admitted(stack, "2001:db8:1:1{:02x}::1") == 2, "another /56 of the same /48"
+        assert await admitted(stack, "2001:db8:2:{:x}::1") == 6, "another /48"
+        assert await admitted(stack, "198.51.100.{}") == 20, "no IPv4 address is a part of another"
     assert not limit._under_way
 
 
@@ -114,15 +119,67 @@ async def test_a_request_that_ended_counts_no_more(ending: str) -> None:
     assert not held.limit._under_way
 
 
-def test_a_refused_request_is_not_counted_itself() -> None:
-    limit = StreamLimit(1)
-    with limit.admit(HERE):
+async def test_a_refused_request_is_not_counted_itself() -> None:
+    limit = StreamLimit(1, wait_seconds=0)
+    with await limit.admit(HERE):
         for _ in range(2):
-            with pytest.raises(TooManyRequests), limit.admit(HERE):
-                pytest.fail("this one is one too many")
+            with pytest.raises(TooManyRequests):
+                await limit.admit(HERE)
+        assert (limit._under_way.total(), limit._waiting, limit._queues) == (1, {}, {})
+    with await limit.admit(HERE):
         assert limit._under_way.total() == 1
-    with limit.admit(HERE):
-        assert limit._under_way.total() == 1
+
+
+async def test_those_that_wait_are_let_in_one_by_one_in_their_order() -> None:
+    limit, served = StreamLimit(1, wait_seconds=60), []
+
+    async def request(number: int) -> None:
+        with await limit.admit(HERE):
+            served.append(number)
+            await asyncio.sleep(0)
+            assert limit._under_way[HERE] == 1
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(WAITING_EACH + 1):
+            group.create_task(request(number))
+    assert served == [*range(WAITING_EACH + 1)]
+    assert empty(limit)
+
+
+async def test_no_more_may_wait_than_the_queue_has_places() -> None:
+    limit = StreamLimit(1, wait_seconds=60)
+    with await limit.admit(HERE):
+        waiting = [asyncio.ensure_future(limit.admit(HERE)) for _ in range(WAITING_EACH)]
+        await asyncio.sleep(0)
+        with pytest.raises(TooManyRequests):
+            await limit.admit(HERE)
+    with await waiting[0]:
+        for one in waiting[1:]:
+            one.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    assert empty(limit)
+
+
+async def test_a_turn_that_comes_to_one_who_has_left_goes_to_the_next() -> None:
+    limit = StreamLimit(1, wait_seconds=60)
+    with await limit.admit(HERE):
+        first, second = (asyncio.ensure_future(limit.admit(HERE)) for _ in range(2))
+        await asyncio.sleep(0)
+    first.cancel()
+    with await second:
+        assert limit._under_way == {HERE: 1}
+    assert empty(limit)
+
+
+async def test_who_has_room_does_not_wait_for_a_neighbour_who_has_none() -> None:
+    limit = StreamLimit(2, wait_seconds=60)
+    with await limit.admit("2001:db8::1"), await limit.admit("2001:db8::2"):
+        neighbour = asyncio.ensure_future(limit.admit("2001:db8::3"))
+        await asyncio.sleep(0)
+        with await limit.admit("2001:db8:0:1::1"):
+            assert not neighbour.done()
+    with await neighbour:
+        assert limit._under_way.total() == 3
 
 
 async def test_what_is_not_http_is_left_alone() -> None:
