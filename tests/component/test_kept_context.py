@@ -88,9 +88,13 @@ async def test_what_upstream_refuses_fails_no_login(
         assert [record.levelno for record in logged] == [logging.WARNING] * (status != 404)
 
 
-async def test_a_context_that_hangs_hangs_no_login(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_context_that_hangs_holds_a_login_up_for_its_own_deadline(
+    redis_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(keeping, "KEEP_SECONDS", 0.05)
     async with new_replica(redis_url) as one:
         with one.upstream.holding("/me/context"):
             async with asyncio.timeout(20):
                 assert (await logged_in(one)).kind is SessionKind.CUSTOMER
+        (logged,) = [record for record in caplog.records if record.message == "context_not_applied"]
+        assert logged.__dict__["fields"] == {"reason": "TimeoutError"}, "the call's own deadline is longer"
