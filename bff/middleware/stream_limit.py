@@ -69,7 +69,7 @@ class StreamLimit:
                 raise _too_many() from None
         except asyncio.CancelledError:
             if _came(turn):
-                self.leave(networks)
+                self.release(networks)
             raise
         finally:
             _decrease(self._waiting, networks)
@@ -77,7 +77,7 @@ class StreamLimit:
             if not queue:
                 self._queues.pop(networks[-1], None)
 
-    def leave(self, networks: Networks) -> None:
+    def release(self, networks: Networks) -> None:
         """Count a request no more, and let in those that wait and have room now, in their order."""
         _decrease(self._under_way, networks)
         queue = self._queues.get(networks[-1], {})
@@ -103,7 +103,7 @@ class Admission:
         pass
 
     def __exit__(self, *_: object) -> None:
-        self._limit.leave(self._networks)
+        self._limit.release(self._networks)
 
 
 def _came(turn: asyncio.Future[None]) -> bool:

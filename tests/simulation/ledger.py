@@ -171,11 +171,11 @@ class Ledger:
     def _session_changed(self, name: bytes, old: Value | None, new: Value | None) -> None:
         was, now = _live(old), _live(new)
         if now is not None:
-            session = self.sealed[now[b"v"]]
+            session = self.sealed[_sealed(now)]
             if was is None and name in self.ended:
                 self.violate(Invariant.NO_REVIVAL, "a record that had ended is back")
             if was is not None:
-                self._check_age(self.sealed[was[b"v"]], session)
+                self._check_age(self.sealed[_sealed(was)], session)
             self._stored(name, session)
         elif was is not None:
             if (
@@ -327,10 +327,16 @@ class WatchedRecords(SealedRecords):
         super().__init__(ring)
         self._ledger = ledger
 
-    def seal(self, session: Session, ticket: Ticket) -> bytes:
-        sealed = super().seal(session, ticket)
+    def seal(self, session: Session, ticket: Ticket, schema: int) -> bytes:
+        sealed = super().seal(session, ticket, schema)
         self._ledger.sealed[sealed] = session
         return sealed
+
+
+def _sealed(value: dict[bytes, bytes]) -> bytes:
+    """Return the sealed record of a session, which lies in pieces (see `bff.store.redis_scripts`)."""
+    pieces = sorted((int(name), piece) for name, piece in value.items() if name.isdigit())
+    return b"".join(piece for _, piece in pieces) or value[b"v"]
 
 
 def _live(value: Value | None) -> dict[bytes, bytes] | None:

@@ -78,6 +78,8 @@ class RedisServer:
     def _from_script(self, *words: Any) -> Any:
         name, *arguments = [encoded(word) for word in words]
         reply = self._dispatch(name, arguments)
+        if isinstance(reply, Mapping):
+            reply = [part for pair in reply.items() for part in pair]
         if isinstance(reply, list):
             return _LUA.table_from([False if each is None else each for each in reply])
         return False if reply is None else reply
