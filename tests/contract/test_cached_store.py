@@ -176,6 +176,8 @@ async def test_a_use_is_written_once_a_minute(cached: Cached) -> None:
     name, seen = record_name(ticket), []
     for after in (1, 59.9, 60, 61, 119.9, 120):
         cached.on_redis.clock.at = NOW + after
+        if after in (59.9, 119.9):  # neither is one that was dropped written sooner
+            cached.cache.clear()
         await cached.store.peek(ticket)
         seen += await cached.store.last_seen([name])
     assert seen == [NOW, NOW, NOW + 60, NOW + 60, NOW + 60, NOW + 120]
