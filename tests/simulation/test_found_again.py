@@ -66,16 +66,15 @@ def test_a_refused_guest_without_a_successor(monkeypatch: pytest.MonkeyPatch) ->
     assert found() is Invariant.GUEST_GOES_ON
 
 
-def test_a_write_that_compares_no_generation(monkeypatch: pytest.MonkeyPatch) -> None:
-    without = redis_scripts.REPLACE.replace("if r[1] ~= ARGV[2] then return 0 end\n", "")
-    assert without != redis_scripts.REPLACE
+def test_a_write_that_compares_neither_generation_nor_fencing_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    without = redis_scripts.REPLACE
+    for compared in (
+        "if r[1] ~= ARGV[2] then return 0 end\n",
+        "if fence ~= latest and not (open and fence >= open) then return 0 end\n",
+    ):
+        assert compared in without
+        without = without.replace(compared, "")
     monkeypatch.setattr(redis_scripts, "REPLACE", without)
     assert found() is Invariant.NO_OLDER_TOKEN
-
-
-def test_an_end_that_compares_no_generation(monkeypatch: pytest.MonkeyPatch) -> None:
-    compared = "if r[2] or (generation ~= '' and r[1] ~= generation) then return 0 end"
-    without = redis_scripts.RETIRE.replace(compared, "if r[2] then return 0 end")
-    assert without != redis_scripts.RETIRE
-    monkeypatch.setattr(redis_scripts, "RETIRE", without)
-    assert found() is Invariant.NOTHING_LOST
