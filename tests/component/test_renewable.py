@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 from bff.errors import SessionExpired, SessionRotated
 from bff.sandbox.state import Knobs
 from bff.security.secret import Secret
-from bff.session import EndReason, HeldSession, SessionKind, Tombstone, as_guest
+from bff.session import EndReason, GuestContext, HeldSession, SessionKind, Tombstone, as_guest
 from bff.sessions.request_session import RequestSession
 from bff.sessions.token_saver import _Unsaved
 from tests.support import Replica, loaded, new_replica
@@ -110,6 +111,16 @@ async def test_a_guest_that_upstream_does_not_renew_is_followed_by_another_besid
     stored = await one.stored(held)
     assert as_guest(stored) == guest
     assert stored.tokens == held.session.tokens
+
+
+async def test_of_requests_that_begin_a_guest_beside_the_customer_all_get_the_first(one: Replica) -> None:
+    held = await one.customer()
+    without = await one.store.replace(held.ticket, replace(held.session, kept_guest=None))
+    assert without is not None
+    requests = [await loaded(one, HeldSession(held.ticket, without)) for _ in range(2)]
+    guests = [await one.engine.lifecycle.ensure_guest(each, GuestContext()) for each in requests]
+    assert guests[0].tokens == guests[1].tokens
+    assert as_guest(await one.stored(held)).tokens == guests[0].tokens
 
 
 @pytest.mark.parametrize("call", ["refresh", "validate"])

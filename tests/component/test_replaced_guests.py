@@ -74,6 +74,18 @@ async def test_browsers_requests_over_replicas_are_all_answered_with_the_new_gue
     assert len(one.upstream.calls(LOGINS)) == 2
 
 
+async def test_a_refused_guest_that_was_written_meanwhile_goes_on_and_the_new_one_is_dropped(
+    replica: Replica,
+) -> None:
+    held = await replica.guest()
+    refuse(replica)
+    known = set(await replica.store.names())
+    async with replica.upstream.delaying(LOGINS, replica.engine.refresher.refresh(held)) as refreshing:
+        written = await replica.store.replace(held.ticket, held.session)
+    assert (await refreshing).session == written
+    assert set(await replica.store.names()) == known
+
+
 @pytest.mark.parametrize("safe", [True, False])
 async def test_a_request_that_comes_later_is_the_new_guests(
     replicas: tuple[Replica, Replica],
