@@ -103,7 +103,8 @@ async def test_the_active_company_is_sent_again_with_every_renewal(replica: Repl
 
 async def test_another_replicas_tokens_are_taken_before_its_lock_is_free(replica: Replica) -> None:
     held = await replica.customer()
-    assert (await replica.ports.locks.try_lock(held.ticket, b"another replica.")).acquired
+    locks: Any = replica.ports.locks
+    assert (await locks.try_lock(held.ticket, b"another replica.")).acquired
     tokens = replace(held.session.tokens, access=Secret("from the other replica"))
     written = await replica.store.replace(held.ticket, replace(held.session, tokens=tokens))
     assert (await replica.engine.refresher.refresh(held)).session == written
