@@ -228,7 +228,8 @@ def test_without_a_site_in_the_settings_a_named_site_merges_nothing(
         fills_a_cart(shop, "morning-ledge")
         before = seen(sandbox)
         shop.login()
-        assert calls(sandbox, before) == ["POST /customer/{tenant}/login"]
+        context = "GET /session-context/{tenant}/me/context"
+        assert calls(sandbox, before) == ["POST /customer/{tenant}/login", context]
 
 
 def test_a_call_with_csrf_and_no_authorization_goes_by_the_cookie_alone(drop_in: LiveProxy) -> None:
