@@ -59,12 +59,12 @@ def test_what_may_go_without_it_still_goes(proxy: LiveProxy, sandbox: Sandbox) -
 
 
 @pytest.mark.parametrize(
-    ("in_refresh", "status", "sent"), [("absent", 401, []), ("null", 401, []), ("renewed", 400, [True])]
+    ("in_refresh", "status", "sent"), [("absent", 401, []), ("null", 401, []), ("present", 400, [True])]
 )
 def test_a_renewal_brings_it_back_only_where_emporix_sends_one(
     proxy: LiveProxy, sandbox: Sandbox, in_refresh: str, status: int, sent: list[bool]
 ) -> None:
-    knob(sandbox, saasInRefresh=in_refresh)
+    knob(sandbox, refreshedSaas=in_refresh)
     with with_an_old_token(proxy, sandbox) as browser:
         assert browser.post("/auth/refresh").status_code == 200
         before = seen(sandbox)
@@ -76,7 +76,7 @@ def test_a_renewal_brings_it_back_only_where_emporix_sends_one(
 def test_a_renewal_without_one_keeps_the_one_that_is_there(
     proxy: LiveProxy, sandbox: Sandbox, in_refresh: str
 ) -> None:
-    knob(sandbox, saasInRefresh=in_refresh)
+    knob(sandbox, refreshedSaas=in_refresh)
     with customer(proxy) as browser:
         assert browser.post("/auth/refresh").status_code == 200
         before = seen(sandbox)
