@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from bff.emporix.outside_tokens import is_mail_token, provider_token_fits
-from bff.emporix.refusals import LoginRefusal, LoginRefused, Refused
+from bff.emporix.refusals import LoginRefusal, LoginRefused
 from bff.emporix.token_answers import Issued
 from bff.errors import (
     BadUpstreamAnswer,
@@ -40,7 +40,8 @@ from bff.sessions.guest_context import keep_context
 from bff.sessions.lifecycle import SessionLifecycle
 from bff.sessions.ports import Policy, Ports
 from bff.sessions.request_session import RequestSession
-from bff.sessions.token_saver import TRANSIENT, TokenSaver
+from bff.sessions.token_owner import TokenOwner, numbered, token_owner
+from bff.sessions.token_saver import TokenSaver
 from bff.telemetry.metrics import SESSIONS
 
 Obtain = Callable[[Session], Awaitable[Issued]]
@@ -198,9 +199,10 @@ class CustomerLogin:
                 async with self._guest(request_session) as held:
                     issued = await self._obtained(held.session, obtain, last=last)
                     if issued is not None:
-                        email = email or await self._email(issued)
+                        emporix = self._ports.emporix
+                        owner = TokenOwner(email) if email else await token_owner(emporix, issued)
                         session = self._customer_session(
-                            request_session, held.session, issued, email, older_version
+                            request_session, held.session, issued, owner, older_version
                         )
                         return await self._rotate(request_session, held, session)
             except GuestReplaced:
@@ -212,7 +214,7 @@ class CustomerLogin:
     async def _obtained(self, guest: Session, obtain: Obtain, *, last: bool) -> Issued | None:
         """Return what upstream issues; None where it refused the guest's token, which may be refreshed yet."""
         try:
-            return await self._numbered(await obtain(guest))
+            return await numbered(self._ports.emporix, await obtain(guest))
         except LoginRefused as refused:
             if last or not await self._bearer_at_fault(refused, guest):
                 raise
@@ -237,27 +239,12 @@ class CustomerLogin:
             yield HeldSession(ticket, as_guest(lock.found))
             lock.ended = request_session.held.ticket != ticket
 
-    async def _numbered(self, issued: Issued) -> Issued:
-        """Ask for the customer's number, for logins that come without a saas token."""
-        if issued.customer_number is not None:
-            return issued
-        with suppress(Refused, *TRANSIENT):
-            number = await self._ports.emporix.customer_number(issued.tokens.access)
-            return replace(issued, customer_number=number)
-        return issued
-
-    async def _email(self, issued: Issued) -> str | None:
-        """Ask whose tokens these are, for logins that do not begin with an address."""
-        with suppress(Refused, *TRANSIENT):
-            return (await self._ports.emporix.validate(issued.tokens.access)).email
-        return None
-
     def _customer_session(
         self,
         request_session: RequestSession,
         guest: Session,
         issued: Issued,
-        email: str | None,
+        owner: TokenOwner,
         older_version: int,
     ) -> Session:
         now = self._ports.clock()
@@ -271,8 +258,9 @@ class CustomerLogin:
             idle_seconds=self._lifetimes.idle,
             last_seen_at=now,
             version=next_version(now, max(older_version, guest.version)),
-            email=email,
+            email=owner.email,
             customer_id=issued.customer_number,
+            legal_entity_id=owner.legal_entity_id,
             initial_password=issued.initial_password,
             context=guest.context,
             user_agent=request_session.user_agent,
