@@ -25,6 +25,7 @@ from bff.errors import (
 from bff.security.secret import Secret
 from bff.session import (
     EndReason,
+    GuestContext,
     HeldSession,
     Session,
     SessionKind,
@@ -36,7 +37,7 @@ from bff.session import (
 from bff.sessions.admission import Admission
 from bff.sessions.cart_merge import CartMerger
 from bff.sessions.endings import GuestReplaced, ended_error
-from bff.sessions.guest_context import keep_context
+from bff.sessions.guest_context import chosen_context, keep_context
 from bff.sessions.lifecycle import SessionLifecycle
 from bff.sessions.ports import Policy, Ports
 from bff.sessions.request_session import RequestSession
@@ -197,6 +198,7 @@ class CustomerLogin:
         for last in (False, True):
             try:
                 async with self._guest(request_session) as held:
+                    chosen = await self._chosen(held.session)
                     issued = await self._obtained(held.session, obtain, last=last)
                     if issued is not None:
                         emporix = self._ports.emporix
@@ -204,12 +206,16 @@ class CustomerLogin:
                         session = self._customer_session(
                             request_session, held.session, issued, owner, older_version
                         )
+                        session = replace(session, context=chosen)
                         return await self._rotate(request_session, held, session)
             except GuestReplaced:
                 if last:
                     raise
             await self._lifecycle.refresh(request_session)
         raise AssertionError("unreachable")
+
+    async def _chosen(self, guest: Session) -> GuestContext:
+        return await chosen_context(self._ports.contexts, guest) if self._keeps_context else guest.context
 
     async def _obtained(self, guest: Session, obtain: Obtain, *, last: bool) -> Issued | None:
         """Return what upstream issues; None where it refused the guest's token, which may be refreshed yet."""
@@ -262,7 +268,6 @@ class CustomerLogin:
             customer_id=issued.customer_number,
             legal_entity_id=owner.legal_entity_id,
             initial_password=issued.initial_password,
-            context=guest.context,
             user_agent=request_session.user_agent,
             kept_guest=kept_guest_of(guest) if self._keeps_guests else None,
         )
