@@ -43,6 +43,7 @@ TESTED_BY = {
     "sessions/request_session": "component/test_lifecycle.py",
     "sessions/shared_token": "component/test_anonymous.py",
     "sessions/signup": "component/test_login.py",
+    "sessions/token_owner": "component/test_login.py",
     "sessions/token_saver": "component/test_refresh.py",
     "store/backend": "component/test_wiring.py",
     "store/customer_notes": "component/test_customer_index.py",
