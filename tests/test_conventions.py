@@ -44,6 +44,8 @@ TESTED_BY = {
     "sessions/shared_token": "component/test_anonymous.py",
     "sessions/signup": "component/test_login.py",
     "sessions/token_saver": "component/test_refresh.py",
+    "sessions/login_error": "component/test_login.py",
+    "store/waiting": "contract/test_crowded_pools.py",
     "store/backend": "component/test_wiring.py",
     "store/customer_notes": "component/test_customer_index.py",
     "store/options": "component/test_wiring.py",
