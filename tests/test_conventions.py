@@ -179,6 +179,7 @@ def test_tasks_begin_in_one_place() -> None:
     )
     allowed = {
         ("sessions/tasks", "create_task"),
+        ("store/shared_reads", "create_task"),  # a read of several, held until it is over
         ("store/invalidations", "create_task"),  # a connection that lasts; the backend closes it
         ("store/locks", "create_task"),  # extends a lock, held and ended by the block that the lock is for
         ("server/process", "create_task"),  # a listener and a sweep, held by the blocks that they serve in
