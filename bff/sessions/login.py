@@ -8,16 +8,13 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from typing import assert_never
+from typing import Final
 
 from bff.emporix.outside_tokens import is_mail_token, provider_token_fits
-from bff.emporix.refusals import LoginRefusal, LoginRefused
+from bff.emporix.refusals import LoginRefused
 from bff.emporix.token_answers import Issued
 from bff.errors import (
-    BadUpstreamAnswer,
     BffError,
-    Forbidden,
-    InvalidCredentials,
     InvalidRequest,
     NoSession,
     StoreUnavailable,
@@ -39,14 +36,21 @@ from bff.sessions.cart_merge import CartMerger
 from bff.sessions.endings import GuestReplaced, ended_error
 from bff.sessions.guest_context import chosen_context, keep_context
 from bff.sessions.lifecycle import SessionLifecycle
+from bff.sessions.login_error import login_error
 from bff.sessions.ports import Policy, Ports
 from bff.sessions.request_session import RequestSession
 from bff.sessions.token_owner import TokenOwner, numbered, token_owner
 from bff.sessions.token_saver import TokenSaver
+from bff.sessions.turns import Turns
 from bff.telemetry.metrics import SESSIONS
 
 Obtain = Callable[[Session], Awaitable[Issued]]
 """Asks upstream for a customer's tokens, with a guest's."""
+
+_AT_ONCE: Final = 32
+"""Logins of one process. Upstream's connections and the store's serve so many without a queue of their own, so that
+none that upstream has granted is lost for want of them."""
+_WAIT_SECONDS: Final = 2.0
 
 
 class CustomerLogin:
@@ -77,12 +81,14 @@ class CustomerLogin:
         self._lifecycle = lifecycle
         self._saver = saver
         self._carts = carts
+        self._turns = Turns(_AT_ONCE, _WAIT_SECONDS)
 
     async def login(self, request_session: RequestSession, email: str, password: Secret) -> Session:
         """Log in with this guest's token: a new session id, the same Emporix session.
 
         Raises:
             InvalidCredentials: upstream refused them; the guest and its cart stay as they were.
+            NotAsked: too many log in at once; upstream was asked for nothing.
         """
         await self._admission.account(request_session, email)
 
@@ -153,10 +159,15 @@ class CustomerLogin:
             if session is not None and session.kind is SessionKind.CUSTOMER
             else self._promote
         )
+
+        async def in_turn() -> Session:
+            async with self._turns.turn():
+                return await promote(request_session, obtain, email)
+
         try:
-            return await self._ports.tasks.finish(promote(request_session, obtain, email))
+            return await self._ports.tasks.finish(in_turn())
         except LoginRefused as refused:
-            raise _login_error(refused) from None
+            raise login_error(refused) from None
 
     async def _replace_customer(
         self, request_session: RequestSession, obtain: Obtain, email: str | None
@@ -322,15 +333,3 @@ class CustomerLogin:
             await self._saver.revoke(session)
             raise NoSession
         return stored
-
-
-def _login_error(refused: LoginRefused) -> BffError:
-    match refused.kind:
-        case LoginRefusal.CREDENTIALS:
-            return InvalidCredentials()
-        case LoginRefusal.ACCOUNT:
-            return Forbidden("this account may not log in")
-        case LoginRefusal.MISCONFIGURED | LoginRefusal.UNKNOWN:
-            return BadUpstreamAnswer(log_detail=str(refused))
-        case _:
-            assert_never(refused.kind)
