@@ -1,7 +1,8 @@
 """The release before this one, as far as it keeps sessions: its schema, its scripts, and how it read and wrote records.
 
 Kept as it was, so that tests find out what two releases make of each other's sessions. It shares with this release what
-has not changed since: the keys' names, sealing, tombstones and locks.
+has not changed since: the keys' names, sealing, tombstones and locks. Its lock answers in the form that is read
+now, with no fencing number and no mark, of which it knew nothing.
 """
 
 import json
@@ -98,7 +99,7 @@ local acquired = 0
 if redis.call('GET', KEYS[2]) == ARGV[2] or redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3]) then
   acquired = 1
 end
-return {{acquired, read(KEYS[1], ARGV[1], -1)}}
+return {{acquired, 0, 0, read(KEYS[1], ARGV[1], -1)}}
 """,
 }
 

@@ -113,17 +113,17 @@ async def test_another_process_that_ends_sessions_is_honoured_amid_reads(watched
 @asynccontextmanager
 async def reading_on(store: CachedSessionStore, tickets: list[Ticket]) -> AsyncIterator[None]:
     """Have all sessions read again and again, by several at once, until the block ends."""
-    reading = [asyncio.create_task(read_on(store, tickets)) for _ in range(4)]
+    enough = asyncio.Event()
+    reading = [asyncio.create_task(read_until(enough, store, tickets)) for _ in range(4)]
     try:
         yield
     finally:
-        for task in reading:
-            task.cancel()
+        enough.set()
         await asyncio.gather(*reading, return_exceptions=True)
 
 
-async def read_on(store: CachedSessionStore, tickets: list[Ticket]) -> None:
-    while True:
+async def read_until(enough: asyncio.Event, store: CachedSessionStore, tickets: list[Ticket]) -> None:
+    while not enough.is_set():
         for ticket in tickets:
             await store.peek(ticket)
         await asyncio.sleep(0)
