@@ -77,7 +77,7 @@ class Call:
         """Return the parsed body, or None if there is no body."""
         try:
             return json.loads(self.raw) if self.raw else None
-        except ValueError:
+        except (ValueError, RecursionError):
             raise answers.bad_request("The body is not JSON.") from None
 
     def fields(self) -> dict[str, Any]:

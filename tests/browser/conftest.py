@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
+from bff.config.embedded_redis import EmbeddedRedis
 from tests.browser.shops import Demo, Shop, open_shop
 from tests.live import Sandbox
 
@@ -64,8 +65,14 @@ def demo(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterato
 
 
 @pytest.fixture(scope="package")
-def shop_process(sandbox_process: Sandbox, redis_url: str, chromium: Browser) -> Iterator[Shop]:
-    with open_shop(sandbox_process, redis_url) as shop:
+def shop_process(
+    sandbox_process: Sandbox, tmp_path_factory: pytest.TempPathFactory, chromium: Browser
+) -> Iterator[Shop]:
+    """The shop's Redis is its own: tests list its sessions, and others leave thousands of theirs."""
+    with (
+        EmbeddedRedis.start(tmp_path_factory.mktemp("redis")) as own,
+        open_shop(sandbox_process, own.url) as shop,
+    ):
         yield shop
 
 

@@ -170,6 +170,8 @@ STORE_IS_AWAY: Final = cells(
     streaming=WHOLE,
 )
 STORE_TAKES_NO_WRITES: Final = STORE_IS_AWAY | {(who, "idle"): SERVED for who in WHO}
+STORE_IS_FULL: Final = STORE_TAKES_NO_WRITES | {(who, "renewing"): SERVED for who in WHO}
+"""A refresh that upstream has answered is stored all the same: its write begins with what makes room."""
 STORE_HAS_FORGOTTEN: Final = cells(
     idle=cell(200, kept=NEW_GUEST),
     renewing=cell(401, kept=(NOTHING, NEW_GUEST)),
@@ -246,7 +248,7 @@ FAULTS: Final = (
     Fault("Redis is frozen", frozen, STORE_IS_AWAY),
     Fault("Redis is killed and comes back", killed, STORE_IS_AWAY),
     Fault("Redis forgets its scripts", without_scripts, NOTHING_HAPPENS),
-    Fault("Redis is full", full, STORE_TAKES_NO_WRITES, small=True),
+    Fault("Redis is full", full, STORE_IS_FULL, small=True),
     Fault("Redis is read-only", read_only, STORE_TAKES_NO_WRITES),
     Fault("Redis comes back empty", emptied, STORE_HAS_FORGOTTEN),
     Fault("a replica is killed", replica_killed, REPLICA_IS_GONE, rotation="tolerant", small=True),

@@ -167,4 +167,5 @@ def test_every_metric_has_the_prefix_and_labels_from_the_list() -> None:
     for metric in REGISTRY.collect():
         assert metric.name.startswith("bff_")
         labels |= {name for sample in metric.samples for name in sample.labels}
-    assert labels <= {"route", "method", "status", "area", "call", "outcome", "kind", "event", "le"}
+    requests, others = {"route", "method", "status", "area", "le"}, {"call", "outcome", "kind", "event"}
+    assert labels <= requests | others | {"bound", "cache", "state"}
