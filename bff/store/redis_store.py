@@ -1,7 +1,7 @@
 """Sessions in Redis, read and written with the scripts of `bff.store.redis_scripts`."""
 
 import base64
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -232,7 +232,7 @@ class RedisSessionStore:
 
     async def _row(self, key: bytes) -> dict[str, Any]:
         session = self._keys.is_session(key)
-        value = await self._redis.hget(key, "v") or b"" if session else b""
+        value = _record(await self._redis.hgetall(key)) if session else b""
         return {
             "key": key.decode(),
             "type": "session" if session else "other",
@@ -260,6 +260,12 @@ class RedisSessionStore:
     def _schema_of(self, ticket: Ticket) -> int:
         """Return what a new session is written in; the one that all replicas share, so that all can read it."""
         return FORMER_SCHEMA if ticket.purpose is RecordPurpose.SHARED_TOKEN else self._schema
+
+
+def _record(fields: Mapping[bytes, bytes]) -> bytes:
+    """Return the sealed record of a session, whole or in pieces; nothing where only a tombstone is left."""
+    pieces = sorted((int(name), piece) for name, piece in fields.items() if name.isdigit())
+    return b"".join(piece for _, piece in pieces) or fields.get(b"v", b"")
 
 
 async def _run(script: Callable[..., Awaitable[Any]], keys: list[str], *arguments: Any) -> Any:
