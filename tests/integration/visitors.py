@@ -127,6 +127,14 @@ def knob(sandbox: Sandbox, **knobs: Any) -> None:
     sandbox.control("PATCH", "/knobs", knobs)
 
 
+def heeding_pauses(ask: Callable[[], httpx2.Response]) -> httpx2.Response:
+    """Ask until the answer is no 503, as a client does that waits for as long as `Retry-After` says."""
+    until = time.monotonic() + 45
+    while (answer := ask()).status_code == 503 and time.monotonic() < until:
+        time.sleep(int(answer.headers["retry-after"]))
+    return answer
+
+
 def eventually(holds: Callable[[], bool]) -> None:
     """Wait for something that must come about; how long that takes is nobody's business."""
     until = time.monotonic() + 45

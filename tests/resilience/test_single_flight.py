@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
+from tests.integration.visitors import heeding_pauses
 from tests.integration.wire import ANONYMOUS_LOGIN, ANONYMOUS_REFRESH, CUSTOMER_REFRESH, Watch
 from tests.live import ADA, TENANT, LiveProxy, Sandbox, environment
 from tests.resilience.outages import crowd, expire, session_of
@@ -104,7 +105,7 @@ def test_a_crowd_on_a_failing_renewal_is_told_so_and_keeps_its_session(
     assert (statuses, cookies) == ({503: 20}, [])
     assert watch.of(ANONYMOUS_LOGIN) == []
     sandbox.control("DELETE", "/faults")
-    assert guest.get(SITES).status_code == 200
+    assert heeding_pauses(lambda: guest.get(SITES)).status_code == 200
     assert watch.of(ANONYMOUS_LOGIN) == []
 
 
