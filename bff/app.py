@@ -5,7 +5,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -24,7 +24,8 @@ from bff.auth.login_state import LoginStates, Provider
 from bff.auth.placeholders import Placeholders
 from bff.auth.return_to import ReturnTo
 from bff.auth.sso import NAVIGATIONS, SsoEndpoints
-from bff.config.settings import Settings, load_settings
+from bff.config.settings import ConfigurationError, Settings, load_settings
+from bff.config.settings_files import SettingsFiles
 from bff.errors import NotFound
 from bff.health import health_endpoints, metrics_endpoint
 from bff.middleware.carriers import SessionCarriers
@@ -41,9 +42,10 @@ from bff.server.process import DRAINING
 from bff.sessions.engine import Engine
 from bff.sessions.tasks import Tasks
 from bff.store.options import Clock
-from bff.telemetry.logs import configure_logging
+from bff.telemetry.logs import configure_logging, event
 from bff.wiring import (
     Connections,
+    key_pairs,
     key_ring,
     open_connections,
     session_policy,
@@ -66,6 +68,9 @@ class Proxy:
         random_bytes: the source of ids, secrets and nonces.
         connections: stand in for those that the settings name.
 
+    Attributes:
+        keys: what everything is sealed with.
+
     Raises:
         RouteTableError: the operator's route file is wrong.
         ValueError: the Redis URL is none.
@@ -81,7 +86,7 @@ class Proxy:
         random_bytes: RandomBytes = secrets.token_bytes,
         connections: Connections | None = None,
     ) -> None:
-        ring = key_ring(settings, random_bytes)
+        self.keys = ring = key_ring(settings, random_bytes)
         self._tasks = Tasks()
         self._connections = connections or open_connections(
             settings, ring, clock=clock, random_bytes=random_bytes
@@ -157,10 +162,44 @@ class Proxy:
         await self._connections.aclose()
 
 
-def from_environment() -> Proxy:
+class ReloadingProxy(Proxy):
+    """The proxy of a worker process, which takes other keys while it runs.
+
+    Args:
+        environ: the settings; files that they name may change.
+
+    Raises:
+        ConfigurationError: they are wrong.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._files = SettingsFiles(environ)  # before they are read, so that no change is missed
+        settings = load_settings(environ)
+        super().__init__(settings, draining=DRAINING)
+        self._redis_url = settings.redis_url
+
+    def reload(self, *, asked: bool) -> None:
+        """Read the settings again where `asked`, or where a file has changed; wrong ones leave everything as it is."""
+        if asked:
+            self._files.note()
+        elif not self._files.changed():
+            return
+        try:
+            settings = load_settings(self._environ)
+        except ConfigurationError as error:
+            event(_log, "keys_not_reloaded", level=logging.ERROR, reason="; ".join(error.mistakes))
+            return
+        replaced = self.keys.replace(key_pairs(settings))
+        event(_log, "keys_reloaded", outcome="replaced" if replaced else "same")
+        if settings.redis_url != self._redis_url:
+            event(_log, "redis_url_not_reloaded", level=logging.WARNING, reason="it takes a restart")
+
+
+def from_environment() -> ReloadingProxy:
     """Build the proxy of a worker process."""
     configure_logging()
-    return Proxy(load_settings(os.environ), draining=DRAINING)
+    return ReloadingProxy(os.environ)
 
 
 def _request_policy(settings: Settings) -> RequestPolicy:

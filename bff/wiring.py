@@ -26,13 +26,22 @@ from bff.upstream.within_deadline import WithinDeadline
 
 def key_ring(settings: Settings, random_bytes: RandomBytes) -> KeyRing:
     """Return the server's keys."""
-    return KeyRing([(spec.kid, spec.key) for spec in settings.keys], settings.tenant, random_bytes)
+    return KeyRing(key_pairs(settings), settings.tenant, random_bytes)
+
+
+def key_pairs(settings: Settings) -> list[tuple[str, bytes]]:
+    """Return the keys as a key ring takes them."""
+    return [(spec.kid, spec.key) for spec in settings.keys]
 
 
 def session_policy(settings: Settings, ring: KeyRing) -> Policy:
     """Return the rules that sessions follow."""
     digest = ring.digest("shared token")
-    shared_id, secret = digest.newest(b"id")[:ID_BYTES], digest.newest(b"secret")[:SECRET_BYTES]
+
+    def shared_ticket() -> Ticket:
+        shared_id, secret = digest.newest(b"id")[:ID_BYTES], digest.newest(b"secret")[:SECRET_BYTES]
+        return Ticket(shared_id, secret, RecordPurpose.SHARED_TOKEN)
+
     return Policy(
         guest=Lifetimes(settings.guest_idle_seconds, settings.guest_max_seconds),
         customer=Lifetimes(settings.customer_idle_seconds, settings.customer_max_seconds),
@@ -40,7 +49,7 @@ def session_policy(settings: Settings, ring: KeyRing) -> Policy:
         site_code=settings.site_code,
         keeps_guests=settings.drop_in,
         keeps_context=settings.keep_context,
-        shared_ticket=Ticket(shared_id, secret, RecordPurpose.SHARED_TOKEN),
+        shared_ticket=shared_ticket,
     )
 
 

@@ -194,7 +194,10 @@ class LiveProxy(Process):
             environ=whole,
             probe=self.url + "/livez",
             group=group,
-            fork=fork and not arguments and not group and not whole["BFF_REDIS_URL"].startswith("embedded"),
+            fork=fork
+            and not arguments
+            and not group
+            and not whole.get("BFF_REDIS_URL", "").startswith("embedded"),
         )
 
     def browser(self, **headers: str) -> httpx2.Client:

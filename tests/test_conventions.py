@@ -43,7 +43,10 @@ TESTED_BY = {
     "sessions/request_session": "component/test_lifecycle.py",
     "sessions/shared_token": "component/test_anonymous.py",
     "sessions/signup": "component/test_login.py",
+    "sessions/token_owner": "component/test_login.py",
     "sessions/token_saver": "component/test_refresh.py",
+    "sessions/login_error": "component/test_login.py",
+    "store/waiting": "contract/test_crowded_pools.py",
     "store/backend": "component/test_wiring.py",
     "store/customer_notes": "component/test_customer_index.py",
     "store/options": "component/test_wiring.py",
@@ -177,6 +180,7 @@ def test_tasks_begin_in_one_place() -> None:
     )
     allowed = {
         ("sessions/tasks", "create_task"),
+        ("store/shared_reads", "create_task"),  # a read of several, held until it is over
         ("store/invalidations", "create_task"),  # a connection that lasts; the backend closes it
         ("store/locks", "create_task"),  # extends a lock, held and ended by the block that the lock is for
         ("server/process", "create_task"),  # a listener and a sweep, held by the blocks that they serve in

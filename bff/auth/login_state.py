@@ -75,9 +75,7 @@ class LoginStates:
     def __init__(
         self, ring: KeyRing, *, cookie_name: str, secure: bool, random_bytes: Callable[[int], bytes]
     ) -> None:
-        keys = ring.digest("login state").every(b"signature")
-        # The library signs with the last key of the list and accepts all of them.
-        self._serializer = URLSafeTimedSerializer(list(reversed(keys)), salt="login state")
+        self._signing_keys = ring.digest("login state")
         self._sealer = ring.sealer("login state")
         self._prefix = f"{cookie_name}-sso-".encode("ascii")
         self._attributes = "Path=/; HttpOnly; SameSite=Lax" + ("; Secure" if secure else "")
@@ -121,6 +119,12 @@ class LoginStates:
         """Return the Set-Cookie header that deletes the cookie of an attempt."""
         return self._deletion(self._name(state))
 
+    @property
+    def _serializer(self) -> URLSafeTimedSerializer:
+        """The library signs with the last key of the list and accepts all of them; the ring's may be replaced."""
+        keys = self._signing_keys.every(b"signature")
+        return URLSafeTimedSerializer(list(reversed(keys)), salt="login state")
+
     def _surplus(self, headers: Iterable[Header]) -> list[bytes]:
         """Return the names of the login state cookies that a new attempt replaces.
 
@@ -134,10 +138,10 @@ class LoginStates:
 
     def _newest_first(self, found: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
         """Return the names of login state cookies, newest first; invalid ones count as the oldest."""
-        dated: list[tuple[float, bytes]] = []
+        serializer, dated = self._serializer, list[tuple[float, bytes]]()
         for name, value in found:
             try:
-                _, signed_at = self._serializer.loads(value, max_age=LIFETIME_SECONDS, return_timestamp=True)
+                _, signed_at = serializer.loads(value, max_age=LIFETIME_SECONDS, return_timestamp=True)
                 dated.append((signed_at.timestamp(), name))
             except BadData:
                 dated.append((0.0, name))

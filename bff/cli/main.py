@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import secrets
+import signal
 import socket
 import sys
 import tempfile
@@ -122,6 +123,9 @@ def _operating() -> Iterator[Settings]:
 
 def _serve(arguments: argparse.Namespace) -> int:
     configure_logging()
+    signal.signal(
+        signal.SIGHUP, signal.SIG_IGN
+    )  # until the server takes it; what it asks for is read before that
     settings = _configuration(os.environ)
     with (
         _redis(settings) as environ,
@@ -138,6 +142,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             secure=settings.secure,
             admin=admin,
             connections=_connection_limit(settings),
+            reloads=True,
         )
         if arguments.workers > 1:
             with tempfile.TemporaryDirectory(prefix="bff-metrics-") as folder:

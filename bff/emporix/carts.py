@@ -21,15 +21,22 @@ CART_TYPES: Final = (None, "shopping")
 
 @dataclass(frozen=True, slots=True)
 class CartKey:
-    """What an open cart is found by, besides its owner; without a type only carts without one are found [CART]."""
+    """What an open cart is found by, besides its owner.
+
+    Without a type or a company only carts without one are found [CART]; a guest's cart has no company.
+    """
 
     site_code: str
     type: str | None = None
+    legal_entity_id: str | None = None
 
     @property
     def query(self) -> dict[str, str]:
         """The key as a look-up has it."""
-        return {"siteCode": self.site_code} | ({} if self.type is None else {"type": self.type})
+        rest = {"type": self.type, "legalEntityId": self.legal_entity_id}
+        return {"siteCode": self.site_code} | {
+            name: value for name, value in rest.items() if value is not None
+        }
 
 
 class EmporixCarts:

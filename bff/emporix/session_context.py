@@ -1,7 +1,7 @@
 """The session context of an Emporix session: its site, currency, language and country [SC]."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from bff.emporix.answers import judge, read
 from bff.emporix.bearer_calls import BearerCalls
@@ -10,6 +10,8 @@ from bff.emporix.token_answers import SessionOwner, session_owner
 from bff.security.secret import Secret
 from bff.session import CONTEXT_PARAMETERS, GuestContext
 from bff.upstream.token_calls import TokenCallClient
+
+_LONGEST_VALUE: Final = 100  # it is kept with the session
 
 
 class EmporixSessionContext:
@@ -41,6 +43,12 @@ class EmporixSessionContext:
             return not refused.bearer_refused
         return True
 
+    async def shown(self, access: Secret) -> GuestContext:
+        """Return the site, currency, language and country that the session has now; raises as `owner` does."""
+        answer = await self._service.call("context", "GET", "me/context", access)
+        current = read(answer, ContextRefused)
+        return GuestContext(*(_value(current.get(name)) for name in CONTEXT_PARAMETERS))
+
     async def change(self, access: Secret, wanted: GuestContext) -> None:
         """Change what differs; the version in the metadata is required, as an optimistic lock [SC].
 
@@ -63,6 +71,10 @@ def context_fields(context: GuestContext) -> dict[str, str]:
     values = (context.site_code, context.currency, context.language, context.target_location)
     named = zip(CONTEXT_PARAMETERS, values, strict=True)
     return {name: value for name, value in named if value is not None}
+
+
+def _value(value: Any) -> str | None:
+    return value if isinstance(value, str) and 0 < len(value) <= _LONGEST_VALUE else None
 
 
 def _changes(current: Mapping[str, Any], wanted: GuestContext) -> dict[str, Any]:

@@ -4,7 +4,7 @@ Both hold the same ticket, sealed for different purposes, so that neither opens 
 Headers come as ASGI gives them: lower-case names, bytes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final
 
@@ -12,6 +12,7 @@ from bff.errors import InvalidRequest, InvalidSession, NoSession, OriginNotAllow
 from bff.middleware.cookies import cookie_pairs
 from bff.security.keyring import KeyRing, MalformedError, SealError, UnknownKeyError
 from bff.session import ID_BYTES, SECRET_BYTES, CarriedTicket, Carrier, Ticket
+from bff.telemetry.metrics import KEYS_OPENED
 
 SESSION_ID_HEADER: Final = b"x-session-id"
 TRANSPORT_HEADER: Final = b"x-session-transport"
@@ -19,6 +20,7 @@ APP_HEADERS: Final = frozenset({SESSION_ID_HEADER, TRANSPORT_HEADER})
 _LONGEST_VALUE: Final = 512
 _REMEMBERED: Final = 1024
 """Values that are not opened again; a visitor sends the same one with every request."""
+_NEWEST, _OLDER = KEYS_OPENED.labels("newest"), KEYS_OPENED.labels("older")
 _FETCH_METADATA: Final = b"sec-fetch-"
 _NOT_BROWSERS_ALONE: Final = b"sec-fetch-mode"
 """Node's `fetch` sends this field too, alone of all Fetch Metadata; a browser sends it with the others."""
@@ -43,8 +45,9 @@ class SessionCarriers:
         self._cookie_key = cookie_name.encode("ascii")
         attributes = ["Path=/", "HttpOnly", f"SameSite={same_site.capitalize()}"]
         self._attributes = "; ".join([*attributes, "Secure"] if secure else attributes)
-        # Pure: the keys are those of this process. What raises is not remembered, and no value is longer than 512.
+        # Pure while the keys stay. What raises is not remembered, and no value is longer than 512.
         self._opened = lru_cache(maxsize=_REMEMBERED)(self._open)
+        ring.on_replace(self._opened.cache_clear)
 
     def read_carrier(self, headers: Iterable[tuple[bytes, bytes]]) -> CarriedTicket:
         """Return what a request carries.
@@ -99,11 +102,14 @@ class SessionCarriers:
     def _ticket(self, carrier: Carrier, value: bytes) -> Ticket | None:
         if len(value) > _LONGEST_VALUE:
             raise self._malformed(carrier)
-        return self._opened(carrier, value)
+        ticket, count = self._opened(carrier, value)
+        count()
+        return ticket
 
-    def _open(self, carrier: Carrier, value: bytes) -> Ticket | None:
+    def _open(self, carrier: Carrier, value: bytes) -> tuple[Ticket | None, Callable[[], None]]:
+        """Return the ticket, and what counts a request with it."""
         try:
-            plain = self._sealers[carrier].open(value.decode("ascii"))
+            opened = self._sealers[carrier].opened(value.decode("ascii"))
         except (MalformedError, UnicodeDecodeError):
             raise self._malformed(carrier) from None
         except SealError as error:
@@ -111,10 +117,11 @@ class SessionCarriers:
             if carrier is Carrier.HEADER and not isinstance(error, UnknownKeyError):
                 raise self._malformed(carrier) from None  # an app may have damaged it, and can throw it away
             # A cookie that was changed, or anything under a key that was removed, counts as no session.
-            return None
-        if len(plain) != ID_BYTES + SECRET_BYTES:
-            return None
-        return Ticket(plain[:ID_BYTES], plain[ID_BYTES:])
+            return None, _uncounted
+        count = (_NEWEST if opened.newest else _OLDER).inc
+        if len(opened.plain) != ID_BYTES + SECRET_BYTES:
+            return None, count
+        return Ticket(opened.plain[:ID_BYTES], opened.plain[ID_BYTES:]), count
 
     def _malformed(self, carrier: Carrier) -> InvalidSession:
         """A page cannot remove an HttpOnly cookie, so the error removes one that was never a session of this proxy."""
@@ -129,6 +136,10 @@ class SessionCarriers:
         except SealError:
             return
         raise NoSession("this session belongs to the other carrier")
+
+
+def _uncounted() -> None:
+    """Count nothing: no key has opened it."""
 
 
 def _is_a_pages(name: bytes) -> bool:

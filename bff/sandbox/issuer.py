@@ -58,7 +58,8 @@ def issue_customer(
     if not world.knobs.anonymous_valid_after_login:
         for token in world.tokens_of(session.id):
             token.revoked = True
-    session.customer, session.legal_entity, session.ended = customer.number, None, False
+    company = customer.legal_entities[:1] if world.knobs.company_at_login else []
+    session.customer, session.legal_entity, session.ended = customer.number, next(iter(company), None), False
     _seed_from_profile(world, session, customer)
     if world.knobs.context_after_login == "absent":
         session.context = None

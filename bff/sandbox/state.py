@@ -23,6 +23,7 @@ GuestCarts = Literal["shown", "forbidden", "not_found"]
 BearerRefusal = Literal["unauthorized", "forbidden"]
 CompanyRefusal = Literal["bad_request", "forbidden", "not_found"]
 RefreshedSaas = Literal["absent", "null", "present"]
+CompanyCarts = Literal["refused", "merged"]
 
 _CHOICES: Final[dict[str, frozenset[str]]] = {
     "anonymous_rotation": frozenset({"strict", "tolerant"}),
@@ -38,6 +39,7 @@ _CHOICES: Final[dict[str, frozenset[str]]] = {
     "bearer_refusal": frozenset({"unauthorized", "forbidden"}),
     "company_refusal": frozenset({"bad_request", "forbidden", "not_found"}),
     "refreshed_saas": frozenset({"absent", "null", "present"}),
+    "company_carts": frozenset({"refused", "merged"}),
 }
 
 
@@ -65,6 +67,9 @@ class Knobs:
         refresh_bearer: whose access token refreshauthtoken needs as the bearer token; the sources disagree.
         bearer_refusal: the response to the wrong kind of bearer token there: the gateway's 401, or a 403.
         company_refusal: the response to a legal entity that is not the customer's, or not any more.
+        company_at_login: whether a login is for the first of the customer's legal entities, or for none.
+        company_carts: the response where a guest's cart is merged into a legal entity's; a refusal was met on a live
+            tenant, the documentation says nothing.
         refreshed_saas: whether the response of refreshauthtoken has a saas token, null in its place, or no such member.
         refresh_refusal: the response to an invalid refresh token: E2 400, E1 401, or the gateway's own 401.
         guest_carts: what a customer's token gets for a guest's cart; both the cart and a 404 were met on live tenants.
@@ -109,6 +114,8 @@ class Knobs:
     refresh_bearer: RefreshBearer = "anonymous"
     bearer_refusal: BearerRefusal = "unauthorized"
     company_refusal: CompanyRefusal = "forbidden"
+    company_at_login: bool = False
+    company_carts: CompanyCarts = "refused"
     refreshed_saas: RefreshedSaas = "absent"
     refresh_refusal: Refusal = "bad_request"
     login_refusal: LoginRefusal = "gateway"

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import math
+import os
 import signal
 import socket
 import sys
@@ -25,6 +26,7 @@ _BACKLOG: Final = 512
 """How many connections are accepted at once, before any of them is counted."""
 _GRACE_SECONDS: Final = 30
 _TICKS_A_SECOND: Final = 10
+_HANG_UP: Final = {signal.SIGHUP}
 _log = logging.getLogger(__name__)
 
 
@@ -51,10 +53,12 @@ class ProxyConfig(uvicorn.Config):
         admin: the second listener, for the application's `admin()`; of several workers each has it, and every
             worker's share of the metrics.
         connections: how many connections clients may have in this process; None: any number.
+        reloads: whether the application has a `reload`, which SIGHUP asks for and which looks by itself each second.
     """
 
     drain_seconds: float = 0.0
     secure: bool = False
+    reloads: bool = False
     connections: ConnectionLimit | None = None
     admin: socket.socket | None = None
 
@@ -102,6 +106,26 @@ class ProxyServer(SweepingServer):
         self._admin = config.admin
         self._until: float | None = None
         self._ending = ExitStack()
+        self._reloads = config.reloads
+        self._hung_up = False
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take SIGHUP too, where that means to reload."""
+        if not self._reloads:
+            with super().capture_signals():
+                yield
+            return
+        before = signal.signal(signal.SIGHUP, self._hang_up)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANG_UP)
+        try:
+            with super().capture_signals():
+                yield
+        finally:
+            signal.signal(signal.SIGHUP, before)
+
+    def _hang_up(self, _sig: int, _frame: FrameType | None) -> None:
+        self._hung_up = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening, on the admin port too."""
@@ -132,6 +156,9 @@ class ProxyServer(SweepingServer):
         over = self._until is not None and time.monotonic() >= self._until
         if over or _orphaned():
             self.should_exit = True
+        if self._reloads and (self._hung_up or counter % _TICKS_A_SECOND == 0):
+            asked, self._hung_up = self._hung_up, False
+            self.config.loaded_app.reload(asked=asked)
         return await super().on_tick(counter)
 
 
@@ -160,6 +187,14 @@ class _Worker(multiprocess.Process):
             self._server = ProxyServer(self.config)
         return self._server
 
+    def start(self) -> None:
+        """Start it with SIGHUP held back until it takes it: before that, the signal would end it."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HANG_UP)
+        try:
+            super().start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANG_UP)
+
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve; an application that cannot be loaded fails the start, where uvicorn would try again for ever."""
         try:
@@ -171,6 +206,16 @@ class _Worker(multiprocess.Process):
             sys.exit(STARTUP_FAILURE)
 
 
+class _Supervisor(multiprocess.Multiprocess):
+    """Passes SIGHUP on to its workers, where uvicorn would replace them."""
+
+    def handle_hup(self) -> None:
+        """Let every worker reload."""
+        for worker in self.processes:
+            if worker.pid is not None and worker.exitcode is None:
+                os.kill(worker.pid, signal.SIGHUP)
+
+
 def supervise(config: ProxyConfig, listener: socket.socket) -> bool:
     """Run `config.workers` processes on one listener until a signal ends them; one that dies is replaced.
 
@@ -178,7 +223,7 @@ def supervise(config: ProxyConfig, listener: socket.socket) -> bool:
     """
     # The supervisor has no other way to be told which kind of process it is to start.
     multiprocess.Process = _Worker  # type: ignore[misc]
-    supervisor = multiprocess.Multiprocess(config, sockets=[listener])
+    supervisor = _Supervisor(config, sockets=[listener])
     supervisor.run()
     return all(worker.exitcode != STARTUP_FAILURE for worker in supervisor.processes)
 
@@ -190,6 +235,7 @@ def configured(
     secure: bool = False,
     admin: socket.socket | None = None,
     connections: ConnectionLimit | None = None,
+    reloads: bool = False,
     **options: Any,
 ) -> ProxyConfig:
     """Return the configuration for everything that this proxy listens with; `options` are uvicorn's."""
@@ -209,6 +255,7 @@ def configured(
     config.drain_seconds = drain_seconds
     config.secure = secure
     config.admin = admin
+    config.reloads = reloads
     config.connections = connections
     return config
 

@@ -100,7 +100,7 @@ class RenewalBackoff:
     """
 
     def __init__(self, policy: Policy, ports: Ports) -> None:
-        self._everybody = record_name(policy.shared_ticket)
+        self._shared_ticket = policy.shared_ticket
         self._ports = ports
         self._failing: dict[bytes, Backoff] = {}
 
@@ -112,7 +112,7 @@ class RenewalBackoff:
             NotAsked: a pause is not over.
             StoreUnavailable: the store does not answer.
         """
-        mine, all_of_them = _name(kind, record_name(ticket)), _name(kind, self._everybody)
+        mine, all_of_them = _name(kind, record_name(ticket)), _name(kind, record_name(self._shared_ticket()))
         own, common = self._backoff(mine), self._backoff(all_of_them)
         own.check()
         common.check()

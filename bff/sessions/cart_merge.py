@@ -1,12 +1,15 @@
-"""The guest's carts at login: merged into the customer's of the same type, best effort, within a deadline of its own.
+"""The guest's carts at login: merged into the customer's of the same site and type, and of the customer's company.
 
-It runs after the customer's session is stored, because a login must not depend on a cart; whatever comes of it is
-logged and counted. Where it fails, the guest's cart stays open and reachable by its id. Typed and untyped carts are
-merged at the same time: storefronts make either.
+Best effort, within a deadline of its own. It runs after the customer's session is stored, because a login must not
+depend on a cart; whatever comes of it is logged and counted. Where it fails, the guest's cart stays open and reachable
+by its id. All the carts that the session knows of are merged at the same time: those of the site that the guest was
+begun with, of the one it has now and of the setting's, each typed and untyped, as storefronts make either.
 """
 
 import asyncio
 import logging
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from bff.emporix.carts import CART_TYPES, CartKey, EmporixCarts
@@ -33,7 +36,7 @@ class CartMerger:
 
     Args:
         carts: the upstream's cart calls.
-        site_code: the site whose carts are merged where the guest named none; None merges only where one was named.
+        site_code: a site whose carts are merged besides those of the guest's own; None for the guest's own alone.
     """
 
     def __init__(self, carts: EmporixCarts, *, site_code: str | None) -> None:
@@ -51,10 +54,12 @@ class CartMerger:
         Returns:
             The guest's carts that were merged.
         """
-        named = self._site_code if by_client else guest.context.site_code or self._site_code
-        if named is None:
+        if by_client and self._site_code is None:
             return ()
-        keys = (CartKey(guest.context.site_code or named, cart_type) for cart_type in CART_TYPES)
+        sites = _each((guest.context.site_code, customer.context.site_code, self._site_code))
+        keys = [CartKey(site, cart_type) for site in sites for cart_type in CART_TYPES]
+        if not keys:
+            return ()
         results = await asyncio.gather(*(self._result(key, guest, customer) for key in keys))
         for outcome in [one for one, _ in results if one != NOTHING] or [NOTHING]:
             CART_MERGES.labels(outcome).inc()
@@ -80,8 +85,13 @@ class CartMerger:
         )
         if found is None:
             return NOTHING, None
-        own = await self._carts.of_customer(access, key, session_id)
+        for_company = replace(key, legal_entity_id=customer.legal_entity_id)
+        own = await self._carts.of_customer(access, for_company, session_id)
         if own == found:
             return "same", None
         await self._carts.merge(access, own, found, session_id)
         return "merged", found
+
+
+def _each(sites: Iterable[str | None]) -> list[str]:
+    return list(dict.fromkeys(site for site in sites if site is not None))

@@ -27,6 +27,26 @@ _log = logging.getLogger(__name__)
 
 KEEP_SECONDS: Final = 3.0
 """A login must not depend on a context."""
+READ_SECONDS: Final = 1.0
+"""The same for what is read before it."""
+
+
+async def chosen_context(contexts: EmporixSessionContext, guest: Session) -> GuestContext:
+    """Return what a guest was begun with, with the values that it has now: a storefront changes them by itself.
+
+    What it was not begun with is left out: nothing tells a shopper's choice from a default of the tenant's. Best
+    effort: it runs before the login, which sets the customer's preferences.
+    """
+    if guest.context == GuestContext():
+        return guest.context
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            now = await contexts.shown(guest.tokens.access)
+    except (BffError, Refused, TimeoutError) as exc:
+        if not (isinstance(exc, ContextRefused) and exc.none_yet):
+            event(_log, "context_not_read", level=logging.WARNING, reason=type(exc).__name__)
+        return guest.context
+    return _as_now(guest.context, now)
 
 
 async def keep_context(contexts: EmporixSessionContext, customer: Session) -> None:
@@ -111,6 +131,11 @@ def _changed(session: Session, tokens: TokenSet, context: GuestContext) -> Sessi
         return replace(session, tokens=tokens, context=context)
     assert session.kept_guest is not None
     return replace(session, kept_guest=replace(session.kept_guest, tokens=tokens, context=context))
+
+
+def _as_now(begun: GuestContext, now: GuestContext) -> GuestContext:
+    pairs = zip(astuple(begun), astuple(now), strict=True)
+    return GuestContext(*(None if old is None else value or old for old, value in pairs))
 
 
 def _without(asked: GuestContext, known: GuestContext) -> GuestContext:

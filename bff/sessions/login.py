@@ -8,16 +8,13 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from typing import assert_never
+from typing import Final
 
 from bff.emporix.outside_tokens import is_mail_token, provider_token_fits
-from bff.emporix.refusals import LoginRefusal, LoginRefused, Refused
+from bff.emporix.refusals import LoginRefused
 from bff.emporix.token_answers import Issued
 from bff.errors import (
-    BadUpstreamAnswer,
     BffError,
-    Forbidden,
-    InvalidCredentials,
     InvalidRequest,
     NoSession,
     StoreUnavailable,
@@ -25,6 +22,7 @@ from bff.errors import (
 from bff.security.secret import Secret
 from bff.session import (
     EndReason,
+    GuestContext,
     HeldSession,
     Session,
     SessionKind,
@@ -36,15 +34,23 @@ from bff.session import (
 from bff.sessions.admission import Admission
 from bff.sessions.cart_merge import CartMerger
 from bff.sessions.endings import GuestReplaced, ended_error
-from bff.sessions.guest_context import keep_context
+from bff.sessions.guest_context import chosen_context, keep_context
 from bff.sessions.lifecycle import SessionLifecycle
+from bff.sessions.login_error import login_error
 from bff.sessions.ports import Policy, Ports
 from bff.sessions.request_session import RequestSession
-from bff.sessions.token_saver import TRANSIENT, TokenSaver
+from bff.sessions.token_owner import TokenOwner, numbered, token_owner
+from bff.sessions.token_saver import TokenSaver
+from bff.sessions.turns import Turns
 from bff.telemetry.metrics import SESSIONS
 
 Obtain = Callable[[Session], Awaitable[Issued]]
 """Asks upstream for a customer's tokens, with a guest's."""
+
+_AT_ONCE: Final = 32
+"""Logins of one process. Upstream's connections and the store's serve so many without a queue of their own, so that
+none that upstream has granted is lost for want of them."""
+_WAIT_SECONDS: Final = 2.0
 
 
 class CustomerLogin:
@@ -75,12 +81,14 @@ class CustomerLogin:
         self._lifecycle = lifecycle
         self._saver = saver
         self._carts = carts
+        self._turns = Turns(_AT_ONCE, _WAIT_SECONDS)
 
     async def login(self, request_session: RequestSession, email: str, password: Secret) -> Session:
         """Log in with this guest's token: a new session id, the same Emporix session.
 
         Raises:
             InvalidCredentials: upstream refused them; the guest and its cart stay as they were.
+            NotAsked: too many log in at once; upstream was asked for nothing.
         """
         await self._admission.account(request_session, email)
 
@@ -151,10 +159,15 @@ class CustomerLogin:
             if session is not None and session.kind is SessionKind.CUSTOMER
             else self._promote
         )
+
+        async def in_turn() -> Session:
+            async with self._turns.turn():
+                return await promote(request_session, obtain, email)
+
         try:
-            return await self._ports.tasks.finish(promote(request_session, obtain, email))
+            return await self._ports.tasks.finish(in_turn())
         except LoginRefused as refused:
-            raise _login_error(refused) from None
+            raise login_error(refused) from None
 
     async def _replace_customer(
         self, request_session: RequestSession, obtain: Obtain, email: str | None
@@ -196,12 +209,15 @@ class CustomerLogin:
         for last in (False, True):
             try:
                 async with self._guest(request_session) as held:
+                    chosen = await self._chosen(held.session)
                     issued = await self._obtained(held.session, obtain, last=last)
                     if issued is not None:
-                        email = email or await self._email(issued)
+                        emporix = self._ports.emporix
+                        owner = TokenOwner(email) if email else await token_owner(emporix, issued)
                         session = self._customer_session(
-                            request_session, held.session, issued, email, older_version
+                            request_session, held.session, issued, owner, older_version
                         )
+                        session = replace(session, context=chosen)
                         return await self._rotate(request_session, held, session)
             except GuestReplaced:
                 if last:
@@ -209,10 +225,13 @@ class CustomerLogin:
             await self._lifecycle.refresh(request_session)
         raise AssertionError("unreachable")
 
+    async def _chosen(self, guest: Session) -> GuestContext:
+        return await chosen_context(self._ports.contexts, guest) if self._keeps_context else guest.context
+
     async def _obtained(self, guest: Session, obtain: Obtain, *, last: bool) -> Issued | None:
         """Return what upstream issues; None where it refused the guest's token, which may be refreshed yet."""
         try:
-            return await self._numbered(await obtain(guest))
+            return await numbered(self._ports.emporix, await obtain(guest))
         except LoginRefused as refused:
             if last or not await self._bearer_at_fault(refused, guest):
                 raise
@@ -237,27 +256,12 @@ class CustomerLogin:
             yield HeldSession(ticket, as_guest(lock.found))
             lock.ended = request_session.held.ticket != ticket
 
-    async def _numbered(self, issued: Issued) -> Issued:
-        """Ask for the customer's number, for logins that come without a saas token."""
-        if issued.customer_number is not None:
-            return issued
-        with suppress(Refused, *TRANSIENT):
-            number = await self._ports.emporix.customer_number(issued.tokens.access)
-            return replace(issued, customer_number=number)
-        return issued
-
-    async def _email(self, issued: Issued) -> str | None:
-        """Ask whose tokens these are, for logins that do not begin with an address."""
-        with suppress(Refused, *TRANSIENT):
-            return (await self._ports.emporix.validate(issued.tokens.access)).email
-        return None
-
     def _customer_session(
         self,
         request_session: RequestSession,
         guest: Session,
         issued: Issued,
-        email: str | None,
+        owner: TokenOwner,
         older_version: int,
     ) -> Session:
         now = self._ports.clock()
@@ -271,10 +275,10 @@ class CustomerLogin:
             idle_seconds=self._lifetimes.idle,
             last_seen_at=now,
             version=next_version(now, max(older_version, guest.version)),
-            email=email,
+            email=owner.email,
             customer_id=issued.customer_number,
+            legal_entity_id=owner.legal_entity_id,
             initial_password=issued.initial_password,
-            context=guest.context,
             user_agent=request_session.user_agent,
             kept_guest=kept_guest_of(guest) if self._keeps_guests else None,
         )
@@ -329,15 +333,3 @@ class CustomerLogin:
             await self._saver.revoke(session)
             raise NoSession
         return stored
-
-
-def _login_error(refused: LoginRefused) -> BffError:
-    match refused.kind:
-        case LoginRefusal.CREDENTIALS:
-            return InvalidCredentials()
-        case LoginRefusal.ACCOUNT:
-            return Forbidden("this account may not log in")
-        case LoginRefusal.MISCONFIGURED | LoginRefusal.UNKNOWN:
-            return BadUpstreamAnswer(log_detail=str(refused))
-        case _:
-            assert_never(refused.kind)

@@ -22,7 +22,7 @@ class Policy:
         site_code: the site whose guest cart is merged at login; None where each guest must name its own.
         keeps_guests: a customer's session keeps the guest that logged in.
         keeps_context: the site, currency, language and country that a guest has chosen outlast the login.
-        shared_ticket: opens the record of the shared token; it follows from the newest server key.
+        shared_ticket: opens the record of the shared token; it follows from the newest server key of now.
     """
 
     guest: Lifetimes
@@ -31,7 +31,7 @@ class Policy:
     site_code: str | None
     keeps_guests: bool
     keeps_context: bool
-    shared_ticket: Ticket
+    shared_ticket: Callable[[], Ticket]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from bff.deadline import seconds_left
 from bff.emporix.refusals import RefreshRefused, RefreshTokenEnded
 from bff.errors import BffError, UpstreamUnavailable
 from bff.security.secret import Secret
-from bff.session import Carrier, GuestContext, Lifetimes, Session, record_name
+from bff.session import Carrier, GuestContext, Lifetimes, Session, Ticket, record_name
 from bff.sessions.anonymous import anonymous_login, guest_session
 from bff.sessions.backoff import Backoff
 from bff.sessions.ports import Policy, Ports
@@ -32,11 +32,11 @@ class SharedToken:
 
     def __init__(self, policy: Policy, ports: Ports) -> None:
         self._ports = ports
-        self._ticket = policy.shared_ticket
+        self._ticket = policy.shared_ticket  # of the newest key, which may be replaced
         self._context = GuestContext(site_code=policy.site_code)
         self._lifetimes = Lifetimes(idle=policy.guest.absolute, absolute=policy.guest.absolute)
         self._skew = policy.refresh_skew
-        self._backoff = Backoff(record_name(self._ticket), ports)
+        self._backoff = Backoff(record_name(policy.shared_ticket()), ports)
         self._session: Session | None = None
         self._flight: asyncio.Task[Session] | None = None
 
@@ -82,41 +82,42 @@ class SharedToken:
         def stored(found: Found) -> bool:
             return isinstance(found, Session) and self._usable(found, refused)
 
-        found = await self._ports.store.load_fresh(self._ticket)
+        ticket = self._ticket()
+        found = await self._ports.store.load_fresh(ticket)
         if not stored(found):
             self._backoff.check()
-            async with self._ports.locks.hold(self._ticket, unless=stored) as lock:
+            async with self._ports.locks.hold(ticket, unless=stored) as lock:
                 found = lock.found
                 if lock.acquired and not stored(found):
-                    found = await self._renewed(found)
+                    found = await self._renewed(ticket, found)
         assert isinstance(found, Session)
         self._session = found
         return found
 
-    async def _renewed(self, found: Found) -> Session:
+    async def _renewed(self, ticket: Ticket, found: Found) -> Session:
         """Renew what is stored, or begin anew, unless that failed a moment ago; runs under the lock."""
         await self._backoff.check_all()
         try:
-            session = await self._asked(found)
+            session = await self._asked(ticket, found)
         except BffError as error:
             raise await self._backoff.failed(error) from None
         self._backoff.succeeded()
         return session
 
-    async def _asked(self, found: Found) -> Session:
+    async def _asked(self, ticket: Ticket, found: Found) -> Session:
         ports = self._ports
-        if isinstance(found, Session) and (kept := await self._refreshed(found)) is not None:
+        if isinstance(found, Session) and (kept := await self._refreshed(ticket, found)) is not None:
             return kept
         # Also where none was found: a record that this release cannot read is in the way of a new one.
-        await ports.store.delete(self._ticket)
+        await ports.store.delete(ticket)
         issued = await anonymous_login(ports.emporix, self._context)
         session = guest_session(issued, Carrier.PROXY, self._lifetimes, ports.clock())
-        return await ports.store.create(self._ticket, session)
+        return await ports.store.create(ticket, session)
 
-    async def _refreshed(self, session: Session) -> Session | None:
+    async def _refreshed(self, ticket: Ticket, session: Session) -> Session | None:
         """Return the session with refreshed tokens, or None where they cannot be refreshed."""
         try:
             tokens = await self._ports.emporix.anonymous_refresh(session)
         except (RefreshRefused, RefreshTokenEnded):
             return None
-        return await self._ports.store.replace(self._ticket, replace(session, tokens=tokens))
+        return await self._ports.store.replace(ticket, replace(session, tokens=tokens))

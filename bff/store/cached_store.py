@@ -62,6 +62,10 @@ class CachedSessionStore:
                 self._cache.keep(ticket, found, key)
         return found
 
+    def forget(self) -> None:
+        """Forget every session that is in memory."""
+        self._cache.clear()
+
     def _key(self, name: bytes) -> bytes:
         return self._keys.session(name).encode()
 

@@ -1,7 +1,8 @@
 """From a Redis URL to a client whose timeouts suit a request path.
 
 redis-py waits for about a minute on a silent server and retries ten times. Here a command fails after half a second
-and is tried once more, and nobody waits longer than that for a connection of a full pool.
+and is tried once more. Connections are bounded, and a command waits for a free one for as long as it may take in all:
+a burst is not a store that is away.
 """
 
 from typing import Any, Final
@@ -14,7 +15,8 @@ from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 
 from bff.security.secret import Secret
-from bff.store.redis_failures import naming_broken
+from bff.store.redis_failures import DEADLINE_SECONDS, naming_broken
+from bff.store.waiting import WaitingCluster, WaitingSentinelPool
 
 TIMEOUT_SECONDS: Final = 0.5
 POOL_SIZE: Final = 64
@@ -51,7 +53,7 @@ def _server(url: str) -> Redis:
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=POOL_SIZE,
-        timeout=TIMEOUT_SECONDS,
+        timeout=DEADLINE_SECONDS,
         **_timeouts(),
     )
     return Redis.from_pool(pool)
@@ -69,10 +71,11 @@ def _timeouts() -> dict[str, Any]:
 
 def _cluster(url: str) -> RedisCluster:
     addresses, user, password = _addresses(url, 6379)
-    client = RedisCluster(
+    client = WaitingCluster(
         startup_nodes=[ClusterNode(host, port) for host, port in addresses],
         username=user,
         password=password,
+        max_connections=POOL_SIZE,
         **_options(url),
         **_timeouts(),
     )
@@ -98,6 +101,8 @@ def _sentinel(url: str) -> Redis:
     sentinel = Sentinel(addresses, sentinel_kwargs=options | own | _timeouts())  # type: ignore[no-untyped-call]
     client: Redis = sentinel.master_for(
         service,
+        connection_pool_class=WaitingSentinelPool,
+        timeout=DEADLINE_SECONDS,
         db=int(database or 0),
         username=user,
         password=password,

@@ -38,6 +38,8 @@ def open_redis_backend(url: Secret, ring: KeyRing, options: StoreOptions, source
         redis, records, keys, clock=clock, random_bytes=random_bytes, schema=options.schema
     )
     cached = _cached(plain, redis, keys, options, sources)
+    if cached is not None:
+        ring.on_replace(cached.forget)  # a session that no key opens any more must not be served from memory
     store: SessionStore = cached or plain
     locks = RedisSessionLocks(
         redis,

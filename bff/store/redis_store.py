@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from redis.asyncio import Redis
@@ -16,6 +17,7 @@ from bff.store.record import FORMER_SCHEMA, SCHEMA, SealedRecords
 from bff.store.redis_failures import unavailable_on_failure
 from bff.store.redis_keys import RedisKeys
 from bff.store.redis_reader import RedisSessionReader, milliseconds, number
+from bff.store.shared_reads import SharedReads
 
 TOMBSTONE_SECONDS: Final = 30
 SCAN_SECONDS: Final = 60.0
@@ -62,6 +64,7 @@ class RedisSessionStore:
         self._random_bytes = random_bytes
         self._schema = schema
         self._clustered = isinstance(redis, RedisCluster)
+        self._reads: SharedReads[tuple[Ticket, Touch], Found] = SharedReads()
         self._load, self._create, self._replace, self._retire, self._supersede = (
             self._redis.register_script(script)
             for script in (
@@ -83,14 +86,17 @@ class RedisSessionStore:
         await self.claim(b"write", 1.0)
 
     async def peek(self, ticket: Ticket, touch: Touch = Touch.LAZY) -> Found:
-        """Return what is in Redis now."""
+        """Return what is in Redis now; those of this process who ask at once share the answer."""
+        return await self._reads.read((ticket, touch), partial(self._found, ticket, touch))
+
+    async def _found(self, ticket: Ticket, touch: Touch) -> Found:
         key = self._keys.session(record_name(ticket))
         reply = await _run(self._load, [key], self._reader.now(), _TOUCH_PAUSES[touch])
         return self._reader.read(ticket, reply)
 
     async def load_fresh(self, ticket: Ticket) -> Found:
         """Return what is in Redis now, without extending the idle lifetime."""
-        return await self.peek(ticket, Touch.NO)
+        return await self._found(ticket, Touch.NO)
 
     async def create(self, ticket: Ticket, session: Session) -> Session:
         """Write a new session; see `SessionStore`."""

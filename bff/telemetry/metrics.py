@@ -58,6 +58,12 @@ SESSION_CACHE: Final = Counter(
     ["state"],
     registry=REGISTRY,
 )
+KEYS_OPENED: Final = Counter(
+    "bff_keys_opened",
+    "Requests whose cookie or session id was sealed with the newest or with an older key",
+    ["key"],
+    registry=REGISTRY,
+)
 CONNECTIONS_CLOSED: Final = Counter(
     "bff_connections_closed",
     "Connections closed because there were too many, of one address or in all",

@@ -173,7 +173,7 @@ async def test_the_shared_token_is_not_readable_in_redis(replica: Replica) -> No
 
 async def test_no_request_can_present_the_shared_tokens_record(replica: Replica) -> None:
     await replica.engine.shared_token.token()
-    shared = replica.engine.policy.shared_ticket
+    shared = replica.engine.policy.shared_ticket()
     found = await replica.store.load_fresh(shared)
     assert isinstance(found, Session)
     assert found.carrier not in {Carrier.COOKIE, Carrier.HEADER}
@@ -181,7 +181,7 @@ async def test_no_request_can_present_the_shared_tokens_record(replica: Replica)
 
 
 async def test_an_unreadable_record_does_not_keep_the_shared_token_away(replica: Replica) -> None:
-    shared = replica.engine.policy.shared_ticket
+    shared = replica.engine.policy.shared_ticket()
     held = await replica.guest()
     await replica.store.create(Ticket(shared.id, shared.secret), held.session)
     token = await replica.engine.shared_token.token()

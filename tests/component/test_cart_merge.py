@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from dataclasses import replace
-from typing import Any
+from dataclasses import astuple, replace
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -13,6 +13,7 @@ from bff.session import Carrier, GuestContext, Session
 from bff.sessions import cart_merge as merging
 from bff.sessions.cart_merge import CartMerger
 from bff.telemetry.metrics import REGISTRY
+from tests.component.test_login import idp_token
 from tests.support import Replica, a_request_session, new_replica
 
 pytestmark = pytest.mark.anyio
@@ -61,11 +62,31 @@ async def test_an_open_guest_cart_is_merged_and_counted(
         assert (call["status"], call["bearer"]) == (200, "customer")
 
 
-async def test_the_guests_own_site_counts_before_the_settings(redis_url: str) -> None:
+async def test_the_carts_of_every_site_that_the_session_knows_are_merged(redis_url: str) -> None:
     async with new_replica(redis_url) as one:
         guest, customer = await both(one, filled=False, site_code="main")
-        await merged(one, guest, customer, site_code="elsewhere")
-        assert {record["query"]["siteCode"] for record in one.upstream.calls("/carts")} == {"main"}
+        customer = replace(customer, context=GuestContext(site_code="now"))
+        keys = [CartKey(site, kind) for site in ("main", "now", "setting") for kind in (None, "shopping")]
+        for key in keys:
+            await fill(one, guest, key, "harbour-fog")
+        assert len(await CartMerger(one.ports.carts, site_code="setting").merge(guest, customer)) == len(keys)
+        assert open_carts(one, guest.upstream_session_id.reveal()) == []
+        assert [cart.key for cart in open_carts(one, customer.customer_id or "")] == keys
+
+
+async def test_a_site_that_is_known_twice_is_merged_once(redis_url: str) -> None:
+    async with new_replica(redis_url) as one:
+        guest, customer = await both(one)
+        assert (
+            len(
+                await CartMerger(one.ports.carts, site_code="main").merge(
+                    replace(guest, context=GuestContext(site_code="main")),
+                    replace(customer, context=GuestContext(site_code="main")),
+                )
+            )
+            == 1
+        )
+        assert [call["status"] for call in one.upstream.calls("/merge")] == [200]
 
 
 async def test_without_a_site_nothing_is_asked(redis_url: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -168,12 +189,21 @@ async def test_a_merge_ends_at_its_own_deadline(
         assert told(caplog) == ["failed"]
 
 
-def open_carts(one: Replica, owner: str) -> dict[str | None, list[str]]:
-    """Return the products in the open carts of a customer number or a session id, by the carts' type."""
-    return {
-        cart.type: [item["productId"] for item in cart.items.values()]
+class OpenCart(NamedTuple):
+    key: CartKey
+    products: list[str]
+
+
+def open_carts(one: Replica, owner: str) -> list[OpenCart]:
+    """Return the open carts of a customer number or a session id, in the order of their keys."""
+    carts = [
+        OpenCart(
+            CartKey(cart.site_code, cart.type, cart.legal_entity),
+            [item["productId"] for item in cart.items.values()],
+        )
         for cart in one.upstream.world.carts_of(owner)
-    }
+    ]
+    return sorted(carts, key=lambda cart: [str(part or "") for part in astuple(cart.key)])
 
 
 async def fill(one: Replica, session: Session, key: CartKey, product: str) -> None:
@@ -181,22 +211,50 @@ async def fill(one: Replica, session: Session, key: CartKey, product: str) -> No
     one.upstream.world.carts[cart].items[product] = {"productId": product, "quantity": 1}
 
 
-@pytest.mark.parametrize("carrier", list(Carrier))
-@pytest.mark.parametrize("keys", [(MAIN,), (SHOPPING,), (MAIN, SHOPPING)], ids=["untyped", "typed", "both"])
+VISITORS = (Carrier.COOKIE, Carrier.HEADER)
+KEYS = [(MAIN,), (SHOPPING,), (MAIN, SHOPPING)]
+PRODUCTS = {MAIN: "morning-ledge", SHOPPING: "harbour-fog"}
+
+
+@pytest.mark.parametrize("carrier", VISITORS)
+@pytest.mark.parametrize("keys", KEYS, ids=["untyped", "typed", "both"])
 async def test_carts_of_every_type_are_merged_into_one_of_their_type_at_login(
     redis_url: str, caplog: pytest.LogCaptureFixture, keys: tuple[CartKey, ...], carrier: Carrier
 ) -> None:
-    products = {MAIN: "morning-ledge", SHOPPING: "harbour-fog"}
     async with new_replica(redis_url, site_code="main") as one:
         visit = a_request_session(carrier)
         guest = await one.engine.lifecycle.ensure_session(visit)
         for key in keys:
-            await fill(one, guest, key, products[key])
+            await fill(one, guest, key, PRODUCTS[key])
         caplog.set_level(logging.INFO, "bff")
         customer = await one.engine.login.login(visit, "ada@example.com", Secret("correct-horse-battery"))
         assert told(caplog) == ["merged"] * len(keys)
-        assert open_carts(one, guest.upstream_session_id.reveal()) == {}
-        assert open_carts(one, customer.customer_id or "") == {key.type: [products[key]] for key in keys}
+        assert open_carts(one, guest.upstream_session_id.reveal()) == []
+        assert open_carts(one, customer.customer_id or "") == [OpenCart(key, [PRODUCTS[key]]) for key in keys]
+
+
+@pytest.mark.parametrize("carrier", VISITORS)
+@pytest.mark.parametrize("keys", KEYS, ids=["untyped", "typed", "both"])
+@pytest.mark.parametrize("shop", ["merged", "refused"])
+async def test_a_login_for_a_company_has_the_companys_cart_as_its_own(
+    redis_url: str, caplog: pytest.LogCaptureFixture, keys: tuple[CartKey, ...], carrier: Carrier, shop: str
+) -> None:
+    async with new_replica(redis_url, site_code="main") as one:
+        one.upstream.turn(company_at_login=True, company_carts=shop)
+        visit = a_request_session(carrier)
+        guest = await one.engine.lifecycle.ensure_session(visit)
+        for key in keys:
+            await fill(one, guest, key, PRODUCTS[key])
+        caplog.set_level(logging.INFO, "bff")
+        customer = await one.engine.login.exchange(visit, idp_token(one, "ada@example.com"), None)
+        assert customer.legal_entity_id == "LE-100"
+        companys = [replace(key, legal_entity_id="LE-100") for key in keys]
+        left, moved = (keys, []) if shop == "refused" else ((), [PRODUCTS[key] for key in keys])
+        assert told(caplog) == ["merged" if shop == "merged" else "failed_company"] * len(keys)
+        assert [cart.key for cart in open_carts(one, guest.upstream_session_id.reveal())] == list(left)
+        carts = open_carts(one, customer.customer_id or "")
+        assert [cart.key for cart in carts] == companys
+        assert [product for cart in carts for product in cart.products] == moved
 
 
 async def test_a_cart_that_cannot_be_merged_does_not_keep_back_the_other(

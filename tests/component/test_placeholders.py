@@ -1,17 +1,19 @@
 """Placeholders: whose token each stands for, and that it opens nothing for anybody else."""
 
 import logging
+import secrets
 
 import pytest
 
 from bff.auth.placeholders import ACCESS, REFRESH, Placeholders
 from bff.errors import NoSession
+from bff.security.keyring import KeyRing
 from bff.security.secret import Secret
 from bff.session import HeldSession, Session, SessionKind, as_guest, kept_guest_of
 from bff.sessions.request_session import RequestSession
 from bff.telemetry.metrics import REGISTRY
 from tests.component.test_drop_in import ANONYMOUS, CUSTOMER, RENEWAL, log_in, stock, took
-from tests.live import GRACE
+from tests.live import GRACE, TENANT
 from tests.support import (
     Replica,
     a_request_session,
@@ -92,9 +94,11 @@ def test_it_opens_nothing_elsewhere() -> None:
 
 
 def test_an_older_keys_placeholder_is_known() -> None:
-    keys, guest = new_ring("new", "old"), a_session()
-    older = Placeholders(type(keys.digest("test"))(keys.digest("test")._keys[1:]))
-    newer = Placeholders(keys.digest("test"))
+    old, new, guest = ("old", secrets.token_bytes(32)), ("new", secrets.token_bytes(32)), a_session()
+    older, newer = (
+        Placeholders(KeyRing(keys, TENANT, secrets.token_bytes).digest("test"))
+        for keys in ([old], [new, old])
+    )
     assert older.of(guest, ACCESS) != newer.of(guest, ACCESS)
     assert newer.owner(visiting(guest), ACCESS, older.of(guest, ACCESS)) is GUEST
 

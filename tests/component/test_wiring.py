@@ -15,7 +15,7 @@ from bff.session import Carrier, GuestContext
 from bff.store.backend import Backend
 from bff.store.protocol import RatedCall
 from bff.upstream.options import PROXIED_CALLS, TOKEN_CALLS, UPLOADS, ClientOptions
-from bff.wiring import key_ring, open_connections, session_backend, session_policy
+from bff.wiring import key_pairs, key_ring, open_connections, session_backend, session_policy
 from tests.contract.socket_upstream import Connection, answer, serving
 from tests.contract.upstream_clients import get, whole
 from tests.support import Clock, a_session, new_keys, new_replica, new_ticket, replica_settings, until
@@ -55,13 +55,18 @@ def test_the_policy_is_what_the_settings_say() -> None:
 def test_the_shared_ticket_follows_from_the_newest_key_and_the_tenant() -> None:
     def ticket(keys: str, tenant: str = "acmeshop") -> tuple[bytes, bytes]:
         settings = replica_settings(NOWHERE, keys, tenant=tenant)
-        shared = session_policy(settings, key_ring(settings, secrets.token_bytes)).shared_ticket
+        shared = session_policy(settings, key_ring(settings, secrets.token_bytes)).shared_ticket()
         return shared.id, shared.secret
 
     older, newer = new_keys("k1"), new_keys("k2")
     first = ticket(older)
     assert ticket(older) == first
     assert ticket(f"{older},{newer}") == first
+    settings, later = (replica_settings(NOWHERE, keys) for keys in (older, newer))
+    ring = key_ring(settings, secrets.token_bytes)
+    shared_ticket = session_policy(settings, ring).shared_ticket
+    assert ring.replace(key_pairs(later))
+    assert (shared_ticket().id, shared_ticket().secret) == ticket(newer)
     for other in (ticket(newer), ticket(f"{newer},{older}"), ticket(older, "othershop")):
         assert not {*other} & {*first}
 

@@ -164,6 +164,13 @@ async def test_what_redis_forgets_is_forgotten(watched: Watched) -> None:
     assert len(watched.cache) == 0
 
 
+async def test_a_session_whose_key_is_removed_is_not_read_from_memory(watched: Watched) -> None:
+    ticket, _ = await watched.begin()
+    watched.ring.replace([("other", secrets.token_bytes(32))])
+    assert len(watched.cache) == 0
+    assert await watched.store.peek(ticket) is None
+
+
 async def test_without_its_connection_nothing_is_read_from_memory(watched: Watched) -> None:
     ticket, _ = await watched.begin()
     await kill_tracking(watched.admin)

@@ -26,25 +26,38 @@ def merging(merging_process: LiveProxy, sandbox: Sandbox) -> LiveProxy:
     return merging_process
 
 
-def an_account(sandbox: Sandbox, name: str) -> dict[str, str]:
+def an_account(sandbox: Sandbox, name: str, **more: Any) -> dict[str, str]:
     """Return a customer without a cart."""
     account = {"email": f"{name}-{seen(sandbox)}@example.com", "password": "long-enough-a-password"}
-    sandbox.control("POST", "/customers", account)
+    sandbox.control("POST", "/customers", account | more)
     return account
 
 
 def filled(browser: httpx2.Client, **context: str) -> str:
     """Begin a guest with something in the cart, and return the cart's id."""
     assert browser.post("/auth/anonymous", json=context).status_code == 201
-    cart = str(browser.get(CARTS, params={"siteCode": "main", "create": "true"}).json()["id"])
-    item = {"product": {"id": "morning-ledge"}, "quantity": 2}
+    return put_into(browser, {"siteCode": "main"}, 2)
+
+
+def carry(client: httpx2.Client, answer: httpx2.Response) -> None:
+    """Let an app send the session id that it was given; a browser has its cookie."""
+    session_id = answer.json().get("sessionId")
+    if session_id is not None:
+        client.headers.pop("X-Session-Transport", None)
+        client.headers["X-Session-Id"] = session_id
+
+
+def put_into(browser: httpx2.Client, key: dict[str, str], quantity: int) -> str:
+    """Put something into the open cart of this key, and return the cart's id."""
+    cart = str(browser.get(CARTS, params=key | {"create": "true"}).json()["id"])
+    item = {"product": {"id": "morning-ledge"}, "quantity": quantity}
     item["itemYrn"] = f"urn:yaas:saasag:caasproduct:product:{TENANT};morning-ledge"
     assert browser.post(f"{CARTS}/{cart}/items", json=item).status_code == 201
     return cart
 
 
-def quantities(browser: httpx2.Client) -> dict[str, int]:
-    answer = browser.get(CARTS, params={"siteCode": "main"})
+def quantities(browser: httpx2.Client, **key: str) -> dict[str, int]:
+    answer = browser.get(CARTS, params={"siteCode": "main"} | key)
     return {item["product"]["id"]: item["quantity"] for item in answer.json().get("items", [])}
 
 
@@ -162,6 +175,26 @@ def test_an_app_brings_its_cart_along(merging: LiveProxy, sandbox: Sandbox) -> N
         since = seen(sandbox)
         assert app.post("/auth/login", json=account).status_code == 200
         assert MERGE in calls(sandbox, since)
+
+
+@pytest.mark.parametrize("company", [None, "LE-100"])
+@pytest.mark.parametrize("carrier", ["browser", "app"])
+def test_carts_of_both_types_and_of_two_sites_survive_a_login(
+    merging: LiveProxy, sandbox: Sandbox, carrier: str, company: str | None
+) -> None:
+    knob(sandbox, companyAtLogin=True, companyCarts="merged")
+    account = an_account(sandbox, f"{carrier}-{company}", legalEntities=[] if company is None else [company])
+    keys = [{"siteCode": "other"}, {"siteCode": "main"}, {"siteCode": "main", "type": "shopping"}]
+    with merging.browser() if carrier == "browser" else merging.app() as client:
+        carry(client, client.post("/auth/anonymous", json={"siteCode": "other"}))
+        for count, key in enumerate(keys, 1):
+            put_into(client, key, count)
+        answer = client.post("/auth/exchange", json={"token": provider_token(sandbox, account["email"])})
+        carry(client, answer)
+        assert answer.json()["legalEntityId"] == company
+        of_company = {} if company is None else {"legalEntityId": company}
+        for count, key in enumerate(keys, 1):
+            assert quantities(client, **key, **of_company) == {"morning-ledge": count}
 
 
 @pytest.mark.parametrize("match", [CART, MERGE])

@@ -229,7 +229,11 @@ def test_without_a_site_in_the_settings_a_named_site_merges_nothing(
         before = seen(sandbox)
         shop.login()
         context = "GET /session-context/{tenant}/me/context"
-        assert calls(sandbox, before) == ["POST /customer/{tenant}/login", context]
+        assert calls(sandbox, before) == [
+            context,
+            "POST /customer/{tenant}/login",
+            context,
+        ]  # no cart is touched
 
 
 def test_a_call_with_csrf_and_no_authorization_goes_by_the_cookie_alone(drop_in: LiveProxy) -> None:

@@ -19,7 +19,7 @@ def carried_with(carrier: Carrier, environ: dict[str, str]) -> dict[str, str]:
     settings = load_settings(environ)
     ring = key_ring(settings, secrets.token_bytes)
     carriers = SessionCarriers(ring, cookie_name="bff", secure=False, same_site="strict")
-    value = carriers.seal(carrier, session_policy(settings, ring).shared_ticket)
+    value = carriers.seal(carrier, session_policy(settings, ring).shared_ticket())
     return {"X-Session-Id": value} if carrier is Carrier.HEADER else {"X-CSRF": "1", "Cookie": f"bff={value}"}
 
 

@@ -68,7 +68,7 @@ class World:
             site_code=None,
             keeps_guests=self.choices.chance(0.3),
             keeps_context=True,
-            shared_ticket=_SHARED,
+            shared_ticket=lambda: _SHARED,
         )
         self.records = WatchedRecords(_RING, self.ledger)
         self.lives: list[Replica] = []

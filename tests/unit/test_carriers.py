@@ -11,6 +11,7 @@ from bff.errors import InvalidRequest, NoSession, OriginNotAllowed
 from bff.middleware.carriers import SessionCarriers
 from bff.security.keyring import KeyRing
 from bff.session import CarriedTicket, Carrier
+from bff.telemetry.metrics import REGISTRY
 from tests.support import new_ring, new_ticket
 
 RING = new_ring()
@@ -196,3 +197,38 @@ def test_what_is_carried_shows_neither_id_nor_secret_and_is_new_each_time() -> N
     assert HOST.seal(Carrier.COOKIE, TICKET) != COOKIE.decode()
     for part in (TICKET.id.hex(), TICKET.secret.hex()):
         assert part not in COOKIE.decode()
+
+
+def test_a_cookie_that_was_opened_before_does_not_open_once_its_key_is_removed() -> None:
+    old, new = ("old", os.urandom(32)), ("new", os.urandom(32))
+    ring = KeyRing([old], "acmeshop", os.urandom)
+    carriers = SessionCarriers(ring, cookie_name="bff", secure=False, same_site="lax")
+    cookie = [(b"cookie", b"bff=" + carriers.seal(Carrier.COOKIE, TICKET).encode())]
+    assert carriers.read_carrier(cookie).ticket == TICKET
+    ring.replace([new, old])
+    assert carriers.read_carrier(cookie).ticket == TICKET
+    ring.replace([new])
+    assert carriers.read_carrier(cookie).ticket is None
+
+
+def test_every_request_is_counted_by_which_key_opened_what_it_carries() -> None:
+    def counted() -> list[float | None]:
+        return [
+            REGISTRY.get_sample_value("bff_keys_opened_total", {"key": key}) for key in ("newest", "older")
+        ]
+
+    old = ("old", os.urandom(32))
+    ring = KeyRing([old], "acmeshop", os.urandom)
+    carriers = SessionCarriers(ring, cookie_name="bff", secure=False, same_site="lax")
+    session_id = [(b"x-session-id", carriers.seal(Carrier.HEADER, TICKET).encode())]
+    newest, older = counted()
+    assert newest is not None
+    assert older is not None
+    for _ in range(2):
+        carriers.read_carrier(session_id)
+    assert counted() == [newest + 2, older]
+    ring.replace([("new", os.urandom(32)), old])
+    for _ in range(3):
+        carriers.read_carrier(session_id)
+    carriers.read_carrier([(b"cookie", b"bff=")])
+    assert counted() == [newest + 2, older + 3]

@@ -9,6 +9,7 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 
 from bff.security.secret import Secret
 from bff.store.connection import POOL_SIZE, TIMEOUT_SECONDS, connect
+from bff.store.redis_failures import DEADLINE_SECONDS
 
 pytestmark = pytest.mark.anyio
 
@@ -51,12 +52,14 @@ async def test_every_command_has_short_timeouts_and_one_more_try(url: str) -> No
     assert options["health_check_interval"] == 0
 
 
-@pytest.mark.parametrize("url", ["redis://cache.example", "unix:///run/redis.sock"])
-async def test_the_pool_is_bounded_and_waits_as_briefly(url: str) -> None:
+@pytest.mark.parametrize(
+    "url", ["redis://cache.example", "unix:///run/redis.sock", "redis+sentinel://a:1/main"]
+)
+async def test_the_pool_is_bounded_and_a_command_waits_for_it_as_long_as_it_may_take(url: str) -> None:
     pool = pool_of(url)
     assert isinstance(pool, BlockingConnectionPool)
     assert pool.max_connections == POOL_SIZE
-    assert pool.timeout == TIMEOUT_SECONDS
+    assert pool.timeout == DEADLINE_SECONDS
 
 
 @pytest.mark.parametrize(

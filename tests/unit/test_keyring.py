@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff.security.keyring import KeyRing, MalformedError, Sealer, SealError
+from bff.security.keyring import KeyRing, MalformedError, Opened, Sealer, SealError, UnknownKeyError
 from tests.support import new_ring
 
 OLD, NEW = ("old", secrets.token_bytes(32)), ("new", secrets.token_bytes(32))
@@ -227,3 +227,46 @@ def test_a_value_that_is_bound_to_a_place_opens_at_that_place_alone() -> None:
     for elsewhere in (b"", b"her", b"there"):
         with pytest.raises(SealError):
             SEALER.open(sealed, bound=elsewhere)
+
+
+def test_replaced_keys_hold_in_everything_that_was_made_from_the_ring() -> None:
+    """First all open with the new key, then it seals, then the old one is removed."""
+    live, told = ring(OLD), list[str]()
+    sealer, records, digest = live.sealer("cookie"), live.record_sealer(), live.digest("owner")
+    live.on_replace(lambda: told.append("replaced"))
+    old = sealer.seal(b"a ticket")
+    record = records.seal(b"a record", secret=SECRET, name=NAME)
+    assert live.replace([OLD, NEW])
+    assert sealer.open(ring(NEW).sealer("cookie").seal(b"another's")) == b"another's"
+    assert b"\x03old" in raw(sealer.seal(b"a ticket"))
+    assert live.replace([NEW, OLD])
+    assert sealer.open(old) == b"a ticket"
+    assert records.open(record, secret=SECRET, name=NAME) == b"a record"
+    assert b"\x03new" in raw(sealer.seal(b"a ticket"))
+    assert b"\x03new" in records.seal(b"a record", secret=SECRET, name=NAME)
+    assert digest.every(b"x") == ring(NEW, OLD).digest("owner").every(b"x")
+    assert live.replace([NEW])
+    with pytest.raises(UnknownKeyError):
+        sealer.open(old)
+    with pytest.raises(SealError):
+        records.open(record, secret=SECRET, name=NAME)
+    assert digest.every(b"x") == (digest.newest(b"x"),) == ring(NEW).digest("owner").every(b"x")
+    assert told == ["replaced"] * 3
+
+
+def test_the_same_or_wrong_keys_replace_nothing() -> None:
+    live, told = ring(NEW, OLD), list[str]()
+    sealer = live.sealer("cookie")
+    live.on_replace(lambda: told.append("replaced"))
+    assert not live.replace([NEW, OLD])
+    for wrong in ([], [("k", b"short")]):
+        with pytest.raises(ValueError, match="32 bytes"):
+            live.replace(wrong)
+    assert sealer.open(ring(OLD).sealer("cookie").seal(b"a ticket")) == b"a ticket"
+    assert told == []
+
+
+def test_what_is_opened_says_whether_the_newest_key_had_sealed_it() -> None:
+    both = ring(NEW, OLD).sealer("cookie")
+    for key, newest in ((NEW, True), (OLD, False)):
+        assert both.opened(ring(key).sealer("cookie").seal(b"a ticket")) == Opened(b"a ticket", newest)

@@ -235,6 +235,11 @@ def test_attempts_survive_a_new_key_but_not_the_removal_of_their_key() -> None:
     header = cookie_header(old, attempt)
     assert states(KEYS[1], KEYS[0]).find("main", attempt.state, [header]) == attempt
     assert states(KEYS[1]).find("main", attempt.state, [header]) is None
+    live = KeyRing([KEYS[0]], TENANT, secrets.token_bytes)
+    running = new_states(live)
+    for keys, found in (([KEYS[1], KEYS[0]], attempt), ([KEYS[1]], None)):
+        live.replace(keys)
+        assert running.find("main", attempt.state, [header]) == found
     both = states(KEYS[1], KEYS[0])
     newer = new_attempt(both)
     assert states(KEYS[1]).find("main", newer.state, [cookie_header(both, newer)]) == newer
