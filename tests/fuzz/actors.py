@@ -246,7 +246,7 @@ class Street:
             assert value not in {one.value for one in self.model.sessions}, "an id was handed out twice"
             holds.value = value
         if not raced and holds.version is None:
-            holds.version = version(op, answer)
+            holds.version = version(op, answer) or None  # an answer about an ended session tells none
         if op.name in {"cart", "open cart"} and answer.status_code == 200 and holds.owner.cart is not None:
             holds.owner.cart.id = body(answer)["id"]
         if op.name == "sessions" and answer.status_code == 200 and holds.account is not None:
