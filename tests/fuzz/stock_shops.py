@@ -32,6 +32,8 @@ AUTH_CALLS: Final[dict[str, tuple[str, str]]] = {
     "signup": ("POST", f"{CUSTOMER}/signup"),
 }
 _FOR_CUSTOMERS: Final = frozenset({"rename", "orders"})
+_READS: Final = frozenset({"me", "cart"})
+"""What a guest may read."""
 _numbers = itertools.count()
 
 
@@ -189,7 +191,7 @@ class Mall:
     def calls_with_spent(self, at: int, placeholder: str, call: str) -> None:
         """Call with a cookie that ended: only a guest whom a login replaced may still read, as that guest."""
         cookie, guest = self.spent[at % len(self.spent)]
-        if guest is None or guest.tokens.get("access_token") != placeholder or call != "me":
+        if guest is None or guest.tokens.get("access_token") != placeholder or call not in _READS:
             self.is_refused(cookie, placeholder, call)
             return
         answer = self.ask(cookie, placeholder, *CALLS[call])
