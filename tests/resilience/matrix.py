@@ -103,7 +103,8 @@ def master_frozen(ground: Ground) -> AbstractContextManager[None]:
 
 @contextmanager
 def _master_away(ground: Ground, away: Act, back: Act) -> Iterator[None]:
-    """Let a master be away until another server has taken its place."""
+    """Let a master be away until another server has taken its place; it leaves nothing that no replica has."""
+    ground.nodes.settle()
     master = ground.nodes.masters()[0]
     away(master)
     yield

@@ -219,7 +219,7 @@ def _closing(server: RedisServer, ending: ExitStack) -> RedisServer:
 
 
 def _stands_ready(node: RedisServer) -> str:
-    """Return the role of a server; a replica must have all that its master has.
+    """Return the role of a server; a master's replicas must have all that it has.
 
     Raises:
         redis.RedisError: it is behind.
@@ -228,6 +228,9 @@ def _stands_ready(node: RedisServer) -> str:
         about = client.info("replication")
     if about["role"] == "slave" and (about["master_link_status"] != "up" or about["master_sync_in_progress"]):
         raise redis.RedisError("the replica is behind")
+    attached = [one for name, one in about.items() if name.removeprefix("slave").isdigit()]
+    if any(one["offset"] != about["master_repl_offset"] for one in attached):
+        raise redis.RedisError("a replica is behind")
     return str(about["role"])
 
 
