@@ -49,6 +49,11 @@ class uncounted:  # noqa: N801 - it is used like a function
         _ends.set(_ends.get() + _now() - self._began)
 
 
+def ends_at() -> float:
+    """Return when the request's time is over, by the event loop's clock."""
+    return _ends.get()
+
+
 def seconds_left(most: float) -> float:
     """Return how long a step may take that would take `most` seconds by itself."""
     return max(0.0, min(most, _ends.get() - _now()))

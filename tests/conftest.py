@@ -14,7 +14,15 @@ from tests.live import TENANT, LiveProxy, Sandbox, environment
 profiles.load()
 
 
-_SLOWEST_FIRST = ("resilience", "browser", "test_supply_chain.py", "fuzz", "simulation", "mutation", "integration")
+_SLOWEST_FIRST = (
+    "resilience",
+    "browser",
+    "test_supply_chain.py",
+    "fuzz",
+    "simulation",
+    "mutation",
+    "integration",
+)
 """What begins early, so that no process ends long after the others."""
 _PROCESSES_PER_CORE = 2
 """Much of what tests do is waiting: for a process to start, a deadline to pass, a browser to draw."""
