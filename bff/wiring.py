@@ -21,7 +21,6 @@ from bff.upstream.options import PROXIED_CALLS, PROXIED_SHARES, TOKEN_CALL_SHARE
 from bff.upstream.protocol import UpstreamClient
 from bff.upstream.token_calls import TokenCallClient
 from bff.upstream.upload_share import UploadShare
-from bff.upstream.within_deadline import WithinDeadline
 
 
 def key_ring(settings: Settings, random_bytes: RandomBytes) -> KeyRing:
@@ -96,14 +95,12 @@ def open_connections(
             ),
             breakers=breakers,
         ),
-        WithinDeadline(
-            UploadShare(
-                Bulkhead(
-                    LlhttpClient(settings.upstream_url, PROXIED_CALLS), PROXIED_SHARES, service_of, area="api"
-                ),
-                most=UPLOADS,
-                wait_seconds=PROXIED_CALLS.pool_seconds,
-            )
+        UploadShare(
+            Bulkhead(
+                LlhttpClient(settings.upstream_url, PROXIED_CALLS), PROXIED_SHARES, service_of, area="api"
+            ),
+            most=UPLOADS,
+            wait_seconds=PROXIED_CALLS.pool_seconds,
         ),
         breakers,
     )

@@ -74,9 +74,9 @@ class Forwarder:
                 content = self._resolver.resolved_stream(content, credentials.session_id)
         target = call.path.target + b"?" + query if query else call.path.target
         streamed = content is not None and not isinstance(content, bytes)
-        with self._breakers.watch(call.route.name, call.path.segments[0], blameless=streamed) as verdict:
+        with self._breakers.watch(call.route.name, call.path.segments[0], blameless=streamed) as watched:
             answer = await self._upstream.open(call.method, target, headers, content)
-            verdict.failed = answer.status in _NOBODY_BEHIND
+            watched.failed = answer.status in _NOBODY_BEHIND
         return answer
 
     def _own_headers(self, call: Call, credentials: UpstreamCredentials) -> list[Header]:

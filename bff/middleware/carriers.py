@@ -4,12 +4,13 @@ Both hold the same ticket, sealed for different purposes, so that neither opens 
 Headers come as ASGI gives them: lower-case names, bytes.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
 from bff.errors import InvalidRequest, InvalidSession, NoSession, OriginNotAllowed
 from bff.middleware.cookies import cookie_pairs
+from bff.middleware.header_fields import HeaderFields
 from bff.security.keyring import KeyRing, MalformedError, SealError, UnknownKeyError
 from bff.session import ID_BYTES, SECRET_BYTES, CarriedTicket, Carrier, Ticket
 from bff.telemetry.metrics import KEYS_OPENED
@@ -49,7 +50,7 @@ class SessionCarriers:
         self._opened = lru_cache(maxsize=_REMEMBERED)(self._open)
         ring.on_replace(self._opened.cache_clear)
 
-    def read_carrier(self, headers: Iterable[tuple[bytes, bytes]]) -> CarriedTicket:
+    def read_carrier(self, fields: HeaderFields) -> CarriedTicket:
         """Return what a request carries.
 
         Raises:
@@ -58,28 +59,21 @@ class SessionCarriers:
             NoSession: a session of the other carrier.
             OriginNotAllowed: a browser uses the carrier of apps.
         """
-        cookies: list[bytes] = []
-        ids: list[bytes] = []
-        transports: list[bytes] = []
-        page = False
-        for name, value in headers:
-            if name == b"cookie":
-                cookies += [cookie for key, cookie in cookie_pairs(value) if key == self._cookie_key]
-            elif name == SESSION_ID_HEADER:
-                ids.append(value)
-            elif name == TRANSPORT_HEADER:
-                transports.append(value)
-            elif not page and _is_a_pages(name):
-                page = True
-        if not ids and not transports:
+        cookies = [
+            cookie
+            for field in fields.every(b"cookie")
+            for key, cookie in cookie_pairs(field)
+            if key == self._cookie_key
+        ]
+        if APP_HEADERS.isdisjoint(fields.names()):
             return self._carried(Carrier.COOKIE, cookies)
         if cookies:
             raise InvalidRequest("a request carries its session either by cookie or by header")
-        if any(value != b"header" for value in transports):
+        if any(value != b"header" for value in fields.every(TRANSPORT_HEADER)):
             raise InvalidRequest("X-Session-Transport knows only the value 'header'")
-        if page:
+        if any(_is_a_pages(name) for name in fields.names()):
             raise OriginNotAllowed("browsers carry their session by cookie")
-        return self._carried(Carrier.HEADER, ids)
+        return self._carried(Carrier.HEADER, fields.every(SESSION_ID_HEADER))
 
     def seal(self, carrier: Carrier, ticket: Ticket) -> str:
         """Return the text that a visitor carries."""

@@ -5,7 +5,7 @@ from enum import Enum
 from typing import Final
 
 from bff.errors import CsrfFailed, InvalidRequest
-from bff.upstream.protocol import Header
+from bff.middleware.header_fields import HeaderFields
 
 BEGIN_HEADER: Final = b"x-session-begin"
 _BEGINNING_NOTHING: Final = frozenset({"HEAD", "OPTIONS"})
@@ -41,23 +41,16 @@ class OriginCheck:
         self._same_site = same_site
         self._proof_fields = frozenset({b"x-csrf", b"authorization"} if drop_in else {b"x-csrf"})
 
-    def check(self, headers: Iterable[Header], proof: Proof = Proof.HEADER) -> None:
+    def check(self, fields: HeaderFields, proof: Proof = Proof.HEADER) -> None:
         """Check a browser's request.
 
         Raises:
             CsrfFailed: it does not show that the storefront sent it.
         """
-        fields: dict[bytes, list[bytes]] = {b"origin": [], b"sec-fetch-site": []}
-        proven = proof is not Proof.HEADER
-        for name, value in headers:
-            if name in fields:
-                fields[name].append(value)
-            elif name in self._proof_fields:
-                proven = True
-        if not proven:
+        if proof is Proof.HEADER and self._proof_fields.isdisjoint(fields.names()):
             raise CsrfFailed("the X-CSRF header is missing")
         if proof is not Proof.NAVIGATION:
-            self._check_origin(fields[b"origin"], fields[b"sec-fetch-site"])
+            self._check_origin(fields.every(b"origin"), fields.every(b"sec-fetch-site"))
 
     def _check_origin(self, origins: list[bytes], sites: list[bytes]) -> None:
         if len(origins) > 1 or len(sites) > 1:
@@ -80,18 +73,16 @@ class OriginCheck:
             )
 
 
-def may_begin_session(method: str, headers: Iterable[Header]) -> bool:
+def may_begin_session(method: str, fields: HeaderFields) -> bool:
     """Return whether a request may begin a session: no HEAD, no OPTIONS, no prefetch, and none that forbids it.
 
     Raises:
         InvalidRequest: `X-Session-Begin` has a value that nobody knows.
     """
-    begins = method not in _BEGINNING_NOTHING
-    for name, value in headers:
-        if name == BEGIN_HEADER:
-            if value.lower() != b"never":
-                raise InvalidRequest("X-Session-Begin knows only the value 'never'")
-            begins = False
-        elif name in _PREFETCH_FIELDS and b"prefetch" in value.lower():
-            begins = False
-    return begins
+    forbidden = fields.every(BEGIN_HEADER)
+    if any(value.lower() != b"never" for value in forbidden):
+        raise InvalidRequest("X-Session-Begin knows only the value 'never'")
+    if forbidden or method in _BEGINNING_NOTHING:
+        return False
+    hints = [value.lower() for name in _PREFETCH_FIELDS for value in fields.every(name)]
+    return not any(b"prefetch" in hint for hint in hints)

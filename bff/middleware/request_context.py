@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from bff.errors import BffError
+from bff.middleware.header_fields import HeaderFields
 from bff.middleware.problem_details import problem_response
 from bff.sessions.request_session import RequestSession
 from bff.upstream.protocol import Header
@@ -35,6 +36,7 @@ class RequestContext:
 
     Attributes:
         client: the client's network address.
+        fields: the request's header fields.
         route: the label for logs and metrics, from a small fixed set.
         session: the request's session; None outside the session layer.
         session_answer: what the answer says of that session; None until the request is admitted.
@@ -42,6 +44,7 @@ class RequestContext:
     """
 
     client: str
+    fields: HeaderFields
     route: str | None = None
     session: RequestSession | None = None
     session_answer: SessionAnswer | None = None

@@ -7,7 +7,7 @@ renders every error. One `send` wrapper gives every answer its fields: the sessi
 import logging
 import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +18,7 @@ from bff.deadline import DEADLINE_SECONDS, deadline_in, uncounted
 from bff.errors import BffError, InternalError
 from bff.middleware import AREAS
 from bff.middleware.cors import Cors, is_preflight
+from bff.middleware.header_fields import HeaderFields
 from bff.middleware.request_context import RequestContext, add_request_context
 from bff.middleware.security_headers import missing_fields
 from bff.middleware.stream_limit import StreamLimit
@@ -72,11 +73,10 @@ class RequestLayer:
             await self._app(scope, receive, send)
             return
         began = self._monotonic()
-        # The first of each name. Whoever refuses a name that comes twice looks at the whole list.
-        fields: dict[bytes, bytes] = dict(reversed(scope["headers"]))
+        fields = HeaderFields(scope["headers"])
         name = _request_id(fields)
         token = request_id.set(name.decode("ascii"))
-        context = add_request_context(scope, RequestContext(client_address(scope, self._trusted)))
+        context = add_request_context(scope, RequestContext(client_address(scope, self._trusted), fields))
         if not self._warned:
             self._warn_of_untrusted_proxy(scope, fields)
         status = 0
@@ -86,7 +86,7 @@ class RequestLayer:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [
-                    *self._fields(scope, context, message["headers"], fields.get(b"origin")),
+                    *self._fields(scope, context, message["headers"], fields.first(b"origin")),
                     (b"x-request-id", name),
                 ]
             await send(message)
@@ -105,9 +105,9 @@ class RequestLayer:
             _record(scope, context, status, self._monotonic() - began)
             request_id.reset(token)
 
-    def _warn_of_untrusted_proxy(self, scope: Scope, fields: Mapping[bytes, bytes]) -> None:
+    def _warn_of_untrusted_proxy(self, scope: Scope, fields: HeaderFields) -> None:
         """Say once if somebody forwards requests who is not trusted: then all who come that way count as one client."""
-        if b"x-forwarded-for" not in fields:
+        if b"x-forwarded-for" not in fields.names():
             return
         peer = scope["client"][0] if scope.get("client") else ""
         if not within(peer, self._trusted):
@@ -146,8 +146,8 @@ class RequestLayer:
         return fields
 
 
-def _request_id(fields: Mapping[bytes, bytes]) -> bytes:
-    given = fields.get(b"x-request-id")
+def _request_id(fields: HeaderFields) -> bytes:
+    given = fields.first(b"x-request-id")
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given
     return secrets.token_hex(16).encode()

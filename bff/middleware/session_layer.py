@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bff.errors import InvalidRequest
 from bff.middleware.carriers import APP_HEADERS, SessionCarriers
+from bff.middleware.header_fields import HeaderFields
 from bff.middleware.origin_check import OriginCheck, Proof, may_begin_session
 from bff.middleware.problem_details import problem_response
 from bff.middleware.request_context import ErrorRenderer, request_context
@@ -95,13 +96,13 @@ class SessionLayer:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         selection = self._select(scope)
         rules, context = selection.rules, request_context(scope)
-        session = RequestSession(Carrier.COOKIE, context.client, _user_agent(scope["headers"]))
-        self._check_origin(scope["headers"], rules)
+        session = RequestSession(Carrier.COOKIE, context.client, _user_agent(context.fields))
+        self._check_origin(context.fields, rules)
         context.session_answer = _Answer(session, rules, self._carriers, self._clock)
-        carried = self._read_carrier(scope["headers"], rules)
+        carried = self._read_carrier(context.fields, rules)
         session.carrier, session.carried = carried.carrier, carried.ticket
         context.render_error, context.session = rules.render_error, session
-        session.may_begin = may_begin_session(scope["method"], scope["headers"])
+        session.may_begin = may_begin_session(scope["method"], context.fields)
         if rules.load:
             safe = scope["method"] in _SAFE_METHODS if rules.safe is None else rules.safe
             await self._lifecycle.load(session, safe=safe, touch=rules.touch(scope))
@@ -109,18 +110,18 @@ class SessionLayer:
                 reject_ended(session)
         await selection.endpoint(scope, receive, send)
 
-    def _check_origin(self, headers: list[Header], rules: Rules) -> None:
+    def _check_origin(self, fields: HeaderFields, rules: Rules) -> None:
         """Check where a request comes from; one of an app needs no proof, as no foreign page can set its fields."""
-        if APP_HEADERS.isdisjoint([name for name, _ in headers]):
-            self._origins.check(headers, rules.proof)
+        if APP_HEADERS.isdisjoint(fields.names()):
+            self._origins.check(fields, rules.proof)
 
-    def _read_carrier(self, headers: list[Header], rules: Rules) -> CarriedTicket:
+    def _read_carrier(self, fields: HeaderFields, rules: Rules) -> CarriedTicket:
         """Read what a request carries; neither store nor upstream is asked.
 
         Raises:
             InvalidRequest, OriginNotAllowed: the carriers contradict each other or the caller.
         """
-        carried = self._carriers.read_carrier(headers)
+        carried = self._carriers.read_carrier(fields)
         if rules.proof is Proof.NAVIGATION and carried.carrier is Carrier.HEADER:
             raise InvalidRequest("apps run the redirect themselves and bring the code")
         return carried
@@ -166,8 +167,6 @@ class _Answer:
         return Secret(self.carriers.seal(Carrier.HEADER, self.session.issued.ticket))
 
 
-def _user_agent(headers: list[Header]) -> str | None:
-    for name, value in headers:
-        if name == b"user-agent":
-            return value[:_LONGEST_USER_AGENT].decode("latin-1")
-    return None
+def _user_agent(fields: HeaderFields) -> str | None:
+    value = fields.first(b"user-agent")
+    return None if value is None else value[:_LONGEST_USER_AGENT].decode("latin-1")

@@ -5,7 +5,6 @@ and is refused only where too many wait already, or where the wait gets long.
 """
 
 import asyncio
-from collections import Counter
 from typing import Final
 
 from bff.addresses import networks_of
@@ -34,8 +33,8 @@ class StreamLimit:
     def __init__(self, most: int, *, wait_seconds: float = WAIT_SECONDS) -> None:
         self._bounds = tuple(int(most * share) for share in _SHARES)
         self._wait_seconds = wait_seconds
-        self._under_way: Counter[str] = Counter()
-        self._waiting: Counter[str] = Counter()
+        self._under_way: dict[str, int] = {}
+        self._waiting: dict[str, int] = {}
         self._queues: dict[str, dict[asyncio.Future[None], Networks]] = {}
 
     async def admit(self, client: str) -> "Admission":
@@ -46,13 +45,16 @@ class StreamLimit:
         """
         networks = networks_of(client)
         if self._fits(self._under_way, networks, 1):
-            self._under_way.update(networks)
+            _increase(self._under_way, networks)
         else:
             await self._wait(networks)
         return Admission(self, networks)
 
-    def _fits(self, count: Counter[str], networks: Networks, times: int) -> bool:
-        return all(count[one] < most * times for one, most in zip(networks, self._bounds, strict=False))
+    def _fits(self, count: dict[str, int], networks: Networks, times: int) -> bool:
+        for one, most in zip(networks, self._bounds, strict=False):  # noqa: SIM110 - a generator costs more
+            if count.get(one, 0) >= most * times:
+                return False
+        return True
 
     async def _wait(self, networks: Networks) -> None:
         if not self._fits(self._waiting, networks, WAITING_EACH):
@@ -60,7 +62,7 @@ class StreamLimit:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue = self._queues.setdefault(networks[-1], {})
         queue[turn] = networks
-        self._waiting.update(networks)
+        _increase(self._waiting, networks)
         try:
             async with asyncio.timeout(self._wait_seconds):
                 await turn
@@ -82,11 +84,11 @@ class StreamLimit:
         _decrease(self._under_way, networks)
         queue = self._queues.get(networks[-1], {})
         for turn, waiting in list(queue.items()):
-            if self._under_way[networks[-1]] >= self._bounds[len(networks) - 1]:
+            if self._under_way.get(networks[-1], 0) >= self._bounds[len(networks) - 1]:
                 break
             if not turn.done() and self._fits(self._under_way, waiting, 1):
                 del queue[turn]
-                self._under_way.update(waiting)
+                _increase(self._under_way, waiting)
                 turn.set_result(None)
 
 
@@ -110,9 +112,14 @@ def _came(turn: asyncio.Future[None]) -> bool:
     return turn.done() and not turn.cancelled()
 
 
-def _decrease(count: Counter[str], networks: Networks) -> None:
-    count.subtract(networks)
+def _increase(count: dict[str, int], networks: Networks) -> None:
     for network in networks:
+        count[network] = count.get(network, 0) + 1
+
+
+def _decrease(count: dict[str, int], networks: Networks) -> None:
+    for network in networks:
+        count[network] -= 1
         if not count[network]:
             del count[network]
 

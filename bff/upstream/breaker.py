@@ -6,11 +6,10 @@ connection, says nothing of upstream.
 """
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
-from typing import Final
+from typing import Final, Self
 
 from bff.errors import NotAsked, UpstreamTimeout, UpstreamUnavailable
 from bff.telemetry.logs import event
@@ -21,18 +20,8 @@ TOKEN_CALLS_AREA: Final = "token calls"  # noqa: S105 - a label
 _FAILURES_TO_OPEN: Final = 10
 _FIRST_PAUSE_SECONDS: Final = 1.0
 _LONGEST_PAUSE_SECONDS: Final = 16.0
+_UNANSWERED: Final = (UpstreamUnavailable, UpstreamTimeout, ClosedUnanswered)
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Verdict:
-    """What the answer to a call says of upstream.
-
-    Attributes:
-        failed: it is as bad as none.
-    """
-
-    failed: bool = False
 
 
 @dataclass(slots=True)
@@ -59,35 +48,25 @@ class Breakers:
         self._random_bytes = random_bytes
         self._breakers: dict[str, _Breaker] = {}
 
-    @contextmanager
-    def watch(self, name: str, area: str, *, blameless: bool = False) -> Iterator[Verdict]:
-        """Make a call in the block and learn how it ends; while the breaker is open, let only a probe through.
+    def watch(self, name: str, area: str, *, blameless: bool = False) -> "WatchedCall":
+        """Return the block in which a call is made; while the breaker is open, only a probe gets into it.
 
         Args:
             name: which breaker; from a small fixed set.
             area: stands for it in metrics; from a small fixed set.
             blameless: a failure may be the client's own, as with a body that it is slow to send.
+        """
+        breaker = self._breakers.get(name)
+        if breaker is None:
+            breaker = self._breakers[name] = _Breaker(name, area)
+        return WatchedCall(self, breaker, blameless=blameless)
+
+    def admit(self, breaker: _Breaker) -> None:
+        """Let a call begin.
 
         Raises:
-            NotAsked: the breaker is open.
+            NotAsked: the breaker is open, and this is no probe.
         """
-        breaker = self._breakers.setdefault(name, _Breaker(name, area))
-        self._admit(breaker)
-        verdict = Verdict()
-        try:
-            yield verdict
-        except NotAsked:
-            raise
-        except (UpstreamUnavailable, UpstreamTimeout, ClosedUnanswered):
-            if not blameless:
-                self._failed(breaker)
-            raise
-        if verdict.failed:
-            self._failed(breaker)
-        else:
-            self._succeeded(breaker)
-
-    def _admit(self, breaker: _Breaker) -> None:
         if not breaker.pause:
             return
         left = breaker.next_probe - self._monotonic()
@@ -99,6 +78,13 @@ class Breakers:
         breaker.pause = min(2 * breaker.pause, _LONGEST_PAUSE_SECONDS)
         self._wait(breaker)
         _count(breaker, "probed")
+
+    def answered(self, breaker: _Breaker, *, failed: bool) -> None:
+        """Count a call that has ended."""
+        if failed:
+            self._failed(breaker)
+        elif breaker.failures:
+            self._succeeded(breaker)
 
     def _failed(self, breaker: _Breaker) -> None:
         breaker.failures += 1
@@ -118,6 +104,37 @@ class Breakers:
     def _wait(self, breaker: _Breaker) -> None:
         """Let no probe through for half a pause and a random part of the other half."""
         breaker.next_probe = self._monotonic() + breaker.pause * (1 + self._random_bytes(1)[0] / 256) / 2
+
+
+class WatchedCall:
+    """A call whose breaker learns how it ends.
+
+    Attributes:
+        failed: the answer is as bad as none.
+    """
+
+    __slots__ = ("_blameless", "_breaker", "_breakers", "failed")
+
+    def __init__(self, breakers: Breakers, breaker: _Breaker, *, blameless: bool) -> None:
+        self._breakers = breakers
+        self._breaker = breaker
+        self._blameless = blameless
+        self.failed = False
+
+    def __enter__(self) -> Self:
+        """Begin.
+
+        Raises:
+            NotAsked: the breaker is open.
+        """
+        self._breakers.admit(self._breaker)
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if error is None:
+            self._breakers.answered(self._breaker, failed=self.failed)
+        elif isinstance(error, _UNANSWERED) and not isinstance(error, NotAsked) and not self._blameless:
+            self._breakers.answered(self._breaker, failed=True)
 
 
 def _count(breaker: _Breaker, happened: str) -> None:

@@ -45,6 +45,7 @@ class Bulkhead:
         self._part_of = part_of
         self._area = area
         self._under_way: Counter[str] = Counter()
+        self._all = 0
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self._queued = 0
 
@@ -69,14 +70,14 @@ class Bulkhead:
         await self._client.aclose()
 
     def _may_begin(self, part: str) -> bool:
-        shares, mine, all_of_them = self._shares, self._under_way[part], self._under_way.total()
-        if all_of_them >= shares.connections - shares.kept:
-            return mine < shares.few and all_of_them < shares.connections
+        shares, mine = self._shares, self._under_way[part]
+        if self._all >= shares.connections - shares.kept:
+            return mine < shares.few and self._all < shares.connections
         return mine < shares.of_one_part
 
     async def _take_place(self, part: str) -> None:
         if part not in self._waiting and self._may_begin(part):
-            self._under_way[part] += 1
+            self._begin(part)
             return
         if self._queued >= self._shares.queue:
             raise self._busy("too many wait for a connection")
@@ -99,15 +100,20 @@ class Bulkhead:
             return
         self._dequeue(part, turn)
 
+    def _begin(self, part: str) -> None:
+        self._under_way[part] += 1
+        self._all += 1
+
     def _free_place(self, part: str) -> None:
         self._under_way[part] -= 1
+        self._all -= 1
         if not self._under_way[part]:
             del self._under_way[part]
         for each in [part, *self._waiting]:
             while each in self._waiting and self._may_begin(each):
                 turn = self._waiting[each][0]
                 self._dequeue(each, turn)
-                self._under_way[each] += 1
+                self._begin(each)
                 turn.set_result(None)
 
     def _dequeue(self, part: str, turn: "asyncio.Future[None]") -> None:

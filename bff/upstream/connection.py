@@ -4,8 +4,10 @@ import asyncio
 import select
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final, cast
 
+from bff.deadline import ends_at
 from bff.errors import UpstreamTimeout, UpstreamUnavailable
 from bff.upstream.exchange import Exchange
 from bff.upstream.options import ClientOptions
@@ -121,7 +123,11 @@ class Connection(asyncio.Protocol):
         assert self._transport is not None
         assert self._exchange is None
         exchange = self._exchange = Exchange(
-            self, head_only=request.head_only, read_seconds=self._options.read_seconds
+            self,
+            head_only=request.head_only,
+            read_seconds=self._options.read_seconds,
+            # An upload takes as long as its client takes to send it.
+            head_by=ends_at() if request.stream is None else inf,
         )
         self._transport.write(request.head)
         if request.stream is None:
@@ -135,6 +141,11 @@ class Connection(asyncio.Protocol):
             await exchange.aclose()
             raise
         return exchange
+
+    def check(self, now: float) -> None:
+        """Give up an answer that takes too long."""
+        if self._exchange is not None:
+            self._exchange.check(now)
 
     def finish(self, exchange: Exchange) -> None:
         """Take the next request, or close where this one's answer or body is not complete."""

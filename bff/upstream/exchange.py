@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from math import inf
 from typing import Final, Protocol
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -40,23 +41,25 @@ class Exchange:
         line: the connection that it is on.
         head_only: the request was a HEAD, whose answer has no body whatever it announces (RFC 9110 §9.3.2).
         read_seconds: the longest wait for bytes.
+        head_by: when the head must be there, by the event loop's clock.
     """
 
     __slots__ = (
         "_chunks",
         "_failure",
         "_fields_size",
+        "_head_by",
         "_head_bytes",
         "_head_only",
         "_interim",
         "_last_bytes_at",
         "_line",
+        "_listens",
         "_loop",
         "_parser",
         "_paused",
         "_read_seconds",
         "_size",
-        "_timer",
         "_until_close",
         "_waiter",
         "begun",
@@ -67,14 +70,15 @@ class Exchange:
         "status",
     )
 
-    def __init__(self, line: Line, *, head_only: bool, read_seconds: float) -> None:
+    def __init__(self, line: Line, *, head_only: bool, read_seconds: float, head_by: float = inf) -> None:
         self._line = line
         self._head_only = head_only
         self._read_seconds = read_seconds
+        self._head_by = head_by
         self._parser = HttpResponseParser(self)
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._listens = False
         self._last_bytes_at = 0.0
         self._failure: Exception | None = None
         self._chunks: list[bytes] = []
@@ -130,8 +134,6 @@ class Exchange:
 
     async def aclose(self) -> None:
         """Give the connection back, or close it where the answer is not complete."""
-        if self._timer is not None:
-            self._timer.cancel()
         self._line.finish(self)
 
     # What the connection calls
@@ -139,7 +141,7 @@ class Exchange:
     def listen(self) -> None:
         """The request is out: from now on upstream may not be silent for long."""
         self._last_bytes_at = self._loop.time()
-        self._timer = self._loop.call_later(self._read_seconds, self._check_silence)
+        self._listens = True
 
     def feed(self, data: bytes) -> None:
         """Parse what has arrived."""
@@ -156,6 +158,17 @@ class Exchange:
             self._paused = True
             self._line.pause_reading()
         self._wake()
+
+    def check(self, now: float) -> None:
+        """Give up an upstream that has been silent for too long, or whose head is overdue."""
+        if not self._listens:
+            return
+        if not self.begun and now > self._head_by:
+            self.fail(UpstreamTimeout(log_detail="the deadline of the request"))
+        elif self._waiter is None:  # nobody waits for bytes: the reader is slow, not upstream
+            self._last_bytes_at = now
+        elif now > self._last_bytes_at + self._read_seconds:
+            self.fail(UpstreamTimeout(log_detail="silence in the body" if self.begun else "no answer"))
 
     def lose(self, error: Exception | None) -> None:
         """The connection is closed, by an error or in order."""
@@ -244,16 +257,6 @@ class Exchange:
         if self._failure is None:
             self.broken = True
             self.fail(BadUpstreamAnswer(log_detail=detail))
-
-    def _check_silence(self) -> None:
-        now = self._loop.time()
-        if self._waiter is None:  # nobody waits for bytes: the reader is slow, not upstream
-            self._last_bytes_at = now
-        left = self._last_bytes_at + self._read_seconds - now
-        if left > 0:
-            self._timer = self._loop.call_later(left, self._check_silence)
-        else:
-            self.fail(UpstreamTimeout(log_detail="silence in the body" if self.begun else "no answer"))
 
     async def _wait(self) -> None:
         self._waiter = self._loop.create_future()

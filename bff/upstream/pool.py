@@ -6,12 +6,14 @@ from collections import deque
 from typing import Final
 from urllib.parse import urlsplit
 
+from bff.deadline import seconds_left
 from bff.errors import UpstreamUnavailable
 from bff.upstream.connection import Connection
 from bff.upstream.failures import Busy, NotConnected
 from bff.upstream.options import ClientOptions
 
 _IDLE_SECONDS: Final = 30.0
+_SWEEP_SECONDS: Final = 1.0
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -20,6 +22,8 @@ class ConnectionPool:
 
     Every connection has one of a fixed number of slots, from before it is opened until it has ended. Addresses are
     looked up for each new connection and tried in turn, so that a changed DNS entry is followed.
+
+    One sweep a second ends what takes too long, so that a request costs no timer.
 
     Args:
         url: the origin, as `scheme://host[:port]`.
@@ -80,7 +84,7 @@ class ConnectionPool:
         waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
-            async with asyncio.timeout(self._options.pool_seconds):
+            async with asyncio.timeout(seconds_left(self._options.pool_seconds)):
                 return await waiter
         except BaseException as error:
             self._take_back(waiter)
@@ -107,12 +111,14 @@ class ConnectionPool:
             self._free_slot()
             raise
         self._connections.add(connection)
+        if self._sweeper is None:
+            self._sweep_later()
         return connection
 
     async def _connected(self) -> Connection:
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(self._options.connect_seconds):
+            async with asyncio.timeout(seconds_left(self._options.connect_seconds)):
                 _, connection = await loop.create_connection(
                     self._new_connection, self._host, self._port, ssl=self._tls
                 )
@@ -148,8 +154,6 @@ class ConnectionPool:
         self._idle.append(connection)
         if len(self._idle) > self._options.idle_connections:
             self._idle[0].close()
-        elif self._sweeper is None:
-            self._sweep_later()
 
     def _hand_over(self, connection: Connection | None) -> bool:
         while self._waiters:
@@ -160,13 +164,16 @@ class ConnectionPool:
         return False
 
     def _sweep_later(self) -> None:
-        self._sweeper = asyncio.get_running_loop().call_later(_IDLE_SECONDS / 2, self._sweep)
+        seconds = min(_SWEEP_SECONDS, self._options.read_seconds / 4)
+        self._sweeper = asyncio.get_running_loop().call_later(seconds, self._sweep)
 
     def _sweep(self) -> None:
-        """Close what has been idle for long; the oldest come first."""
+        """End answers that take too long, and connections that have been idle for long; the oldest come first."""
         self._sweeper = None
-        oldest = asyncio.get_running_loop().time() - _IDLE_SECONDS
-        while self._idle and self._idle[0].idle_since < oldest:
+        now = asyncio.get_running_loop().time()
+        for connection in list(self._connections):
+            connection.check(now)
+        while self._idle and self._idle[0].idle_since < now - _IDLE_SECONDS:
             self._idle[0].close()
-        if self._idle:
+        if self._connections:
             self._sweep_later()

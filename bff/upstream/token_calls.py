@@ -80,9 +80,9 @@ class TokenCallClient:
         request = _request(method, path, query, headers, json)
         outcome = "no answer"
         try:
-            with self._breakers.watch(name, TOKEN_CALLS_AREA) as verdict:
+            with self._breakers.watch(name, TOKEN_CALLS_AREA) as watched:
                 answer = await self._within(seconds_left(deadline or self._deadline), request)
-                verdict.failed = answer.status >= 500
+                watched.failed = answer.status >= 500
             outcome = f"{answer.status // 100}xx"
             return answer
         finally:

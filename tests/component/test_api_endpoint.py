@@ -12,6 +12,7 @@ from bff.api.endpoint import ApiEndpoint
 from bff.api.forwarder import Forwarder
 from bff.api.route_file import load_route_table
 from bff.errors import BadUpstreamAnswer, ReauthenticationRequired, UpstreamUnavailable
+from bff.middleware.header_fields import HeaderFields
 from bff.middleware.request_context import RequestContext, add_request_context
 from bff.sessions.request_session import RequestSession
 from bff.upstream.protocol import Header
@@ -82,7 +83,7 @@ async def called(
         max_body_bytes=1_000_000,
     )
     scope = http_scope(method, path, headers=list(headers))
-    add_request_context(scope, RequestContext(session.client, session=session))
+    add_request_context(scope, RequestContext(session.client, HeaderFields(list(headers)), session=session))
     return await run_app(endpoint, scope, b"{}")
 
 

@@ -19,6 +19,7 @@ from bff.errors import (
     StoreUnavailable,
 )
 from bff.middleware.carriers import SessionCarriers
+from bff.middleware.header_fields import HeaderFields
 from bff.middleware.origin_check import OriginCheck, Proof
 from bff.middleware.problem_details import problem_response
 from bff.middleware.request_context import RequestContext, add_request_context, request_session
@@ -66,7 +67,7 @@ class Layer:
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
         self.endpoint = Endpoint()
-        self.context = RequestContext("")
+        self.context = RequestContext("", HeaderFields([]))
 
     async def __call__(
         self,
@@ -85,7 +86,7 @@ class Layer:
             self._replica.clock,
         )
         scope = http_scope(method, headers=list(headers))
-        self.context = add_request_context(scope, RequestContext("192.0.2.9"))
+        self.context = add_request_context(scope, RequestContext("192.0.2.9", HeaderFields(list(headers))))
         await run_app(layer, scope)
         (session,) = self.endpoint.sessions
         assert session is self.context.session
@@ -325,7 +326,7 @@ async def test_a_new_ticket_leaves_by_cookie_for_what_is_left_of_the_session(
     assert seen == version(held)
     assert name == b"set-cookie"
     assert b"; Max-Age=604800; " in value
-    assert CARRIERS.read_carrier([(b"cookie", value.partition(b";")[0])]).ticket == held.ticket
+    assert CARRIERS.read_carrier(HeaderFields([(b"cookie", value.partition(b";")[0])])).ticket == held.ticket
     assert layer.members() == {}
 
 
@@ -344,7 +345,7 @@ async def test_a_new_ticket_leaves_by_id_for_an_app_once(
     assert (b"x-session-id" in fields, "sessionId" in members) == (not in_body, in_body)
     assert set(fields) - {b"x-session-id"} == {b"x-session-version"}
     new_id = members["sessionId"].encode() if in_body else fields[b"x-session-id"]
-    assert CARRIERS.read_carrier([(b"x-session-id", new_id)]).ticket == held.ticket
+    assert CARRIERS.read_carrier(HeaderFields([(b"x-session-id", new_id)])).ticket == held.ticket
 
 
 @pytest.mark.parametrize("in_body", [True, False])

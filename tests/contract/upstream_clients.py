@@ -16,7 +16,6 @@ from bff.upstream.llhttp_client import LlhttpClient
 from bff.upstream.options import PROXIED_CALLS, ClientOptions, Shares
 from bff.upstream.protocol import UpstreamAnswer, UpstreamClient
 from bff.upstream.upload_share import UploadShare
-from bff.upstream.within_deadline import WithinDeadline
 from tests.contract.socket_upstream import Connection, Serve, SocketUpstream, answer, serving
 
 Factory = Callable[[str, ClientOptions], UpstreamClient]
@@ -33,7 +32,6 @@ CLIENTS: Final[dict[str, Factory]] = {
     "bulkhead": lambda url, options: Bulkhead(
         LlhttpClient(url, options), one_place(options), service_of, area="api"
     ),
-    "deadline": lambda url, options: WithinDeadline(LlhttpClient(url, options)),
 }
 EVERY_CLIENT: Final = pytest.mark.parametrize("factory", CLIENTS.values(), ids=CLIENTS)
 

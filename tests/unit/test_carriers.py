@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bff.errors import InvalidRequest, NoSession, OriginNotAllowed
 from bff.middleware.carriers import SessionCarriers
+from bff.middleware.header_fields import HeaderFields
 from bff.security.keyring import KeyRing
 from bff.session import CarriedTicket, Carrier
 from bff.telemetry.metrics import REGISTRY
@@ -29,7 +30,7 @@ BOTH = [
 
 
 def read(*headers: tuple[bytes, bytes]) -> CarriedTicket:
-    return HOST.read_carrier(headers)
+    return HOST.read_carrier(HeaderFields(headers))
 
 
 @pytest.mark.parametrize(
@@ -74,14 +75,16 @@ def test_neither_carriers_value_opens_on_the_other() -> None:
 
 
 def test_another_cookie_name_is_not_read() -> None:
-    assert LOCAL.read_carrier([(b"cookie", b"__Host-bff=" + COOKIE)]) == CarriedTicket(Carrier.COOKIE)
-    assert LOCAL.read_carrier([(b"cookie", b"bff=" + COOKIE)]).ticket == TICKET
+    assert LOCAL.read_carrier(HeaderFields([(b"cookie", b"__Host-bff=" + COOKIE)])) == CarriedTicket(
+        Carrier.COOKIE
+    )
+    assert LOCAL.read_carrier(HeaderFields([(b"cookie", b"bff=" + COOKIE)])).ticket == TICKET
 
 
 @pytest.mark.parametrize("headers", BOTH)
 def test_both_carriers_at_once_are_refused(headers: list[tuple[bytes, bytes]]) -> None:
     with pytest.raises(InvalidRequest):
-        HOST.read_carrier(headers)
+        HOST.read_carrier(HeaderFields(headers))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +97,7 @@ def test_both_carriers_at_once_are_refused(headers: list[tuple[bytes, bytes]]) -
 )
 def test_a_session_carried_twice_is_refused(headers: list[tuple[bytes, bytes]]) -> None:
     with pytest.raises(InvalidRequest):
-        HOST.read_carrier(headers)
+        HOST.read_carrier(HeaderFields(headers))
 
 
 @pytest.mark.parametrize("value", [b"", b"cookie", b"Header", b"header, header"])
@@ -204,11 +207,11 @@ def test_a_cookie_that_was_opened_before_does_not_open_once_its_key_is_removed()
     ring = KeyRing([old], "acmeshop", os.urandom)
     carriers = SessionCarriers(ring, cookie_name="bff", secure=False, same_site="lax")
     cookie = [(b"cookie", b"bff=" + carriers.seal(Carrier.COOKIE, TICKET).encode())]
-    assert carriers.read_carrier(cookie).ticket == TICKET
+    assert carriers.read_carrier(HeaderFields(cookie)).ticket == TICKET
     ring.replace([new, old])
-    assert carriers.read_carrier(cookie).ticket == TICKET
+    assert carriers.read_carrier(HeaderFields(cookie)).ticket == TICKET
     ring.replace([new])
-    assert carriers.read_carrier(cookie).ticket is None
+    assert carriers.read_carrier(HeaderFields(cookie)).ticket is None
 
 
 def test_every_request_is_counted_by_which_key_opened_what_it_carries() -> None:
@@ -225,10 +228,10 @@ def test_every_request_is_counted_by_which_key_opened_what_it_carries() -> None:
     assert newest is not None
     assert older is not None
     for _ in range(2):
-        carriers.read_carrier(session_id)
+        carriers.read_carrier(HeaderFields(session_id))
     assert counted() == [newest + 2, older]
     ring.replace([("new", os.urandom(32)), old])
     for _ in range(3):
-        carriers.read_carrier(session_id)
-    carriers.read_carrier([(b"cookie", b"bff=")])
+        carriers.read_carrier(HeaderFields(session_id))
+    carriers.read_carrier(HeaderFields([(b"cookie", b"bff=")]))
     assert counted() == [newest + 2, older + 3]

@@ -5,6 +5,7 @@ from typing import Final
 import pytest
 
 from bff.errors import CsrfFailed, InvalidRequest
+from bff.middleware.header_fields import HeaderFields
 from bff.middleware.origin_check import OriginCheck, Proof, may_begin_session
 from bff.upstream.protocol import Header
 
@@ -51,7 +52,7 @@ def origin_check(*, same_site: str = "strict", drop_in: bool = False) -> OriginC
 
 def passes(headers: list[Header], proof: Proof = Proof.HEADER, *, drop_in: bool = False) -> bool:
     try:
-        origin_check(drop_in=drop_in).check(headers, proof)
+        origin_check(drop_in=drop_in).check(HeaderFields(headers), proof)
     except CsrfFailed:
         return False
     return True
@@ -73,8 +74,8 @@ def test_an_allowed_origin_on_another_site_passes_only_where_the_cookie_comes_al
     same_site: str, proof: Proof
 ) -> None:
     check = origin_check(same_site=same_site).check
-    check([CSRF, (b"origin", ALLOWED), (b"sec-fetch-site", b"same-site")], proof)
-    wrong_site = [CSRF, (b"origin", ALLOWED), CROSS_SITE]
+    check(HeaderFields([CSRF, (b"origin", ALLOWED), (b"sec-fetch-site", b"same-site")]), proof)
+    wrong_site = HeaderFields([CSRF, (b"origin", ALLOWED), CROSS_SITE])
     if same_site == "none":
         check(wrong_site, proof)
     else:
@@ -111,17 +112,17 @@ def test_a_navigation_is_not_judged_by_its_header_fields(headers: list[Header]) 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
 def test_a_request_may_begin_a_session_where_it_is_no_head(method: str) -> None:
-    assert may_begin_session(method, [(b"sec-purpose", b""), (b"accept", b"prefetch")])
-    assert not may_begin_session("HEAD", [])
-    assert not may_begin_session("OPTIONS", [])
+    assert may_begin_session(method, HeaderFields([(b"sec-purpose", b""), (b"accept", b"prefetch")]))
+    assert not may_begin_session("HEAD", HeaderFields([]))
+    assert not may_begin_session("OPTIONS", HeaderFields([]))
 
 
 def test_a_server_that_renders_says_that_it_begins_no_session() -> None:
-    assert not may_begin_session("GET", [(b"x-session-begin", b"never")])
-    assert not may_begin_session("POST", [(b"x-session-begin", b"Never"), (b"accept", b"*/*")])
+    assert not may_begin_session("GET", HeaderFields([(b"x-session-begin", b"never")]))
+    assert not may_begin_session("POST", HeaderFields([(b"x-session-begin", b"Never"), (b"accept", b"*/*")]))
     for value in (b"", b"always", b"never, never"):
         with pytest.raises(InvalidRequest):
-            may_begin_session("GET", [(b"x-session-begin", value)])
+            may_begin_session("GET", HeaderFields([(b"x-session-begin", value)]))
 
 
 @pytest.mark.parametrize(
@@ -135,4 +136,4 @@ def test_a_server_that_renders_says_that_it_begins_no_session() -> None:
     ],
 )
 def test_a_prefetch_begins_no_session(field: Header) -> None:
-    assert not may_begin_session("GET", [(b"accept", b"*/*"), field])
+    assert not may_begin_session("GET", HeaderFields([(b"accept", b"*/*"), field]))

@@ -1,0 +1,25 @@
+"""Header fields by name: the first of them, and all of them in their order."""
+
+from bff.middleware.header_fields import HeaderFields
+
+USUAL = HeaderFields([(b"host", b"shop"), (b"accept", b"*/*")])
+REPEATED = HeaderFields([(b"accept", b"one"), (b"host", b"shop"), (b"accept", b"two")])
+
+
+def test_a_field_is_found_by_its_name() -> None:
+    assert USUAL.first(b"host") == b"shop"
+    assert USUAL.every(b"accept") == [b"*/*"]
+    assert USUAL.names() == {b"host", b"accept"}
+
+
+def test_what_is_not_there_is_none() -> None:
+    for fields in (USUAL, REPEATED):
+        assert fields.first(b"cookie") is None
+        assert fields.every(b"cookie") == []
+        assert b"cookie" not in fields.names()
+
+
+def test_a_name_that_comes_twice_has_both_values_and_the_first_one_is_first() -> None:
+    assert REPEATED.first(b"accept") == b"one"
+    assert REPEATED.every(b"accept") == [b"one", b"two"]
+    assert REPEATED.every(b"host") == [b"shop"]
