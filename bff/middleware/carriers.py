@@ -78,7 +78,7 @@ class SessionCarriers:
         if any(value != b"header" for value in transports):
             raise InvalidRequest("X-Session-Transport knows only the value 'header'")
         if page:
-            raise OriginNotAllowed("browsers carry their session by cookie")
+            raise OriginNotAllowed("browsers carry their session by cookie", cause="carrier")
         return self._carried(Carrier.HEADER, ids)
 
     def seal(self, carrier: Carrier, ticket: Ticket) -> str:

@@ -55,20 +55,20 @@ class OriginCheck:
             elif name in self._proof_fields:
                 proven = True
         if not proven:
-            raise CsrfFailed("the X-CSRF header is missing")
+            raise CsrfFailed("the X-CSRF header is missing", cause="header")
         if proof is not Proof.NAVIGATION:
             self._check_origin(fields[b"origin"], fields[b"sec-fetch-site"])
 
     def _check_origin(self, origins: list[bytes], sites: list[bytes]) -> None:
         if len(origins) > 1 or len(sites) > 1:
-            raise CsrfFailed("the request names its origin twice")
+            raise CsrfFailed("the request names its origin twice", cause="origin")
         if origins and origins[0] in self._allowed:
             self._check_site(sites)
             return
         if origins and origins[0] != self._public_origin:
-            raise CsrfFailed("the request comes from another origin")
+            raise CsrfFailed("the request comes from another origin", cause="origin")
         if sites and sites[0] != b"same-origin":
-            raise CsrfFailed("the request comes from another site")
+            raise CsrfFailed("the request comes from another site", cause="site")
 
     def _check_site(self, sites: list[bytes]) -> None:
         """Refuse an allowed origin where its cookie would be dropped: every call would silently be a new guest."""
@@ -76,7 +76,8 @@ class OriginCheck:
             raise CsrfFailed(
                 "this origin is allowed, but it is on another site, where browsers drop a cookie with"
                 f" SameSite={self._same_site.capitalize()}. Serve the page and the proxy under one site (one host name:"
-                " localhost and 127.0.0.1 are two), or set BFF_COOKIE_SAMESITE=none, which needs https"
+                " localhost and 127.0.0.1 are two), or set BFF_COOKIE_SAMESITE=none, which needs https",
+                cause="site",
             )
 
 

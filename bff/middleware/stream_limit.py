@@ -118,4 +118,4 @@ def _decrease(count: Counter[str], networks: Networks) -> None:
 
 
 def _too_many() -> TooManyRequests:
-    return TooManyRequests("This address has too many requests under way", retry_after=1)
+    return TooManyRequests("This address has too many requests under way", retry_after=1, cause="streams")

@@ -122,7 +122,8 @@ class RedisRateLimits:
             event(_log, "limit_open", level=logging.WARNING)
             return False
         left = math.ceil(window.reset_time - self._clock())
-        raise TooManyRequests(retry_after=min(max(1, left), limit.get_expiry()))
+        name = limit.namespace.rpartition(":")[2]
+        raise TooManyRequests(retry_after=min(max(1, left), limit.get_expiry()), cause=name)
 
 
 def _item(tenant: str, name: str, rate: Rate) -> RateLimitItem:

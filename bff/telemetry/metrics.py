@@ -1,19 +1,37 @@
 """Prometheus metrics: prefix `bff_`, labels from small fixed sets."""
 
+from collections.abc import Callable
 from functools import lru_cache
+from http import HTTPStatus
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 REGISTRY: Final = CollectorRegistry()
+_STATUSES: Final = frozenset({0, *HTTPStatus})
+"""Those that have a label of their own; Emporix could answer with any other, up to 599."""
+
 REQUESTS: Final = Counter(
     "bff_requests",
-    "HTTP requests by route, method and status",
-    ["route", "method", "status"],
+    "HTTP requests by route, method, status, error code, and who was at fault",
+    ["route", "method", "status", "code", "fault"],
     registry=REGISTRY,
 )
 REQUEST_SECONDS: Final = Histogram(
     "bff_request_seconds", "Time until the end of the response", ["area"], registry=REGISTRY
+)
+ROUTE_SECONDS: Final = Histogram(
+    "bff_route_seconds",
+    "The same by route, in fewer steps",
+    ["route"],
+    buckets=(0.025, 0.1, 0.25, 1.0, 2.5, 10.0),
+    registry=REGISTRY,
+)
+REFUSALS: Final = Counter(
+    "bff_refusals",
+    "Requests that were refused by a check or a limit, by error code and cause",
+    ["code", "cause"],
+    registry=REGISTRY,
 )
 UPSTREAM_CALLS: Final = Counter(
     "bff_upstream_calls",
@@ -84,18 +102,24 @@ UPSTREAM_BUSY: Final = Counter(
 )
 
 
-def count_request(route: str, method: str, status: int, area: str, seconds: float) -> None:
+def count_request(
+    route: str, method: str, status: int, code: str, fault: str, area: str, seconds: float
+) -> None:
     """Count one request and its duration."""
-    _requests(route, method, status).inc()
-    _request_seconds(area).observe(seconds)
+    count, observe_area, observe_route = _of_request(route, method, status, code, fault, area)
+    count()
+    observe_area(seconds)
+    observe_route(seconds)
 
 
-@lru_cache(maxsize=4096)
-def _requests(route: str, method: str, status: int) -> Counter:
-    """Return the counter of these labels, which the library would look for under a lock each time."""
-    return REQUESTS.labels(route, method, str(status))
-
-
-@lru_cache(maxsize=16)
-def _request_seconds(area: str) -> Histogram:
-    return REQUEST_SECONDS.labels(area)
+@lru_cache(maxsize=8192)
+def _of_request(
+    route: str, method: str, status: int, code: str, fault: str, area: str
+) -> tuple[Callable[[], None], Callable[[float], None], Callable[[float], None]]:
+    """Return what counts a request of these labels; the library would look for each under a lock every time."""
+    known = str(status) if status in _STATUSES else "other"
+    return (
+        REQUESTS.labels(route, method, known, code, fault).inc,
+        REQUEST_SECONDS.labels(area).observe,
+        ROUTE_SECONDS.labels(route).observe,
+    )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Final
 
-from bff.errors import NotAsked, UpstreamTimeout, UpstreamUnavailable
+from bff.errors import NotAsked, Paused, UpstreamTimeout, UpstreamUnavailable
 from bff.telemetry.logs import event
 from bff.telemetry.metrics import UPSTREAM_BREAKER
 from bff.upstream.failures import ClosedUnanswered
@@ -69,7 +69,7 @@ class Breakers:
             blameless: a failure may be the client's own, as with a body that it is slow to send.
 
         Raises:
-            NotAsked: the breaker is open.
+            Paused: the breaker is open.
         """
         breaker = self._breakers.setdefault(name, _Breaker(name, area))
         self._admit(breaker)
@@ -93,7 +93,7 @@ class Breakers:
         left = breaker.next_probe - self._monotonic()
         if left > 0:
             _count(breaker, "refused")
-            raise NotAsked(
+            raise Paused(
                 "Emporix has not answered this for a while, so it is not asked now", retry_after=ceil(left)
             )
         breaker.pause = min(2 * breaker.pause, _LONGEST_PAUSE_SECONDS)
