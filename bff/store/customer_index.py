@@ -59,7 +59,7 @@ class RedisCustomerIndex:
         note = CustomerNote.of(ticket, session)
         field = self._ref(note.name)
         keys = [self._keys.index(self._owners.newest(owner.reveal().encode())) for owner in owners]
-        async with unavailable_on_failure(), self._redis.pipeline(transaction=False) as pipeline:
+        async with unavailable_on_failure("index add"), self._redis.pipeline(transaction=False) as pipeline:
             for key in keys:
                 sealed = self._sealer.seal(note.to_json(), bound=_place(key, field))
                 pipeline.hset(key, field, sealed).expire(key, self._lifetime).hlen(key)
@@ -130,7 +130,7 @@ class RedisCustomerIndex:
         """Return the notes under these keys, sealed, by field; one round trip."""
         if not keys:
             return []
-        async with unavailable_on_failure(), self._redis.pipeline(transaction=False) as pipeline:
+        async with unavailable_on_failure("index read"), self._redis.pipeline(transaction=False) as pipeline:
             for key in keys:
                 pipeline.hgetall(key)
             return list(zip(keys, await pipeline.execute(), strict=True))
@@ -145,7 +145,7 @@ class RedisCustomerIndex:
         """Remove these notes; one round trip."""
         if not fields:
             return
-        async with unavailable_on_failure(), self._redis.pipeline(transaction=False) as pipeline:
+        async with unavailable_on_failure("index drop"), self._redis.pipeline(transaction=False) as pipeline:
             for key, field in fields:
                 pipeline.hdel(key, field)
             await pipeline.execute()

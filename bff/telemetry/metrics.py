@@ -35,8 +35,30 @@ REFUSALS: Final = Counter(
 )
 UPSTREAM_CALLS: Final = Counter(
     "bff_upstream_calls",
-    "Token requests to Emporix by outcome",
-    ["call", "outcome"],
+    "Requests to Emporix by outcome",
+    ["area", "call", "outcome"],
+    registry=REGISTRY,
+)
+UPSTREAM_SECONDS: Final = Histogram(
+    "bff_upstream_seconds",
+    "Time until Emporix has answered, with the body in token calls, without it in others",
+    ["area", "call"],
+    registry=REGISTRY,
+)
+REDIS_SECONDS: Final = Histogram(
+    "bff_redis_seconds",
+    "Time until Redis has answered, retries and waiting for a connection included",
+    ["operation"],
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.5),
+    registry=REGISTRY,
+)
+REDIS_ERRORS: Final = Counter(
+    "bff_redis_errors", "Operations that Redis did not do, by kind", ["operation", "error"], registry=REGISTRY
+)
+RENEWAL_LOCK_SECONDS: Final = Histogram(
+    "bff_renewal_lock_seconds",
+    "Time that token refreshes and company switches waited for the session's lock",
+    ["outcome"],
     registry=REGISTRY,
 )
 RENEWALS: Final = Counter(
@@ -66,8 +88,14 @@ LIMITS_OPEN: Final = Counter(
 )
 SESSION_READS: Final = Counter(
     "bff_session_reads",
-    "Sessions read from the store because the cache did not have them, or was off",
+    "Sessions that requests asked for, by whether the cache had them",
     ["cache"],
+    registry=REGISTRY,
+)
+INVALIDATION_SECONDS: Final = Histogram(
+    "bff_invalidation_seconds",
+    "How late the session cache may have heard of a write: the time until Redis proved that it has told all",
+    buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 1.0),
     registry=REGISTRY,
 )
 SESSION_CACHE: Final = Counter(

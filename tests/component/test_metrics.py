@@ -4,6 +4,14 @@ import secrets
 
 import httpx2
 import pytest
+from redis.exceptions import (
+    AuthenticationError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -23,8 +31,14 @@ from bff.middleware.cors import Cors
 from bff.middleware.request_context import request_context
 from bff.middleware.request_layer import RequestLayer, RequestPolicy
 from bff.middleware.stream_limit import StreamLimit
+from bff.session import EndReason
+from bff.store.options import LockTimes
+from bff.store.redis_failures import failure_kind
 from bff.telemetry.metrics import REGISTRY
+from tests.contract.on_redis import OnRedis
+from tests.live import free_port
 from tests.support import Replica, http_scope, new_replica, run_app
+from tests.values import new_ticket
 
 pytestmark = pytest.mark.anyio
 ROUTE = "GET /things"
@@ -146,6 +160,78 @@ async def test_every_check_names_itself(replica: Replica) -> None:
     before = counted()
     async with replica.browser() as browser:
         await refusals(browser)
+    assert counted() == [count + 1 for count in before]
+
+
+async def test_what_is_asked_of_redis_is_timed_by_operation(replica: Replica) -> None:
+    operations = ("create", "load", "lock", "unlock", "retire")
+
+    def counted() -> list[float]:
+        return [sample("bff_redis_seconds_count", operation=one) for one in operations]
+
+    before = counted()
+    held = await replica.guest()
+    await replica.stored(held)
+    async with replica.ports.locks.hold(held.ticket):
+        pass
+    await replica.store.retire(held.ticket, EndReason.ENDED)
+    assert counted() == [count + 1 for count in before]
+
+
+async def test_a_redis_that_is_not_there_is_counted_by_operation() -> None:
+    labels = {"operation": "load", "error": "connection"}
+    before = sample("bff_redis_errors_total", **labels)
+    async with new_replica(f"redis://127.0.0.1:{free_port()}") as one:
+        with pytest.raises(StoreUnavailable):
+            await one.store.load_fresh(new_ticket())
+    assert sample("bff_redis_errors_total", **labels) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (TimeoutError(), "timeout"),
+        (RedisTimeoutError(), "timeout"),
+        (RedisConnectionError(), "connection"),
+        (OSError(), "connection"),
+        (AuthenticationError(), "refused"),
+        (ReadOnlyError(), "refused"),
+        (OutOfMemoryError(), "refused"),
+        (RedisError(), "other"),
+    ],
+)
+async def test_failures_of_redis_are_of_few_kinds(error: Exception, kind: str) -> None:
+    assert failure_kind(error) == kind
+
+
+async def test_a_limit_is_timed_and_counted_as_an_operation_of_redis(redis_url: str) -> None:
+    def counted() -> tuple[float, float]:
+        failed = sample("bff_redis_errors_total", operation="limit", error="connection")
+        return sample("bff_redis_seconds_count", operation="limit"), failed
+
+    timed, failed = counted()
+    for url in (redis_url, f"redis://127.0.0.1:{free_port()}"):
+        async with OnRedis(url) as one:
+            await one.open().limits.guest("192.0.2.1")
+    assert counted() == (timed + 2, failed + 1)
+
+
+async def test_the_wait_for_a_lock_is_counted_for_renewals_by_its_end(redis_url: str) -> None:
+    outcomes = ("acquired", "shared", "gave up")
+
+    def counted() -> list[float]:
+        return [sample("bff_renewal_lock_seconds_count", outcome=outcome) for outcome in outcomes]
+
+    async with OnRedis(redis_url) as one:
+        locks, ticket, before = one.open(lock_times=LockTimes(wait=0.1)).locks, new_ticket(), counted()
+        async with locks.hold(ticket, renews=True):
+            async with locks.hold(ticket, renews=True, unless=lambda _: True):
+                pass
+            with pytest.raises(NotAsked):
+                async with locks.hold(ticket, renews=True):
+                    pass
+        async with locks.hold(ticket):
+            pass
     assert counted() == [count + 1 for count in before]
 
 
