@@ -26,6 +26,7 @@ from bff.telemetry.metrics import REFUSALS, count_request
 from bff.upstream.protocol import Header
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_PROBES: Final = frozenset({"/livez", "/readyz"})
 _REFUSED: Final = frozenset({403, 413, 429})
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _UNTRUSTED: Final = (
@@ -169,7 +170,8 @@ def _record(
     fields: dict[str, Any] = {"route": route, "method": method, "status": status}
     if error is not None:
         fields["code"] = code
-    event(_log, "request", **fields, durationMs=round(seconds * 1000, 1))
+    level = logging.DEBUG if status == 200 and route in _PROBES else logging.INFO
+    event(_log, "request", level=level, **fields, durationMs=round(seconds * 1000, 1))
 
 
 def _at_fault(area: str, status: int, error: BffError | None) -> str:

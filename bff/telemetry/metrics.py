@@ -64,8 +64,14 @@ RENEWAL_LOCK_SECONDS: Final = Histogram(
 RENEWALS: Final = Counter(
     "bff_renewals", "Token refreshes by kind of session and outcome", ["kind", "outcome"], registry=REGISTRY
 )
-SESSIONS: Final = Counter(
-    "bff_sessions", "Sessions started and ended, by kind", ["kind", "event"], registry=REGISTRY
+SESSIONS_BEGUN: Final = Counter(
+    "bff_sessions_begun", "Sessions that began, by kind", ["kind"], registry=REGISTRY
+)
+SESSIONS_ENDED: Final = Counter(
+    "bff_sessions_ended",
+    "Sessions that were ended, by kind and reason; those that idle out nobody notices",
+    ["kind", "reason"],
+    registry=REGISTRY,
 )
 CART_MERGES: Final = Counter(
     "bff_cart_merges", "Guest carts merged at login, by outcome", ["outcome"], registry=REGISTRY

@@ -177,5 +177,6 @@ def test_every_metric_has_the_prefix_and_labels_from_the_list() -> None:
         "fault",
         "cause",
         "operation",
+        "reason",
         "error",
     }
