@@ -61,8 +61,11 @@ class CustomerAdoption:
         held = request_session.held
         if held is not None and held.session.tokens.access == handed.access:
             return held.session  # a page that asks twice must not end what it began
+        return await self._ports.tasks.finish(self._audited(request_session, handed))
+
+    async def _audited(self, request_session: RequestSession, handed: HandedOver) -> Session:
         with self._ports.audit.login(request_session, "assisted"):
-            return await self._ports.tasks.finish(self._adopted(request_session, handed))
+            return await self._adopted(request_session, handed)
 
     async def _adopted(self, request_session: RequestSession, handed: HandedOver) -> Session:
         session = await self._session(request_session, handed)

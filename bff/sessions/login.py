@@ -94,9 +94,8 @@ class CustomerLogin:
         async def obtain(guest: Session) -> Issued:
             return await self._ports.emporix.login(guest.tokens.access, email, password)
 
-        with self._ports.audit.login(request_session, "password", email):
-            await self._admission.account(request_session, email)
-            return await self._logged_in(request_session, obtain, email)
+        await self._admission.account(request_session, email)
+        return await self._logged_in(request_session, obtain, "password", email)
 
     async def social_login(
         self, request_session: RequestSession, *, code: str, redirect_uri: str | None, verifier: Secret | None
@@ -150,11 +149,12 @@ class CustomerLogin:
 
     async def _sign_on(self, request_session: RequestSession, obtain: Obtain, how: str) -> Session:
         """Log in with something that names no account."""
-        with self._ports.audit.login(request_session, how):
-            await self._admission.sign_on(request_session)
-            return await self._logged_in(request_session, obtain, None)
+        await self._admission.sign_on(request_session)
+        return await self._logged_in(request_session, obtain, how, None)
 
-    async def _logged_in(self, request_session: RequestSession, obtain: Obtain, email: str | None) -> Session:
+    async def _logged_in(
+        self, request_session: RequestSession, obtain: Obtain, how: str, email: str | None
+    ) -> Session:
         session = request_session.session
         promote = (
             self._replace_customer
@@ -163,13 +163,14 @@ class CustomerLogin:
         )
 
         async def in_turn() -> Session:
-            async with self._turns.turn():
-                return await promote(request_session, obtain, email)
+            with self._ports.audit.login(request_session, how, email):
+                try:
+                    async with self._turns.turn():
+                        return await promote(request_session, obtain, email)
+                except LoginRefused as refused:
+                    raise login_error(refused) from None
 
-        try:
-            return await self._ports.tasks.finish(in_turn())
-        except LoginRefused as refused:
-            raise login_error(refused) from None
+        return await self._ports.tasks.finish(in_turn())
 
     async def _replace_customer(
         self, request_session: RequestSession, obtain: Obtain, email: str | None

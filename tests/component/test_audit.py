@@ -14,7 +14,7 @@ from bff.sessions.request_session import RequestSession
 from bff.telemetry.metrics import REGISTRY
 from tests.component.refusing import REFRESHES, refuse, visitor_of
 from tests.live import ADA
-from tests.support import Replica, a_request_session, new_replica, new_ring
+from tests.support import TENANT, Replica, a_request_session, leave, new_replica, new_ring
 
 pytestmark = pytest.mark.anyio
 CLIENT = "192.0.2.1"
@@ -74,6 +74,15 @@ async def test_a_login_leaves_a_line(replica: Replica, trail: Trail) -> None:
         },
     )
     assert ends("anonymous", "login") == before + 1
+
+
+async def test_a_login_whose_client_has_left_leaves_a_line(replica: Replica, trail: Trail) -> None:
+    visitor = await visitor_of(replica)
+    call = replica.engine.login.login(visitor, ADA["email"], Secret(ADA["password"]))
+    async with replica.upstream.delaying(f"/customer/{TENANT}/login", call) as task:
+        await leave(task)
+    await replica.ports.tasks.drain()
+    assert trail.line()[0] == "login"
 
 
 async def test_a_failed_login_leaves_a_line(replica: Replica, trail: Trail) -> None:
