@@ -42,7 +42,7 @@ from bff.server.process import DRAINING
 from bff.sessions.engine import Engine
 from bff.sessions.tasks import Tasks
 from bff.store.options import Clock
-from bff.telemetry.logs import configure_logging, event
+from bff.telemetry.logs import configure_logging, event, set_level
 from bff.wiring import (
     Connections,
     key_pairs,
@@ -92,7 +92,7 @@ class Proxy:
             settings, ring, clock=clock, random_bytes=random_bytes
         )
         ports = session_ports(
-            settings, self._connections, self._tasks, clock=clock, random_bytes=random_bytes
+            settings, self._connections, ring, self._tasks, clock=clock, random_bytes=random_bytes
         )
         self.engine = Engine(session_policy(settings, ring), ports)
         self._auth = _auth_router(settings, ring, self.engine)
@@ -176,6 +176,7 @@ class ReloadingProxy(Proxy):
         self._environ = environ
         self._files = SettingsFiles(environ)  # before they are read, so that no change is missed
         settings = load_settings(environ)
+        set_level(settings.log_level)
         super().__init__(settings, draining=DRAINING)
         self._redis_url = settings.redis_url
 

@@ -17,6 +17,7 @@ from bff.api.routes import RouteTable
 from bff.api.token_kinds import call_credentials, renewed_credentials
 from bff.errors import BffError, ReauthenticationRequired
 from bff.middleware.request_context import request_context, request_session
+from bff.sessions import audit
 from bff.sessions.engine import Engine
 from bff.sessions.request_session import RequestSession
 from bff.store.protocol import RatedCall
@@ -143,7 +144,7 @@ class ApiEndpoint:
         if call.route.name != PASSWORD_CHANGE or not 200 <= status < 300:
             return
         try:
-            ended = await self._engine.own_sessions.end_others(session)
+            ended = await self._engine.own_sessions.end_others(session, audit.PASSWORD_CHANGE)
         except BffError as error:
             event(_log, "others_not_ended", level=logging.ERROR, code=error.code)
         else:

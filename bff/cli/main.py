@@ -104,6 +104,7 @@ def _list_sessions(arguments: argparse.Namespace) -> int:
 
 
 def _end_sessions(arguments: argparse.Namespace) -> int:
+    configure_logging()
     with _operating() as settings:
         return asyncio.run(end_sessions(settings, None if arguments.all else arguments.customer))
 

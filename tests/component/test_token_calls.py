@@ -342,7 +342,7 @@ async def test_calls_are_counted_by_name_and_outcome(status: int, outcome: str) 
         return Response(status_code=status)
 
     def count(outcome: str) -> float:
-        labels = {"call": "counted", "outcome": outcome}
+        labels = {"area": "token calls", "call": "counted", "outcome": outcome}
         return REGISTRY.get_sample_value("bff_upstream_calls_total", labels) or 0.0
 
     before, lost = count(outcome), count("no answer")

@@ -1,5 +1,6 @@
 """What operators rely on: health, metrics, the end of a process, and the command line."""
 
+import json
 import os
 import re
 import signal
@@ -224,3 +225,26 @@ def test_new_keys_are_fresh_and_fit(sandbox: Sandbox, redis_url: str) -> None:
     assert _bff("check", **settings, BFF_PUBLIC_ORIGIN="https://shop.example").returncode == 0
     with LiveProxy(settings) as proxy, proxy.browser() as browser:
         assert browser.post("/auth/anonymous").status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("level", "requests", "probes"), [("warning", 0, 0), ("info", 2, 0), ("debug", 2, 1)]
+)
+def test_the_log_level_is_obeyed_but_for_the_audit_trail(
+    sandbox: Sandbox, redis_url: str, level: str, requests: int, probes: int
+) -> None:
+    with LiveProxy(environment(sandbox, redis_url, BFF_LOG_LEVEL=level)) as proxy:
+        with proxy.browser() as browser:
+            browser.post("/auth/anonymous")
+            issued(browser.post("/auth/login", json=ADA))
+        _get(f"{proxy.url}/livez")
+        with proxy.browser() as browser:  # what comes last: all lines before it are written then
+            browser.post("/auth/login", json=ADA | {"password": "wrong-password"})
+        eventually(lambda: "login_failed" in proxy.log)
+        log = proxy.log.partition("login_failed")[0]
+    lines = [json.loads(line) for line in log.splitlines()[:-1] if line.startswith("{")]
+    routes = [line["route"] for line in lines if line["event"] == "request"]
+    assert len([one for one in routes if one.startswith("/auth")]) == requests
+    assert ("/livez" in routes) is bool(probes)
+    assert [line["event"] for line in lines if line["logger"] == "bff.audit"] == ["login"]
+    assert ADA["email"] not in log

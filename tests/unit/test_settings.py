@@ -120,6 +120,8 @@ GOOD: list[tuple[str, str, Any]] = [
     ("BFF_MAX_BODY_BYTES", "1024", 1024),
     ("BFF_DRAIN_SECONDS", "0", 0.0),
     ("BFF_DRAIN_SECONDS", "2.5", 2.5),
+    ("BFF_LOG_LEVEL", "debug", "debug"),
+    ("BFF_LOG_ACCOUNTS", "plain", "plain"),
 ]
 
 INVALID_ORIGINS = [
@@ -251,6 +253,8 @@ WRONG: dict[str, list[str]] = {
     "BFF_SESSION_CACHE": ["65537", *INVALID_NUMBERS],
     "BFF_MAX_BODY_BYTES": ["1023", "1099511627777", *INVALID_NUMBERS],
     "BFF_DRAIN_SECONDS": ["300.1", "-1", "inf", "nan", "1e1", "1_0", ".5", "x"],
+    "BFF_LOG_LEVEL": ["trace", "warn", "20"],
+    "BFF_LOG_ACCOUNTS": ["true", "none"],
 }
 DEFAULTS: dict[str, Any] = {
     "upstream_url": "https://api.emporix.io",
@@ -276,6 +280,8 @@ DEFAULTS: dict[str, Any] = {
     "refresh_rate": Rate(120, 60),
     "max_body_bytes": 10485760,
     "drain_seconds": 5.0,
+    "log_level": "info",
+    "log_accounts": "digest",
 }
 
 
