@@ -38,7 +38,7 @@ from bff.middleware.security_headers import security_fields
 from bff.middleware.session_layer import BY_ROUTE, Selection, SessionLayer
 from bff.middleware.stream_limit import StreamLimit
 from bff.security.keyring import KeyRing, RandomBytes
-from bff.server.process import DRAINING
+from bff.server.draining import DRAINING, Draining
 from bff.sessions.engine import Engine
 from bff.sessions.tasks import Tasks
 from bff.store.options import Clock
@@ -62,7 +62,7 @@ class Proxy:
 
     Args:
         settings: what it is to be.
-        draining: whether the process has been told to end.
+        draining: whether the process has been told to end, and by when.
         fallback: serves every path that is not the proxy's own, such as a storefront on the same origin.
         clock: seconds since the epoch.
         random_bytes: the source of ids, secrets and nonces.
@@ -80,13 +80,14 @@ class Proxy:
         self,
         settings: Settings,
         *,
-        draining: Callable[[], bool] = lambda: False,
+        draining: Draining | None = None,
         fallback: ASGIApp | None = None,
         clock: Clock = time.time,  # noqa: TID251 - the one place where the wall clock comes in
         random_bytes: RandomBytes = secrets.token_bytes,
         connections: Connections | None = None,
     ) -> None:
         self.keys = ring = key_ring(settings, random_bytes)
+        self._draining = draining or Draining()
         self._tasks = Tasks()
         self._connections = connections or open_connections(
             settings, ring, clock=clock, random_bytes=random_bytes
@@ -96,7 +97,7 @@ class Proxy:
         )
         self.engine = Engine(session_policy(settings, ring), ports)
         self._auth = _auth_router(settings, ring, self.engine)
-        self._health = EndpointRouter(health_endpoints(ports.store, draining))
+        self._health = EndpointRouter(health_endpoints(ports.store, self._draining))
         carriers = _carriers(settings, ring)
         origins = OriginCheck(
             settings.public_origin,
@@ -155,7 +156,7 @@ class Proxy:
     async def aclose(self) -> None:
         """End what was begun, then close every connection: tokens that upstream has issued must be stored."""
         try:
-            async with asyncio.timeout(_FINISH_SECONDS):
+            async with asyncio.timeout(min(_FINISH_SECONDS, self._draining.seconds_left())):
                 await self._tasks.drain()
         except TimeoutError:
             _log.warning("unfinished work at the end")

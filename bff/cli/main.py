@@ -26,7 +26,9 @@ from bff.config.sites import site_warnings
 from bff.errors import BffError
 from bff.security.secret import Secret
 from bff.server.connections import ConnectionLimit, connections_within, raised_descriptor_limit
-from bff.server.process import ProxyServer, configured, listening, supervise
+from bff.server.listening import listening
+from bff.server.process import ProxyServer, configured
+from bff.server.workers import supervise
 from bff.telemetry.logs import configure_logging
 
 _MISTAKE = 2
@@ -139,6 +141,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             factory=True,
             workers=arguments.workers,
             drain_seconds=settings.drain_seconds,
+            grace_seconds=settings.grace_seconds,
             secure=settings.secure,
             admin=admin,
             connections=_connection_limit(settings),

@@ -83,6 +83,7 @@ class Settings:
     client_connections: int
     max_body_bytes: int
     drain_seconds: float
+    grace_seconds: int
 
     @property
     def secure(self) -> bool:
@@ -204,6 +205,7 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     _variable("CLIENT_CONNECTIONS", parsing.integer(1, 1 << 20), "open connections per client", "256"),
     _variable("MAX_BODY_BYTES", parsing.integer(1024, 1 << 40), "largest request body", "10485760"),
     _variable("DRAIN_SECONDS", parsing.decimal(0, 300), "how long to keep serving after SIGTERM", "5"),
+    _variable("GRACE_SECONDS", parsing.integer(1, 600), "the longest from SIGTERM to the end", "25"),
 )
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import httpx2
 import pytest
@@ -139,6 +140,26 @@ def test_a_request_that_runs_is_finished_before_the_end(sandbox: Sandbox, redis_
         answer = login.result()
         assert (answer.status_code, answer.json()["kind"]) == (200, "customer")
         assert proxy.process.wait(60) == 0
+
+
+@pytest.mark.parametrize("workers", [(), ("--workers", "2")], ids=["one", "two"])
+def test_everything_from_sigterm_to_the_end_fits_into_the_grace(
+    sandbox: Sandbox, redis_url: str, workers: tuple[str, ...]
+) -> None:
+    settings = environment(sandbox, redis_url, BFF_DRAIN_SECONDS="300", BFF_GRACE_SECONDS="2")
+    with (
+        LiveProxy(settings, *workers) as proxy,
+        proxy.browser() as browser,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        fault(sandbox, "POST /customer/", "delay", delay=120, times=1)
+        before = seen(sandbox)
+        login = pool.submit(browser.post, "/auth/login", json=ADA)
+        arrived(sandbox, before, CUSTOMER_LOGIN)
+        proxy.kill(signal.SIGTERM)
+        assert proxy.process.wait(60) == 0
+        with suppress(httpx2.TransportError):  # a connection that ends without an answer
+            assert login.result().status_code >= 500
 
 
 def test_check_accepts_a_whole_configuration(sandbox: Sandbox, redis_url: str) -> None:

@@ -120,6 +120,7 @@ GOOD: list[tuple[str, str, Any]] = [
     ("BFF_MAX_BODY_BYTES", "1024", 1024),
     ("BFF_DRAIN_SECONDS", "0", 0.0),
     ("BFF_DRAIN_SECONDS", "2.5", 2.5),
+    ("BFF_GRACE_SECONDS", "1", 1),
 ]
 
 INVALID_ORIGINS = [
@@ -250,6 +251,7 @@ WRONG: dict[str, list[str]] = {
     "BFF_CLIENT_CONNECTIONS": ["0", "1048577", *INVALID_NUMBERS],
     "BFF_SESSION_CACHE": ["65537", *INVALID_NUMBERS],
     "BFF_MAX_BODY_BYTES": ["1023", "1099511627777", *INVALID_NUMBERS],
+    "BFF_GRACE_SECONDS": ["0", "601", "2.5", "-1", "x"],
     "BFF_DRAIN_SECONDS": ["300.1", "-1", "inf", "nan", "1e1", "1_0", ".5", "x"],
 }
 DEFAULTS: dict[str, Any] = {
@@ -276,6 +278,7 @@ DEFAULTS: dict[str, Any] = {
     "refresh_rate": Rate(120, 60),
     "max_body_bytes": 10485760,
     "drain_seconds": 5.0,
+    "grace_seconds": 25,
 }
 
 
