@@ -62,6 +62,7 @@ class Settings:
     session_cache: int
     trusted_proxies: tuple[Network, ...] = ()
     admin_port: int | None = None
+    admin_host: str
     guest_idle_seconds: int
     customer_idle_seconds: int
     guest_max_seconds: int
@@ -173,6 +174,7 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         "TRUSTED_PROXIES", parsing.networks, "comma-separated list of CIDRs whose X-Forwarded-For is trusted"
     ),
     _variable("ADMIN_PORT", parsing.integer(1, 65_535), "second listener for /metrics, /livez, /readyz"),
+    _variable("ADMIN_HOST", parsing.address, "the address that the second listener binds to", "127.0.0.1"),
     _variable("GUEST_IDLE_SECONDS", _lifetime, "idle lifetime of a guest session", "86400"),
     _variable("CUSTOMER_IDLE_SECONDS", _lifetime, "idle lifetime of a customer session", "1209600"),
     _variable("GUEST_MAX_SECONDS", _lifetime, "absolute lifetime of a guest session", "604800"),
