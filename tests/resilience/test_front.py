@@ -15,8 +15,10 @@ from tests.live import LiveProxy, Sandbox, environment
 from tests.resilience.rolling import guest, shop
 from tests.resilience.shoppers import client
 
-ROUNDS = 10 if os.environ.get("CI") else 2
-LOADS = [8, 64] if os.environ.get("CI") else [8]
+LONG = bool(os.environ.get("BFF_TEST_LONG"))
+"""Also with 64 clients, and ten restarts each: it takes minutes."""
+ROUNDS = 10 if LONG else 2
+LOADS = [8, 64] if LONG else [8]
 BETWEEN = 8
 """Requests of each client between one restart and the next."""
 
