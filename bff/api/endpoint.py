@@ -13,7 +13,7 @@ from bff.api.memo import Memo
 from bff.api.merged_cart import is_merged_already, merged
 from bff.api.paths import check_query, parse_path
 from bff.api.request_body import ClientLeft, RequestBody
-from bff.api.routes import RouteTable
+from bff.api.routes import RoutesInForce
 from bff.api.token_kinds import call_credentials, renewed_credentials
 from bff.errors import BffError, ReauthenticationRequired
 from bff.middleware.request_context import request_context, request_session
@@ -55,7 +55,7 @@ class ApiEndpoint:
     def __init__(
         self,
         engine: Engine,
-        routes: RouteTable,
+        routes: RoutesInForce,
         forwarder: Forwarder,
         delivery: Delivery,
         *,
@@ -92,7 +92,7 @@ class ApiEndpoint:
         path = self._paths[scope["raw_path"]]
         query: bytes = scope["query_string"]
         check_query(query)
-        route = self._routes.match(scope["method"], path.segments).route
+        route = self._routes.table.match(scope["method"], path.segments).route
         return Call(scope["method"], path, query, scope["headers"], route)
 
     async def _answered(

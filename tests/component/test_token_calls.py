@@ -15,7 +15,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from bff.errors import BadUpstreamAnswer, BffError, UpstreamTimeout, UpstreamUnavailable
-from bff.server.process import in_background, listening
+from bff.server.listening import listening
+from bff.server.process import in_background
 from bff.telemetry.metrics import REGISTRY
 from bff.upstream.failures import MalformedBody
 from bff.upstream.httpx_client import HttpxClient

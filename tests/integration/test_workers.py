@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from bff.server.process import listening
+from bff.server.listening import listening
 from tests.integration.visitors import eventually
 from tests.live import LiveProxy, Sandbox, environment, free_port
 
 ROOT = Path(__file__).parents[2]
 SUPERVISE = """
 import sys
-from bff.server.process import configured, listening, supervise
+from bff.server.listening import listening
+from bff.server.process import configured
+from bff.server.workers import supervise
 with listening("127.0.0.1", 0) as listener:
     sys.exit({True: 0, False: 3}[supervise(configured("broken:app", workers=2), listener)])
 """
