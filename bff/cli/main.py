@@ -28,6 +28,7 @@ from bff.security.secret import Secret
 from bff.server.connections import ConnectionLimit, connections_within, raised_descriptor_limit
 from bff.server.process import ProxyServer, configured, listening, supervise
 from bff.telemetry.logs import configure_logging
+from bff.telemetry.process import dated_kid
 
 _MISTAKE = 2
 _FAILED = 3
@@ -202,7 +203,7 @@ def _configuration(environ: Mapping[str, str]) -> Settings:
 
 def _new_key(_arguments: argparse.Namespace) -> int:
     key = base64.urlsafe_b64encode(secrets.token_bytes(32)).rstrip(b"=").decode()
-    print(f"k{secrets.token_hex(4)}:{key}")
+    print(f"{dated_kid(secrets.token_hex(3))}:{key}")
     return 0
 
 

@@ -21,11 +21,13 @@ from uvicorn.supervisors import multiprocess
 
 from bff.server.connections import ConnectionLimit
 from bff.server.http1 import Http1Connection
+from bff.telemetry.process import note_end_of, note_load, note_start, note_usage
 
 _BACKLOG: Final = 512
 """How many connections are accepted at once, before any of them is counted."""
 _GRACE_SECONDS: Final = 30
 _TICKS_A_SECOND: Final = 10
+_USAGE_SECONDS: Final = 5
 _HANG_UP: Final = {signal.SIGHUP}
 _log = logging.getLogger(__name__)
 
@@ -130,6 +132,7 @@ class ProxyServer(SweepingServer):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening, on the admin port too."""
         await super().startup(sockets)
+        note_start()
         if self._admin is not None and not self.should_exit:
             self._ending.enter_context(self._admin)
             self._ending.enter_context(in_background(self.config.loaded_app.admin(), self._admin))
@@ -156,6 +159,10 @@ class ProxyServer(SweepingServer):
         over = self._until is not None and time.monotonic() >= self._until
         if over or _orphaned():
             self.should_exit = True
+        if counter % _TICKS_A_SECOND == 0:
+            note_load(len(self.server_state.tasks), len(self.server_state.connections))
+        if counter % (_USAGE_SECONDS * _TICKS_A_SECOND) == 0:
+            note_usage()
         if self._reloads and (self._hung_up or counter % _TICKS_A_SECOND == 0):
             asked, self._hung_up = self._hung_up, False
             self.config.loaded_app.reload(asked=asked)
@@ -208,6 +215,14 @@ class _Worker(multiprocess.Process):
 
 class _Supervisor(multiprocess.Multiprocess):
     """Passes SIGHUP on to its workers, where uvicorn would replace them."""
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace workers that have died; what they said of themselves counts no more."""
+        before = {worker.pid for worker in self.processes}
+        super().keep_subprocess_alive()
+        for pid in before - {worker.pid for worker in self.processes}:
+            assert pid is not None
+            note_end_of(pid)
 
     def handle_hup(self) -> None:
         """Let every worker reload."""
