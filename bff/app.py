@@ -43,6 +43,7 @@ from bff.sessions.engine import Engine
 from bff.sessions.tasks import Tasks
 from bff.store.options import Clock
 from bff.telemetry.logs import configure_logging, event, set_level
+from bff.telemetry.process import KeyMetrics
 from bff.wiring import (
     Connections,
     key_pairs,
@@ -182,6 +183,9 @@ class ReloadingProxy(Proxy):
         set_level(settings.log_level)
         super().__init__(settings, draining=DRAINING)
         self._redis_url = settings.redis_url
+        metrics = KeyMetrics()
+        metrics.show(self.keys.kids)
+        self.keys.on_replace(lambda: metrics.show(self.keys.kids))
 
     def reload(self, *, asked: bool) -> None:
         """Read keys and routes again where `asked`, or where a file has changed; wrong ones leave them as they are."""

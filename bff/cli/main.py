@@ -30,6 +30,7 @@ from bff.server.listening import listening
 from bff.server.process import ProxyServer, configured
 from bff.server.workers import supervise
 from bff.telemetry.logs import configure_logging
+from bff.telemetry.process import dated_kid
 
 _MISTAKE = 2
 _FAILED = 3
@@ -216,7 +217,7 @@ def _configuration(environ: Mapping[str, str]) -> Settings:
 
 def _new_key(_arguments: argparse.Namespace) -> int:
     key = base64.urlsafe_b64encode(secrets.token_bytes(32)).rstrip(b"=").decode()
-    print(f"k{secrets.token_hex(4)}:{key}")
+    print(f"{dated_kid(secrets.token_hex(3))}:{key}")
     return 0
 
 

@@ -19,6 +19,7 @@ from bff.server.connections import ConnectionLimit
 from bff.server.draining import DRAINING
 from bff.server.http1 import Http1Connection
 from bff.server.listening import let_nobody_in
+from bff.telemetry.process import note_load, note_start, note_usage
 
 _BACKLOG: Final = 512
 """How many connections are accepted at once, before any of them is counted."""
@@ -28,6 +29,7 @@ _QUEUE_SECONDS: Final = 0.3
 _WORD_SECONDS: Final = 2.0
 """How long one of several workers waits to hear that nobody can join the queue: its supervisor looks twice a second."""
 _TICKS_A_SECOND: Final = 10
+_USAGE_SECONDS: Final = 5
 HANG_UP: Final = {signal.SIGHUP}
 _log = logging.getLogger(__name__)
 
@@ -126,6 +128,7 @@ class ProxyServer(SweepingServer):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening, on the admin port too."""
         await super().startup(sockets)
+        note_start()
         if self._admin is not None and not self.should_exit:
             self._ending.enter_context(self._admin)
             self._ending.enter_context(in_background(self.config.loaded_app.admin(), self._admin))
@@ -174,6 +177,10 @@ class ProxyServer(SweepingServer):
             self.should_exit = self._drained = True
         if _orphaned():
             self.should_exit = True
+        if counter % _TICKS_A_SECOND == 0:
+            note_load(len(self.server_state.tasks), len(self.server_state.connections))
+        if counter % (_USAGE_SECONDS * _TICKS_A_SECOND) == 0:
+            note_usage()
         if self._reloads and (self._hung_up or counter % _TICKS_A_SECOND == 0):
             asked, self._hung_up = self._hung_up, False
             self.config.loaded_app.reload(asked=asked)

@@ -13,6 +13,7 @@ from uvicorn.supervisors import multiprocess
 
 from bff.server.listening import let_nobody_in
 from bff.server.process import HANG_UP, ProxyConfig, ProxyServer
+from bff.telemetry.process import note_end_of
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +60,14 @@ class _Supervisor(multiprocess.Multiprocess):
         super().__init__(config, sockets=[listener])
         self._drain_seconds = config.drain_seconds
         self._word = word
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace workers that have died; what they said of themselves counts no more."""
+        before = {worker.pid for worker in self.processes}
+        super().keep_subprocess_alive()
+        for pid in before - {worker.pid for worker in self.processes}:
+            assert pid is not None
+            note_end_of(pid)
 
     def handle_hup(self) -> None:
         """Let every worker reload."""

@@ -5,7 +5,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 REGISTRY: Final = CollectorRegistry()
 _STATUSES: Final = frozenset({0, *HTTPStatus})
@@ -133,6 +133,64 @@ UPSTREAM_BUSY: Final = Counter(
     "Calls that were not made because too many were under way",
     ["area"],
     registry=REGISTRY,
+)
+WORKERS: Final = Gauge("bff_workers", "Processes that serve", registry=REGISTRY, multiprocess_mode="livesum")
+BUILD: Final = Gauge(
+    "bff_build_info",
+    "Which version runs",
+    ["version", "python"],
+    registry=REGISTRY,
+    multiprocess_mode="livemax",
+)
+REQUESTS_IN_FLIGHT: Final = Gauge(
+    "bff_requests_in_flight",
+    "Requests that are being answered, counted once a second",
+    registry=REGISTRY,
+    multiprocess_mode="livesum",
+)
+CONNECTIONS: Final = Gauge(
+    "bff_connections",
+    "Connections of clients, counted once a second",
+    registry=REGISTRY,
+    multiprocess_mode="livesum",
+)
+KEY_PLACE: Final = Gauge(
+    "bff_key_place",
+    "Place of a key in BFF_KEYS: 1 seals, the others open, 0 has been removed",
+    ["kid"],
+    registry=REGISTRY,
+    multiprocess_mode="livemostrecent",
+)
+KEY_CREATED: Final = Gauge(
+    "bff_key_created_timestamp_seconds",
+    "When a key was made, where its id says so",
+    ["kid"],
+    registry=REGISTRY,
+    multiprocess_mode="livemostrecent",
+)
+PROCESS_START: Final = Gauge(
+    "bff_process_start_timestamp_seconds",
+    "When a process began to serve",
+    registry=REGISTRY,
+    multiprocess_mode="liveall",
+)
+PROCESS_CPU: Final = Gauge(
+    "bff_process_cpu_seconds",
+    "Processor time that a process has taken",
+    registry=REGISTRY,
+    multiprocess_mode="liveall",
+)
+PROCESS_MEMORY: Final = Gauge(
+    "bff_process_resident_memory_bytes",
+    "Memory of a process (Linux)",
+    registry=REGISTRY,
+    multiprocess_mode="liveall",
+)
+PROCESS_FILES: Final = Gauge(
+    "bff_process_open_fds",
+    "Open files of a process (Linux)",
+    registry=REGISTRY,
+    multiprocess_mode="liveall",
 )
 
 

@@ -177,6 +177,9 @@ def test_every_metric_has_the_prefix_and_labels_from_the_list() -> None:
         "fault",
         "cause",
         "operation",
+        "kid",
+        "version",
+        "python",
         "reason",
         "error",
     }
