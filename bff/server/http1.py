@@ -7,6 +7,7 @@ assignments and no timer.
 
 import asyncio
 import re
+import select
 from enum import Enum, auto
 from math import inf
 from typing import ClassVar, Final
@@ -240,7 +241,9 @@ class Http1Connection(HttpToolsProtocol):
             super().shutdown()
         elif self._phase is Phase.IDLE and self._current_cycle is None and DRAINING.begun:
             self._deadline += self.fresh_seconds - self.quiet_seconds  # its request is on its way
-        elif self._phase is Phase.IDLE or (self._phase is Phase.HEAD and not DRAINING.begun):
+        elif DRAINING.begun and (self._phase is not Phase.IDLE or _has_input(self.transport)):
+            return  # what has come in is answered, and the answer closes the connection
+        elif self._phase in {Phase.IDLE, Phase.HEAD}:
             self.transport.close()
 
     def pause_writing(self) -> None:
@@ -335,3 +338,10 @@ class Http1Connection(HttpToolsProtocol):
             self._limit.mark(self, idle=idle)
         self._phase, self._idle = phase, idle
         self._deadline = self.loop.time() + seconds
+
+
+def _has_input(transport: asyncio.Transport) -> bool:
+    """Return whether something waits to be read: closing the connection now would reset it."""
+    waiting = select.poll()
+    waiting.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+    return bool(waiting.poll(0))

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import os
 import signal
 import socket
 import sys
@@ -257,6 +258,32 @@ async def test_who_waits_in_the_listen_queue_at_the_end_is_served(draining: Drai
     for visitor in server.visitors:
         with visitor:
             assert visitor.recv(1000).startswith(b"HTTP/1.1 200 OK")
+
+
+class LastMoment(ProxyServer):
+    """A server whose client uses an idle connection just before it would be closed."""
+
+    kept: socket.socket
+
+    async def _empty_queue(self, listeners: list[socket.socket]) -> None:
+        await super()._empty_queue(listeners)
+        self.kept.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
+
+
+async def test_a_request_on_an_idle_connection_that_is_not_read_yet_is_answered(draining: Draining) -> None:
+    server = LastMoment(configured(telling, lifespan="off"))
+    with listening("127.0.0.1", 0) as listener:
+        serving = asyncio.create_task(server._serve([listener]))
+        await until(lambda: server.started)
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert b"connection: close" not in await head_of(reader)
+        with socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno())) as server.kept:
+            server.handle_exit(signal.SIGTERM, None)
+            assert b"connection: close" in await head_of(reader)
+        writer.close()
+        await serving
+    assert draining()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a filter of Linux")
