@@ -28,6 +28,7 @@ TESTED_BY = {
     "cli/sessions": "component/test_cli_sessions.py",
     "config/embedded_redis": "integration/test_embedded.py",
     "config/parsing": "unit/test_settings.py",
+    "config/redis_program": "integration/test_embedded.py",
     "config/redis_url": "unit/test_settings.py",
     "emporix/bearer_calls": "unit/test_auth_calls.py",
     "health": "integration/test_ops.py",
