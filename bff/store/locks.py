@@ -87,11 +87,11 @@ class RedisSessionLocks:
         began = self._monotonic()
         while True:
             read = await self.try_lock(ticket, owner, renews=renews)
-            waited = self._monotonic() - began
             if read.acquired or (unless is not None and unless(read.found)):
                 if renews:
-                    (_ACQUIRED if read.acquired else _SHARED)(waited)
+                    (_ACQUIRED if read.acquired else _SHARED)(self._monotonic() - began)
                 return read
+            waited = self._monotonic() - began
             if waited >= self._times.wait:
                 if renews:
                     _GAVE_UP(waited)
