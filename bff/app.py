@@ -15,8 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from bff.api.delivery import Delivery
 from bff.api.endpoint import ApiEndpoint
 from bff.api.forwarder import Forwarder
-from bff.api.route_file import load_route_table
-from bff.api.routes import RouteTable
+from bff.api.route_file import RouteTableError, read_route_table
+from bff.api.routes import RoutesInForce, RouteTable
 from bff.auth.aliases import Aliases
 from bff.auth.drop_in import DropIn
 from bff.auth.endpoints import AuthEndpoints
@@ -38,11 +38,12 @@ from bff.middleware.security_headers import security_fields
 from bff.middleware.session_layer import BY_ROUTE, Selection, SessionLayer
 from bff.middleware.stream_limit import StreamLimit
 from bff.security.keyring import KeyRing, RandomBytes
-from bff.server.process import DRAINING
+from bff.server.draining import DRAINING, Draining
 from bff.sessions.engine import Engine
 from bff.sessions.tasks import Tasks
 from bff.store.options import Clock
-from bff.telemetry.logs import configure_logging, event
+from bff.telemetry.logs import configure_logging, event, set_level
+from bff.telemetry.process import KeyMetrics
 from bff.wiring import (
     Connections,
     key_pairs,
@@ -62,7 +63,7 @@ class Proxy:
 
     Args:
         settings: what it is to be.
-        draining: whether the process has been told to end.
+        draining: whether the process has been told to end, and by when.
         fallback: serves every path that is not the proxy's own, such as a storefront on the same origin.
         clock: seconds since the epoch.
         random_bytes: the source of ids, secrets and nonces.
@@ -70,6 +71,7 @@ class Proxy:
 
     Attributes:
         keys: what everything is sealed with.
+        routes: what a visitor can reach below `/api`.
 
     Raises:
         RouteTableError: the operator's route file is wrong.
@@ -80,23 +82,25 @@ class Proxy:
         self,
         settings: Settings,
         *,
-        draining: Callable[[], bool] = lambda: False,
+        draining: Draining | None = None,
         fallback: ASGIApp | None = None,
         clock: Clock = time.time,  # noqa: TID251 - the one place where the wall clock comes in
         random_bytes: RandomBytes = secrets.token_bytes,
         connections: Connections | None = None,
     ) -> None:
         self.keys = ring = key_ring(settings, random_bytes)
+        self.routes = RoutesInForce(_route_table(settings))
+        self._draining = draining or Draining()
         self._tasks = Tasks()
         self._connections = connections or open_connections(
             settings, ring, clock=clock, random_bytes=random_bytes
         )
         ports = session_ports(
-            settings, self._connections, self._tasks, clock=clock, random_bytes=random_bytes
+            settings, self._connections, ring, self._tasks, clock=clock, random_bytes=random_bytes
         )
         self.engine = Engine(session_policy(settings, ring), ports)
         self._auth = _auth_router(settings, ring, self.engine)
-        self._health = EndpointRouter(health_endpoints(ports.store, draining))
+        self._health = EndpointRouter(health_endpoints(ports.store, self._draining))
         carriers = _carriers(settings, ring)
         origins = OriginCheck(
             settings.public_origin,
@@ -108,7 +112,7 @@ class Proxy:
             SessionLayer(select, self.engine.lifecycle, carriers, origins, clock)
             for select in (
                 self._auth.select,
-                _api_selection(settings, ring, self.engine, self._connections),
+                _api_selection(settings, ring, self.engine, self._connections, self.routes),
             )
         )
         self._lifespan = Router(lifespan=self._closing)
@@ -155,7 +159,7 @@ class Proxy:
     async def aclose(self) -> None:
         """End what was begun, then close every connection: tokens that upstream has issued must be stored."""
         try:
-            async with asyncio.timeout(_FINISH_SECONDS):
+            async with asyncio.timeout(min(_FINISH_SECONDS, self._draining.seconds_left())):
                 await self._tasks.drain()
         except TimeoutError:
             _log.warning("unfinished work at the end")
@@ -163,7 +167,7 @@ class Proxy:
 
 
 class ReloadingProxy(Proxy):
-    """The proxy of a worker process, which takes other keys while it runs.
+    """The proxy of a worker process, which takes other keys and routes while it runs.
 
     Args:
         environ: the settings; files that they name may change.
@@ -176,11 +180,15 @@ class ReloadingProxy(Proxy):
         self._environ = environ
         self._files = SettingsFiles(environ)  # before they are read, so that no change is missed
         settings = load_settings(environ)
+        set_level(settings.log_level)
         super().__init__(settings, draining=DRAINING)
         self._redis_url = settings.redis_url
+        metrics = KeyMetrics()
+        metrics.show(self.keys.kids)
+        self.keys.on_replace(lambda: metrics.show(self.keys.kids))
 
     def reload(self, *, asked: bool) -> None:
-        """Read the settings again where `asked`, or where a file has changed; wrong ones leave everything as it is."""
+        """Read keys and routes again where `asked`, or where a file has changed; wrong ones leave them as they are."""
         if asked:
             self._files.note()
         elif not self._files.changed():
@@ -191,9 +199,24 @@ class ReloadingProxy(Proxy):
             event(_log, "keys_not_reloaded", level=logging.ERROR, reason="; ".join(error.mistakes))
             return
         replaced = self.keys.replace(key_pairs(settings))
-        event(_log, "keys_reloaded", outcome="replaced" if replaced else "same")
+        event(_log, "keys_reloaded", outcome=_outcome(replaced=replaced))
+        if settings.routes_file is not None:
+            self._reload_routes(settings)
         if settings.redis_url != self._redis_url:
             event(_log, "redis_url_not_reloaded", level=logging.WARNING, reason="it takes a restart")
+
+    def _reload_routes(self, settings: Settings) -> None:
+        try:
+            table = _route_table(settings)
+        except RouteTableError as error:
+            reason = "; ".join(f"BFF_ROUTES_FILE: {mistake}" for mistake in error.mistakes)
+            event(_log, "routes_not_reloaded", level=logging.ERROR, reason=reason)
+            return
+        event(_log, "routes_reloaded", outcome=_outcome(replaced=self.routes.replace(table)))
+
+
+def _outcome(*, replaced: bool) -> str:
+    return "replaced" if replaced else "same"
 
 
 def from_environment() -> ReloadingProxy:
@@ -238,13 +261,13 @@ def _auth_router(settings: Settings, ring: KeyRing, engine: Engine) -> EndpointR
 
 
 def _api_selection(
-    settings: Settings, ring: KeyRing, engine: Engine, connections: Connections
+    settings: Settings, ring: KeyRing, engine: Engine, connections: Connections, routes: RoutesInForce
 ) -> Callable[[Scope], Selection]:
     """Return what finds the endpoint of a call: drop-in mode's where it is on, else the proxied API."""
     aliases = Aliases(ring.digest("session alias")) if settings.drop_in else None
     api = ApiEndpoint(
         engine,
-        _route_table(settings),
+        routes,
         Forwarder(
             connections.upstream,
             connections.breakers,
@@ -263,8 +286,7 @@ def _api_selection(
 
 
 def _route_table(settings: Settings) -> RouteTable:
-    extra = None if settings.routes_file is None else settings.routes_file.read_text(encoding="utf-8")
-    return load_route_table(settings.tenant, extra, drop_in=settings.drop_in)
+    return read_route_table(settings.tenant, settings.routes_file, drop_in=settings.drop_in)
 
 
 async def _nothing_here(_scope: Scope, _receive: Receive, _send: Send) -> None:

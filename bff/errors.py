@@ -34,12 +34,15 @@ class BffError(Exception):
         retry_after: seconds after which another try makes sense, or None.
         given_retry_after: the same, where this occurrence and not its class says it.
         headers: further response headers that belong to this error.
+        cause: which of several reasons it has, for metrics; from a small fixed set.
+        at_fault: who failed where the status is one of a server: the proxy, Redis or Emporix.
     """
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     title: ClassVar[str] = "Something went wrong here"
     default_retry_after: ClassVar[int | None] = None
+    at_fault: ClassVar[str] = "proxy"
 
     def __init__(
         self,
@@ -48,6 +51,7 @@ class BffError(Exception):
         log_detail: str | None = None,
         retry_after: int | None = None,
         headers: tuple[tuple[str, str], ...] = (),
+        cause: str = "none",
     ) -> None:
         super().__init__(detail or self.title)
         self.detail = detail or self.title
@@ -55,6 +59,7 @@ class BffError(Exception):
         self.retry_after = self.default_retry_after if retry_after is None else retry_after
         self.given_retry_after = retry_after
         self.headers = headers
+        self.cause = cause
 
     def problem(self, request_id: str) -> dict[str, Any]:
         """Return the RFC 9457 members for this error."""
@@ -190,6 +195,7 @@ class BadUpstreamAnswer(BffError):
     status = 502
     code = "bad_upstream_answer"
     title = "Emporix gave an answer that makes no sense"
+    at_fault = "emporix"
 
 
 class UpstreamUnavailable(BffError):
@@ -197,10 +203,19 @@ class UpstreamUnavailable(BffError):
     code = "upstream_unavailable"
     title = "Emporix cannot be reached"
     default_retry_after = 5
+    at_fault = "emporix"
 
 
 class NotAsked(UpstreamUnavailable):
-    """Upstream was not asked: it failed a moment ago, or there is no room for another call. It is not at fault."""
+    """Upstream was not asked: there is no room for another call, or see `Paused`. This call says nothing of it."""
+
+    at_fault = "proxy"
+
+
+class Paused(NotAsked):
+    """Upstream was not asked because it failed a moment ago."""
+
+    at_fault = "emporix"
 
 
 class StoreUnavailable(BffError):
@@ -208,12 +223,14 @@ class StoreUnavailable(BffError):
     code = "store_unavailable"
     title = "The session store cannot be reached"
     default_retry_after = 2
+    at_fault = "redis"
 
 
 class UpstreamTimeout(BffError):
     status = 504
     code = "upstream_timeout"
     title = "Emporix did not answer in time"
+    at_fault = "emporix"
 
 
 ALL_ERRORS: tuple[type[BffError], ...] = (

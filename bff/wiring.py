@@ -9,6 +9,7 @@ from bff.emporix.carts import EmporixCarts
 from bff.emporix.session_context import EmporixSessionContext
 from bff.security.keyring import KeyRing, RandomBytes
 from bff.session import ID_BYTES, SECRET_BYTES, Lifetimes, RecordPurpose, Ticket
+from bff.sessions.audit import Audit
 from bff.sessions.ports import Policy, Ports
 from bff.sessions.tasks import Tasks
 from bff.store.backend import Backend, Rates, Sources, StoreOptions, open_backend
@@ -130,6 +131,7 @@ def session_backend(settings: Settings, ring: KeyRing, *, clock: Clock, random_b
 def session_ports(
     settings: Settings,
     connections: Connections,
+    ring: KeyRing,
     tasks: Tasks,
     *,
     clock: Clock,
@@ -145,6 +147,7 @@ def session_ports(
         emporix=EmporixAuth(token_calls, tenant=tenant, client_id=settings.client_id, clock=clock),
         carts=EmporixCarts(token_calls, tenant=tenant),
         contexts=EmporixSessionContext(token_calls, tenant=tenant),
+        audit=Audit(ring, plain=settings.log_accounts == "plain"),
         tasks=tasks,
         clock=clock,
         random_bytes=random_bytes,

@@ -14,32 +14,6 @@ from tests.live import TENANT, LiveProxy, Sandbox, environment
 profiles.load()
 
 
-_SLOWEST_FIRST = (
-    "resilience",
-    "browser",
-    "test_supply_chain.py",
-    "fuzz",
-    "simulation",
-    "mutation",
-    "integration",
-)
-"""What begins early, so that no process ends long after the others."""
-_PROCESSES_PER_CORE = 2
-"""Much of what tests do is waiting: for a process to start, a deadline to pass, a browser to draw."""
-
-
-def pytest_xdist_auto_num_workers() -> int:
-    """Return how many processes run the tests."""
-    return _PROCESSES_PER_CORE * (os.cpu_count() or 1)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the slowest folders first; within one of them the order stays."""
-    ranks = {name: number for number, name in enumerate(_SLOWEST_FIRST)}
-    here = Path(__file__).parent
-    items.sort(key=lambda item: ranks.get(item.path.relative_to(here).parts[0], len(ranks)))
-
-
 def pytest_collection_finish() -> None:
     """Let the garbage collector pass over the thousands of tests: nothing of them ends before the run does."""
     gc.collect()

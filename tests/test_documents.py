@@ -14,12 +14,15 @@ import pytest
 import yaml
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from prometheus_client import Counter
+from prometheus_client.metrics import MetricWrapperBase
 
 from bff.api.routes import METHODS
 from bff.app import Proxy
 from bff.auth.views import session_view
 from bff.config.settings import VARIABLES, load_settings
 from bff.errors import ALL_ERRORS
+from bff.telemetry.metrics import REGISTRY
 from tests.live import Process, free_port, new_key
 
 ROOT = Path(__file__).parents[1]
@@ -139,6 +142,22 @@ def test_what_the_code_renders_fits_the_schemas() -> None:
 def test_error_table_has_every_code_with_its_status_and_no_other() -> None:
     table = {code(row[0]): row[1] for row in rows(DOCS / "errors.md") if code(row[0])}
     assert table == {error.code: str(error.status) for error in ALL_ERRORS}
+
+
+def exported() -> dict[str, set[str]]:
+    """Return the labels of every metric, by its name as it is exported."""
+    metrics = {REGISTRY._names_to_collectors[name] for name in REGISTRY._names_to_collectors}
+    found: dict[str, set[str]] = {}
+    for metric in metrics:
+        assert isinstance(metric, MetricWrapperBase)
+        found[metric._name + ("_total" if isinstance(metric, Counter) else "")] = set(metric._labelnames)
+    return found
+
+
+def test_metrics_table_has_every_metric_with_its_labels_and_no_other() -> None:
+    table = rows(DOCS / "operations.md", "Metrics")
+    described = {code(row[0]): set(re.findall(r"`(\w+)`", row[1])) for row in table if code(row[0])}
+    assert described == exported()
 
 
 def test_openapi_problem_has_every_code_and_no_other() -> None:

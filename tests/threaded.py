@@ -11,7 +11,8 @@ from contextlib import contextmanager
 
 from bff.app import Proxy
 from bff.config.settings import load_settings
-from bff.server.process import BackgroundServer, configured, listening
+from bff.server.listening import listening
+from bff.server.process import BackgroundServer, configured
 from tests.live import LiveProxy, free_port
 
 _END_SECONDS = 30

@@ -13,10 +13,11 @@ from bff.api.memo import Memo
 from bff.api.merged_cart import is_merged_already, merged
 from bff.api.paths import check_query, parse_path
 from bff.api.request_body import ClientLeft, RequestBody
-from bff.api.routes import RouteTable
+from bff.api.routes import RoutesInForce
 from bff.api.token_kinds import call_credentials, renewed_credentials
 from bff.errors import BffError, ReauthenticationRequired
 from bff.middleware.request_context import request_context, request_session
+from bff.sessions import audit
 from bff.sessions.engine import Engine
 from bff.sessions.request_session import RequestSession
 from bff.store.protocol import RatedCall
@@ -54,7 +55,7 @@ class ApiEndpoint:
     def __init__(
         self,
         engine: Engine,
-        routes: RouteTable,
+        routes: RoutesInForce,
         forwarder: Forwarder,
         delivery: Delivery,
         *,
@@ -91,7 +92,7 @@ class ApiEndpoint:
         path = self._paths[scope["raw_path"]]
         query: bytes = scope["query_string"]
         check_query(query)
-        route = self._routes.match(scope["method"], path.segments).route
+        route = self._routes.table.match(scope["method"], path.segments).route
         return Call(scope["method"], path, query, scope["headers"], route)
 
     async def _answered(
@@ -143,7 +144,7 @@ class ApiEndpoint:
         if call.route.name != PASSWORD_CHANGE or not 200 <= status < 300:
             return
         try:
-            ended = await self._engine.own_sessions.end_others(session)
+            ended = await self._engine.own_sessions.end_others(session, audit.PASSWORD_CHANGE)
         except BffError as error:
             event(_log, "others_not_ended", level=logging.ERROR, code=error.code)
         else:

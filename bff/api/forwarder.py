@@ -12,6 +12,7 @@ from bff.security.secret import Secret
 from bff.telemetry.logs import request_id
 from bff.tokens import UpstreamCredentials
 from bff.upstream.breaker import Breakers
+from bff.upstream.call_metrics import CountedCall
 from bff.upstream.protocol import Header, UpstreamAnswer, UpstreamClient
 
 _NOBODY_BEHIND: Final = frozenset({502, 503, 504})
@@ -74,8 +75,13 @@ class Forwarder:
                 content = self._resolver.resolved_stream(content, credentials.session_id)
         target = call.path.target + b"?" + query if query else call.path.target
         streamed = content is not None and not isinstance(content, bytes)
-        with self._breakers.watch(call.route.name, call.path.segments[0], blameless=streamed) as watched:
+        service = call.path.segments[0]
+        with (
+            CountedCall("api", service) as counted,
+            self._breakers.watch(call.route.name, service, blameless=streamed) as watched,
+        ):
             answer = await self._upstream.open(call.method, target, headers, content)
+            counted.status = answer.status
             watched.failed = answer.status in _NOBODY_BEHIND
         return answer
 

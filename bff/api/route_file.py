@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from bff.api.routes import ANY, METHODS, REST, Route, RouteTable, Shape, shape_of, shapes_of
@@ -56,6 +57,19 @@ def load_route_table(tenant: str, extra: str | None = None, *, drop_in: bool = F
     routes = [entry.route for entry in entries.values() if entry.state == "allow" and entry.route]
     refused = [(method, entry.template) for (method, _), entry in entries.items() if entry.state != "allow"]
     return RouteTable(tenant, routes, refused)
+
+
+def read_route_table(tenant: str, path: Path | None, *, drop_in: bool = False) -> RouteTable:
+    """Build the table with the operator's file on this path, if there is one.
+
+    Raises:
+        RouteTableError: the file cannot be read or is not valid; it lists every mistake.
+    """
+    try:
+        text = None if path is None else path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise RouteTableError(("expected UTF-8 text",)) from None
+    return load_route_table(tenant, text, drop_in=drop_in)
 
 
 @dataclass(frozen=True, slots=True)

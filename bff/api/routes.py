@@ -100,6 +100,7 @@ class RouteTable:
 
     def __init__(self, tenant: str, routes: Iterable[Route], refused: Iterable[tuple[str, str]] = ()) -> None:
         self._tenant = tenant
+        refused = self._refused = frozenset(refused)
         self._routes = tuple(sorted(routes, key=lambda r: (r.template, METHODS.index(r.method))))
         leaves: dict[str, dict[Shape, _Leaf]] = {method: {} for method in METHODS}
         found = [(route.method, route.template, self._allowed_leaf(route)) for route in self._routes]
@@ -131,10 +132,26 @@ class RouteTable:
         """Return the allowed routes, sorted by path and method."""
         return self._routes
 
+    def refused(self) -> frozenset[tuple[str, str]]:
+        """Return method and template of what is refused, even if a less literal route allows it."""
+        return self._refused
+
     def _allowed_leaf(self, route: Route) -> _Leaf:
         segments = route.template.split("/")[1:]
         at = segments.index("{tenant}") if "{tenant}" in segments else None
         return _Leaf(Match(route, None if at is None else self._tenant), at)
+
+
+class RoutesInForce:
+    """The table that counts now; another may take its place while the proxy runs."""
+
+    def __init__(self, table: RouteTable) -> None:
+        self.table = table
+
+    def replace(self, table: RouteTable) -> bool:
+        """Let another table count from now on; return whether it differs."""
+        before, self.table = self.table, table
+        return (before.routes(), before.refused()) != (table.routes(), table.refused())
 
 
 def shape_of(template: str) -> Shape:

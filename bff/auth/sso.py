@@ -87,10 +87,10 @@ class SsoEndpoints:
         name = request.path_params["name"]
         provider = self._provider(name)
         if request.headers.get("sec-fetch-dest", "document") != "document":
-            raise CsrfFailed("a sign-on begins with a top-level navigation")
+            raise CsrfFailed("a sign-on begins with a top-level navigation", cause="navigation")
         session = request_session(request.scope)
         if not session.may_begin:
-            raise CsrfFailed("a sign-on begins when a visitor goes there")
+            raise CsrfFailed("a sign-on begins when a visitor goes there", cause="navigation")
         target = self._return_to.accepted(single(request, "return_to") or "/")
         if session.carried is None and request.headers.get("sec-fetch-site") in _ELSEWHERE:
             return _bounced(request)

@@ -17,7 +17,9 @@ from bff.config.settings import load_settings, state_directory
 from bff.sandbox.app import create_sandbox
 from bff.sandbox.state import DEMO_EMAIL, DEMO_PASSWORD
 from bff.sandbox.storefront import create_storefront
-from bff.server.process import DRAINING, ProxyServer, configured, in_background, listening
+from bff.server.draining import DRAINING
+from bff.server.listening import listening
+from bff.server.process import ProxyServer, configured, in_background
 from bff.telemetry.logs import configure_logging
 
 TENANT = "acmeshop"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from bff import __version__
-from bff.api.route_file import RouteTableError, load_route_table
+from bff.api.route_file import RouteTableError, read_route_table
 from bff.cli import live_check
 from bff.cli.sessions import end_sessions, list_sessions
 from bff.config.embedded_redis import EmbeddedRedis, EmbeddedRedisError
@@ -26,8 +26,11 @@ from bff.config.sites import site_warnings
 from bff.errors import BffError
 from bff.security.secret import Secret
 from bff.server.connections import ConnectionLimit, connections_within, raised_descriptor_limit
-from bff.server.process import ProxyServer, configured, listening, supervise
+from bff.server.listening import listening
+from bff.server.process import ProxyServer, configured
+from bff.server.workers import supervise
 from bff.telemetry.logs import configure_logging
+from bff.telemetry.process import dated_kid
 
 _MISTAKE = 2
 _FAILED = 3
@@ -104,6 +107,7 @@ def _list_sessions(arguments: argparse.Namespace) -> int:
 
 
 def _end_sessions(arguments: argparse.Namespace) -> int:
+    configure_logging()
     with _operating() as settings:
         return asyncio.run(end_sessions(settings, None if arguments.all else arguments.customer))
 
@@ -130,7 +134,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     with (
         _redis(settings) as environ,
         listening(arguments.host, arguments.port) as listener,
-        _admin_listener(arguments.host, settings.admin_port) as admin,
+        _admin_listener(settings.admin_host, settings.admin_port) as admin,
     ):
         os.environ |= environ
         os.environ.pop("BFF_REDIS_URL_FILE", None) if environ else None
@@ -139,13 +143,14 @@ def _serve(arguments: argparse.Namespace) -> int:
             factory=True,
             workers=arguments.workers,
             drain_seconds=settings.drain_seconds,
+            grace_seconds=settings.grace_seconds,
             secure=settings.secure,
             admin=admin,
             connections=_connection_limit(settings),
             reloads=True,
         )
         if arguments.workers > 1:
-            with tempfile.TemporaryDirectory(prefix="bff-metrics-") as folder:
+            with _metrics_folder() as folder:
                 os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
                 return 0 if supervise(config, listener) else _FAILED
         server = ProxyServer(config)
@@ -160,6 +165,21 @@ def _connection_limit(settings: Settings) -> ConnectionLimit:
 
 def _admin_listener(host: str, port: int | None) -> contextlib.AbstractContextManager[socket.socket | None]:
     return contextlib.nullcontext() if port is None else listening(host, port, setting="BFF_ADMIN_PORT")
+
+
+def _metrics_folder() -> tempfile.TemporaryDirectory[str]:
+    """Make the folder in which each worker counts, so that any of them can tell of all.
+
+    Raises:
+        OSError: there is no place for it.
+    """
+    try:
+        return tempfile.TemporaryDirectory(prefix="bff-metrics-")
+    except OSError as error:
+        raise OSError(
+            f"several workers need a temporary directory that can be written, for their metrics ({error.strerror}): "
+            "mount one at /tmp or name one in TMPDIR, or use --workers 1"
+        ) from None
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -188,20 +208,16 @@ async def _checked_live(settings: Settings) -> list[str]:
 def _configuration(environ: Mapping[str, str]) -> Settings:
     """Load the settings and what they name; every mistake at once."""
     settings = load_settings(environ)
-    if settings.routes_file is not None:
-        try:
-            text = settings.routes_file.read_text(encoding="utf-8")
-            load_route_table(settings.tenant, text, drop_in=settings.drop_in)
-        except RouteTableError as error:
-            raise ConfigurationError(tuple(f"BFF_ROUTES_FILE: {m}" for m in error.mistakes)) from None
-        except (OSError, UnicodeDecodeError):
-            raise ConfigurationError(("BFF_ROUTES_FILE: expected UTF-8 text",)) from None
+    try:
+        read_route_table(settings.tenant, settings.routes_file, drop_in=settings.drop_in)
+    except RouteTableError as error:
+        raise ConfigurationError(tuple(f"BFF_ROUTES_FILE: {m}" for m in error.mistakes)) from None
     return settings
 
 
 def _new_key(_arguments: argparse.Namespace) -> int:
     key = base64.urlsafe_b64encode(secrets.token_bytes(32)).rstrip(b"=").decode()
-    print(f"k{secrets.token_hex(4)}:{key}")
+    print(f"{dated_kid(secrets.token_hex(3))}:{key}")
     return 0
 
 

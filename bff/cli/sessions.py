@@ -1,5 +1,7 @@
 """`bff sessions`: what an operator does with customers' sessions, against the configured Redis."""
 
+import getpass
+import os
 import secrets
 import sys
 import time
@@ -10,6 +12,7 @@ from typing import Final
 
 from bff.config.settings import Settings
 from bff.session import EndReason
+from bff.sessions.audit import Audit
 from bff.store.backend import Backend
 from bff.store.protocol import CustomerIndex, OwnSession
 from bff.wiring import key_ring, session_backend
@@ -46,10 +49,12 @@ async def end_sessions(settings: Settings, customer: str | None) -> int:
 
     Where an address is of several customers, none is ended: the operator says which by the number.
     """
+    audit = Audit(key_ring(settings, secrets.token_bytes), plain=settings.log_accounts == "plain")
     async with opened_backend(settings) as backend:
         store, index = backend.store, backend.customers
         if customer is None:
             ended = sum([await store.retire_name(name, EndReason.ENDED) for name in await store.names()])
+            audit.all_ended_by_operator(_operator(), ended)
         else:
             entries = await _found(index, customer)
             if len(known := [number for number in _numbers(entries) if number is not None]) > 1:
@@ -58,7 +63,11 @@ async def end_sessions(settings: Settings, customer: str | None) -> int:
                     file=sys.stderr,
                 )
                 return AMBIGUOUS
-            ended = sum([await index.end(entry, EndReason.ENDED) for entry in entries])
+            ended = 0
+            for entry in entries:
+                if await index.end(entry, EndReason.ENDED):
+                    audit.ended_by_operator(_operator(), entry.ref, entry.number)
+                    ended += 1
     print(f"{ended} session(s) ended")
     return 0
 
@@ -87,3 +96,11 @@ def _numbers(entries: list[OwnSession]) -> list[str | None]:
 
 def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _operator() -> str:
+    """Return who runs this command; a container need not have a name for its user."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

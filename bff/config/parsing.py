@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -193,6 +193,14 @@ def page_url(text: str) -> str:
     if not match:
         raise InvalidValue("expected an https URL without user and fragment")
     return origin(match[1]) + (match[2] or "")
+
+
+def address(text: str) -> str:
+    """Parse the address of one of this machine's interfaces."""
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        raise InvalidValue("expected an IP address, such as 127.0.0.1, 0.0.0.0 or ::1") from None
 
 
 def networks(text: str) -> tuple[Network, ...]:

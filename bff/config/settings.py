@@ -62,6 +62,7 @@ class Settings:
     session_cache: int
     trusted_proxies: tuple[Network, ...] = ()
     admin_port: int | None = None
+    admin_host: str
     guest_idle_seconds: int
     customer_idle_seconds: int
     guest_max_seconds: int
@@ -83,6 +84,9 @@ class Settings:
     client_connections: int
     max_body_bytes: int
     drain_seconds: float
+    grace_seconds: int
+    log_level: str
+    log_accounts: str
 
     @property
     def secure(self) -> bool:
@@ -172,6 +176,7 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         "TRUSTED_PROXIES", parsing.networks, "comma-separated list of CIDRs whose X-Forwarded-For is trusted"
     ),
     _variable("ADMIN_PORT", parsing.integer(1, 65_535), "second listener for /metrics, /livez, /readyz"),
+    _variable("ADMIN_HOST", parsing.address, "the address that the second listener binds to", "127.0.0.1"),
     _variable("GUEST_IDLE_SECONDS", _lifetime, "idle lifetime of a guest session", "86400"),
     _variable("CUSTOMER_IDLE_SECONDS", _lifetime, "idle lifetime of a customer session", "1209600"),
     _variable("GUEST_MAX_SECONDS", _lifetime, "absolute lifetime of a guest session", "604800"),
@@ -204,6 +209,9 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     _variable("CLIENT_CONNECTIONS", parsing.integer(1, 1 << 20), "open connections per client", "256"),
     _variable("MAX_BODY_BYTES", parsing.integer(1024, 1 << 40), "largest request body", "10485760"),
     _variable("DRAIN_SECONDS", parsing.decimal(0, 300), "how long to keep serving after SIGTERM", "5"),
+    _variable("GRACE_SECONDS", parsing.integer(1, 600), "the longest from SIGTERM to the end", "25"),
+    _variable("LOG_LEVEL", parsing.choice("debug", "info", "warning", "error"), "the least level", "info"),
+    _variable("LOG_ACCOUNTS", parsing.choice("digest", "plain"), "how audit events name people", "digest"),
 )
 
 

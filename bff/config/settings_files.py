@@ -8,6 +8,7 @@ from typing import Final
 from bff.config.settings import VARIABLES
 
 _RELOADED: Final = ("BFF_KEYS", "BFF_REDIS_URL")
+_ROUTES: Final = "BFF_ROUTES_FILE"
 
 Mark = tuple[tuple[int, ...] | None, ...]
 
@@ -21,6 +22,7 @@ class SettingsFiles:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         names = [variable.file for variable in VARIABLES if variable.name in _RELOADED]
+        names.append(_ROUTES)
         self._paths = [path for path in map(environ.get, names) if path]
         self.note()
 

@@ -5,12 +5,15 @@ from collections.abc import Callable
 from typing import Final
 
 from bff.conformance.check import Check, NotApplicable, check, verdict
-from bff.conformance.probe import Probe, Recorded, describe
+from bff.conformance.probe import Probe, Recorded, describe, is_proxys
 from bff.conformance.wire import Response
 
 _YEAR: Final = 31_536_000
 _SERVERS: Final = re.compile(
-    r"\d|uvicorn|hypercorn|gunicorn|granian|daphne|starlette|python|werkzeug|express", re.IGNORECASE
+    r"uvicorn|hypercorn|gunicorn|granian|daphne|starlette|python|werkzeug|express", re.IGNORECASE
+)
+_FRONTS: Final = re.compile(
+    r"nginx|openresty|caddy|envoy|haproxy|traefik|apache|cloudfront|varnish|awselb", re.IGNORECASE
 )
 _AREAS: Final = ("/auth/", "/api/")
 
@@ -42,7 +45,7 @@ async def _api(probe: Probe) -> str:
     wrong += [
         describe(one.response)
         for one in refusals
-        if _has_request_id(one.response) and "no-store" not in one.response.header("cache-control")
+        if is_proxys(one.response) and "no-store" not in one.response.header("cache-control")
     ]
     return verdict(wrong, cache_control)
 
@@ -85,8 +88,17 @@ async def _hsts(probe: Probe) -> str:
 async def _banner(probe: Probe) -> str:
     powered = [one.response.header("x-powered-by") for one in probe.recorded]
     servers = {one.response.header("server") for one in probe.recorded} - {""}
-    wrong = sorted({text for text in powered if text} | {text for text in servers if _SERVERS.search(text)})
+    wrong = sorted({text for text in powered if text} | {text for text in servers if _reveals(text)})
+    versions = [text for text in sorted(servers) if re.search(r"\d", text)]
+    if versions and not wrong:
+        raise NotApplicable(f"{versions[0]} is the server in front: hide its version there")
     return verdict(wrong, ", ".join(sorted(servers)) or "none")
+
+
+def _reveals(server: str) -> bool:
+    """Return whether a `Server` field tells of the proxy's software; a server in front adds its own."""
+    is_front = _FRONTS.match(server) is not None
+    return _SERVERS.search(server) is not None or (not is_front and re.search(r"\d", server) is not None)
 
 
 @check("field-type", "Every body is JSON or plain text, and its Content-Type says so", "ASVS 4.1.1")
@@ -108,12 +120,7 @@ async def _no_redirect(probe: Probe) -> str:
 
 def _from_proxy(probe: Probe) -> list[Recorded]:
     """Return the responses of the proxy under its own paths; a storefront beside it has its own rules."""
-    return [one for one in probe.recorded if one.path.startswith(_AREAS) and _has_request_id(one.response)]
-
-
-def _has_request_id(response: Response) -> bool:
-    """Return whether the response has a request id; a 400 of an HTTP parser in front of the proxy has none."""
-    return "x-request-id" in dict(response.headers)
+    return [one for one in probe.recorded if one.path.startswith(_AREAS) and is_proxys(one.response)]
 
 
 def _all(found: list[Recorded], is_good: Callable[[Response], bool], mistake: str) -> str:

@@ -32,12 +32,15 @@ async def _ready(probe: Probe) -> str:
 
 @check("health-metrics", "Metrics and admin endpoints are not on the public port", "ASVS 13.4.5, 13.4.6")
 async def _metrics(probe: Probe) -> str:
-    wrong = []
+    wrong, pages = [], 0
     for path in _INTERNAL:
         response = await probe.request("GET", path)
-        exposed = b"# HELP " in response.body or response.status in {200, 401}
+        exposed = b"# HELP " in response.body
+        if response.status in {200, 401} and not exposed:
+            page = await probe.is_storefronts(response)
+            exposed, pages = not page, pages + page
         wrong += [f"{path}: {describe(response)}"] if exposed else []
-    return verdict(wrong, "not found")
+    return verdict(wrong, f"not found; {pages} pages of a storefront" if pages else "not found")
 
 
 CHECKS: tuple[Check, ...] = (_live, _ready, _metrics)

@@ -67,7 +67,7 @@ async def _prefix(probe: Probe) -> str:
         "/livez/../api",
         "/api;/x/../..",
     )
-    return await _refused(probe, [start + rest for start in starts], set(range(400, 500)))
+    return await _refused(probe, [start + rest for start in starts], set(range(400, 500)), pages=True)
 
 
 @check(
@@ -94,7 +94,8 @@ async def _absolute(probe: Probe) -> str:
     ):
         for path in ("/auth/nothing", "/api/nothing", "/latest/meta-data/"):
             response = await probe.request("GET", authority + path)
-            used = not 400 <= response.status < 500 or cookies(response) or b"elsewhere" in response.body
+            answered = not 400 <= response.status < 500 and not await probe.is_storefronts(response)
+            used = answered or cookies(response) or b"elsewhere" in response.body
             wrong += [f"{authority}{path}: {describe(response)}"] if used else []
     return verdict(wrong, "refused, or only the path is used")
 
@@ -121,13 +122,17 @@ async def _long(probe: Probe) -> str:
     return await _refused(probe, paths, {400, 414, 431})
 
 
-async def _refused(probe: Probe, paths: Iterable[str], statuses: set[int], *, csrf: bool = True) -> str:
+async def _refused(
+    probe: Probe, paths: Iterable[str], statuses: set[int], *, csrf: bool = True, pages: bool = False
+) -> str:
+    """Return the statuses if all are among these, or if `pages` and it is a storefront's page."""
     found: set[int] = set()
     wrong = []
     for path in paths:
         response = await probe.request("GET", path, csrf=csrf)
         found.add(response.status)
-        wrong += [] if response.status in statuses else [f"{path[:60]}: {describe(response)}"]
+        good = response.status in statuses or (pages and await probe.is_storefronts(response))
+        wrong += [] if good else [f"{path[:60]}: {describe(response)}"]
     return verdict(wrong, ", ".join(map(str, sorted(found))))
 
 

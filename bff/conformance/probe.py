@@ -10,6 +10,7 @@ from bff.conformance.wire import NoResponse, Response, Target, Wire
 AGENT: Final = "bff-conformance"
 ELSEWHERE: Final = "https://elsewhere.example"
 NO_TENANT: Final = "notenant"
+_UNKNOWN: Final = "/bff-conformance-unknown-page"
 
 
 class PreconditionFailed(Exception):
@@ -93,6 +94,7 @@ class Probe:
         self._wire = Wire(target)
         self._guest: SetCookie | None = None
         self._app = ""
+        self._page: Response | None = None
         self._customer: tuple[SetCookie, SetCookie] | None = None
 
     @property
@@ -141,6 +143,12 @@ class Probe:
         if not path.startswith("/auth/sso/"):
             self.issued |= {cookie.value for cookie in cookies(response) if cookie.value}
         return response
+
+    async def is_storefronts(self, response: Response) -> bool:
+        """Return whether this is a storefront's page beside the proxy: such a page as a path gets that nobody knows."""
+        if self._page is None:
+            self._page = await self.request("GET", _UNKNOWN)
+        return response.status == self._page.status and _is_page(response) and _is_page(self._page)
 
     async def new_guest(self) -> SetCookie:
         """Start a guest session and return its cookie.
@@ -230,6 +238,15 @@ def member(response: Response, name: str) -> str:
     """Return a member of the JSON body if it is a string, otherwise an empty string."""
     value = json_object(response).get(name)
     return value if isinstance(value, str) else ""
+
+
+def is_proxys(response: Response) -> bool:
+    """Return whether the proxy gave this answer: each has a request id; one of a server in front of it has none."""
+    return bool(response.header("x-request-id"))
+
+
+def _is_page(response: Response) -> bool:
+    return not is_proxys(response) and response.header("content-type").lower().startswith("text/html")
 
 
 def is_no_session(response: Response) -> bool:

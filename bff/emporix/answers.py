@@ -66,7 +66,7 @@ def judge(answer: WholeAnswer, meaning: Meaning) -> None:
     if 200 <= status < 300:
         return
     if status == 429:
-        raise TooManyRequests("Emporix asks to slow down", retry_after=_retry_after(answer))
+        raise TooManyRequests("Emporix asks to slow down", retry_after=_retry_after(answer), cause="emporix")
     if status >= 500 or status in {408, 425}:
         raise UpstreamUnavailable(log_detail=f"upstream answered {status}", retry_after=_retry_after(answer))
     if status < 400:

@@ -72,7 +72,7 @@ class SessionCarriers:
         if any(value != b"header" for value in fields.every(TRANSPORT_HEADER)):
             raise InvalidRequest("X-Session-Transport knows only the value 'header'")
         if any(_is_a_pages(name) for name in fields.names()):
-            raise OriginNotAllowed("browsers carry their session by cookie")
+            raise OriginNotAllowed("browsers carry their session by cookie", cause="carrier")
         return self._carried(Carrier.HEADER, fields.every(SESSION_ID_HEADER))
 
     def seal(self, carrier: Carrier, ticket: Ticket) -> str:

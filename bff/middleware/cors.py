@@ -50,7 +50,7 @@ class Cors:
         """
         headers = dict(scope["headers"])
         if headers[b"origin"] not in self._approvals:
-            raise OriginNotAllowed
+            raise OriginNotAllowed(cause="preflight")
         fields = [(b"access-control-max-age", _MAX_AGE_SECONDS), (b"access-control-allow-methods", _METHODS)]
         if (wanted := headers.get(b"access-control-request-headers")) is not None:
             fields.append((b"access-control-allow-headers", wanted))

@@ -48,20 +48,20 @@ class OriginCheck:
             CsrfFailed: it does not show that the storefront sent it.
         """
         if proof is Proof.HEADER and self._proof_fields.isdisjoint(fields.names()):
-            raise CsrfFailed("the X-CSRF header is missing")
+            raise CsrfFailed("the X-CSRF header is missing", cause="header")
         if proof is not Proof.NAVIGATION:
             self._check_origin(fields.every(b"origin"), fields.every(b"sec-fetch-site"))
 
     def _check_origin(self, origins: list[bytes], sites: list[bytes]) -> None:
         if len(origins) > 1 or len(sites) > 1:
-            raise CsrfFailed("the request names its origin twice")
+            raise CsrfFailed("the request names its origin twice", cause="origin")
         if origins and origins[0] in self._allowed:
             self._check_site(sites)
             return
         if origins and origins[0] != self._public_origin:
-            raise CsrfFailed("the request comes from another origin")
+            raise CsrfFailed("the request comes from another origin", cause="origin")
         if sites and sites[0] != b"same-origin":
-            raise CsrfFailed("the request comes from another site")
+            raise CsrfFailed("the request comes from another site", cause="site")
 
     def _check_site(self, sites: list[bytes]) -> None:
         """Refuse an allowed origin where its cookie would be dropped: every call would silently be a new guest."""
@@ -69,7 +69,8 @@ class OriginCheck:
             raise CsrfFailed(
                 "this origin is allowed, but it is on another site, where browsers drop a cookie with"
                 f" SameSite={self._same_site.capitalize()}. Serve the page and the proxy under one site (one host name:"
-                " localhost and 127.0.0.1 are two), or set BFF_COOKIE_SAMESITE=none, which needs https"
+                " localhost and 127.0.0.1 are two), or set BFF_COOKIE_SAMESITE=none, which needs https",
+                cause="site",
             )
 
 

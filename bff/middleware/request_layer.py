@@ -9,7 +9,7 @@ import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -23,10 +23,12 @@ from bff.middleware.request_context import RequestContext, add_request_context
 from bff.middleware.security_headers import missing_fields
 from bff.middleware.stream_limit import StreamLimit
 from bff.telemetry.logs import event, request_id
-from bff.telemetry.metrics import count_request
+from bff.telemetry.metrics import REFUSALS, count_request
 from bff.upstream.protocol import Header
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_PROBES: Final = frozenset({"/livez", "/readyz"})
+_REFUSED: Final = frozenset({403, 413, 429})
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _UNTRUSTED: Final = (
     "X-Forwarded-For from a peer that BFF_TRUSTED_PROXIES does not name: if a load balancer sent it, all its visitors "
@@ -80,6 +82,7 @@ class RequestLayer:
         if not self._warned:
             self._warn_of_untrusted_proxy(scope, fields)
         status = 0
+        error: BffError | None = None
 
         async def enveloped(message: Message) -> None:
             nonlocal status
@@ -96,13 +99,13 @@ class RequestLayer:
         except Exception as exc:  # noqa: BLE001 - the last resort
             if not isinstance(exc, BffError):
                 _log.exception("unexpected")
+            error = exc if isinstance(exc, BffError) else InternalError()
             if not status:
-                error = exc if isinstance(exc, BffError) else InternalError()
                 answer = context.session_answer
                 response = context.render_error(error, {} if answer is None else answer.members())
                 await response(scope, receive, enveloped)
         finally:
-            _record(scope, context, status, self._monotonic() - began)
+            _record(scope, context, status, error, self._monotonic() - began)
             request_id.reset(token)
 
     def _warn_of_untrusted_proxy(self, scope: Scope, fields: HeaderFields) -> None:
@@ -153,10 +156,26 @@ def _request_id(fields: HeaderFields) -> bytes:
     return secrets.token_hex(16).encode()
 
 
-def _record(scope: Scope, context: RequestContext, status: int, seconds: float) -> None:
+def _record(
+    scope: Scope, context: RequestContext, status: int, error: BffError | None, seconds: float
+) -> None:
     """Count and log one request."""
     method = scope["method"] if scope["method"] in _METHODS else "other"
     route = context.route or str(getattr(scope.get("route"), "path", "other"))
     area = scope["path"].split("/")[1] if scope["path"].startswith(AREAS) else "other"
-    count_request(route, method, status, area, seconds)
-    event(_log, "request", route=route, method=method, status=status, durationMs=round(seconds * 1000, 1))
+    code = "none" if error is None else error.code
+    count_request(route, method, status, code, _at_fault(area, status, error), area, seconds)
+    if error is not None and status in _REFUSED:
+        REFUSALS.labels(code, error.cause).inc()
+    fields: dict[str, Any] = {"route": route, "method": method, "status": status}
+    if error is not None:
+        fields["code"] = code
+    level = logging.DEBUG if status == 200 and route in _PROBES else logging.INFO
+    event(_log, "request", level=level, **fields, durationMs=round(seconds * 1000, 1))
+
+
+def _at_fault(area: str, status: int, error: BffError | None) -> str:
+    """Return who failed: what a proxied call is answered with without an error of ours, Emporix has said."""
+    if error is not None:
+        return error.at_fault if error.status >= 500 else "none"
+    return "emporix" if area == "api" and status >= 500 else "none"

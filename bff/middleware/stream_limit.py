@@ -125,4 +125,4 @@ def _decrease(count: dict[str, int], networks: Networks) -> None:
 
 
 def _too_many() -> TooManyRequests:
-    return TooManyRequests("This address has too many requests under way", retry_after=1)
+    return TooManyRequests("This address has too many requests under way", retry_after=1, cause="streams")

@@ -63,6 +63,11 @@ class KeyRing:
         self._random_bytes = random_bytes
         self._renewals: list[Callable[[], None]] = []
 
+    @property
+    def kids(self) -> list[str]:
+        """The ids of the keys, newest first; nothing about them is secret."""
+        return [kid.decode("ascii") for kid, _ in self._keys]
+
     def replace(self, keys: Keys) -> bool:
         """Use these keys from now on, in everything that was made from this ring; return whether they are others.
 

@@ -7,10 +7,10 @@ assignments and no timer.
 
 import asyncio
 import re
+import select
 from enum import Enum, auto
 from math import inf
 from typing import ClassVar, Final
-from urllib.parse import unquote
 
 import httptools
 from uvicorn._types import ASGI3Application
@@ -18,8 +18,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from bff.errors import BffError, InvalidRequest, RequestTimeout
 from bff.server.connections import ConnectionLimit
+from bff.server.draining import DRAINING
 from bff.server.refusal import refusal
 from bff.server.response import ResponseCycle
+from bff.server.target import target_fields
 
 _MAX_HEAD_BYTES: Final = 128 * 1024
 _MAX_FIELDS: Final = 100
@@ -50,6 +52,7 @@ class Http1Connection(HttpToolsProtocol):
         reader_seconds: how many seconds a client may lag behind `body_rate` when it reads a response.
         linger_seconds: how long to read and discard the rest of a refused request. Closing earlier would reset the
             connection, and the client might lose the response (RFC 9112 §9.6).
+        fresh_seconds: how old a connection without a request may become while the server ends.
     """
 
     quiet_seconds: ClassVar[float] = 75.0
@@ -58,6 +61,7 @@ class Http1Connection(HttpToolsProtocol):
     body_rate: ClassVar[float] = 512.0
     reader_seconds: ClassVar[float] = 60.0
     linger_seconds: ClassVar[float] = 5.0
+    fresh_seconds: ClassVar[float] = 1.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -119,10 +123,11 @@ class Http1Connection(HttpToolsProtocol):
             self.headers.append((name.lower(), value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
-        """Begin the request; see `_complete_scope` for what uvicorn would do otherwise."""
+        """Begin the request; see `target_fields` for what uvicorn would do otherwise."""
         version = self.parser.get_http_version()
         self._check_head(version)
-        self._complete_scope(version)
+        method = self.parser.get_method().decode("ascii")
+        self.scope |= {"method": method, "http_version": version, **target_fields(self.url)}  # type: ignore[typeddict-item]
         waiting = self.cycle is not None and not self.cycle.response_complete  # type: ignore[redundant-expr]
         self.cycle = ResponseCycle(
             scope=self.scope,
@@ -146,27 +151,6 @@ class Http1Connection(HttpToolsProtocol):
             self._start_asgi_task(self.cycle, self.app)
         self._pending_bytes = 0
         self._wait(Phase.BODY, self.body_seconds)
-
-    def _complete_scope(self, version: str) -> None:
-        """Put method and target into the scope. A `#` stays in the path, where the application refuses it.
-
-        A request target has no fragment (RFC 9112 §3.2). uvicorn would silently cut the target at the `#`, and the
-        application would match another path than the client sent.
-        """
-        path, mark, query = self.url.partition(b"?")
-        if b"#" in self.url:
-            if b"#" in query:
-                path += b"#"
-            self.url = path.replace(b"#", b"%23") + mark + query.partition(b"#")[0]
-        target = httptools.parse_url(self.url)
-        decoded = target.path.decode("ascii")
-        self.scope |= {
-            "method": self.parser.get_method().decode("ascii"),
-            "http_version": version,
-            "path": unquote(decoded) if "%" in decoded else decoded,
-            "raw_path": target.path,
-            "query_string": target.query or b"",
-        }
 
     def _check_head(self, version: str) -> None:
         """Refuse heads that the parser accepts but that servers may interpret differently (RFC 9112 §3.2, §6.1)."""
@@ -237,8 +221,10 @@ class Http1Connection(HttpToolsProtocol):
             return  # the next pipelined request is handled now
         if self._phase is Phase.RESPONSE:
             self._wait(Phase.IDLE, self.quiet_seconds)
-        elif self._phase is Phase.BODY:
+        elif self._phase is Phase.BODY and self.cycle.keep_alive:
             self._wait(Phase.DISCARD, self.linger_seconds)
+        elif self._phase is Phase.BODY:
+            self._linger()
 
     def _start_next(self) -> None:
         """Begin the next pipelined request. uvicorn would set a timer where there is none; `sweep` needs none."""
@@ -248,6 +234,17 @@ class Http1Connection(HttpToolsProtocol):
         self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
+
+    def shutdown(self) -> None:
+        """Close the connection when it is idle; a request that has begun to come in is still answered."""
+        if self._phase in {Phase.BODY, Phase.RESPONSE}:
+            super().shutdown()
+        elif self._phase is Phase.IDLE and self._current_cycle is None and DRAINING.begun:
+            self._deadline += self.fresh_seconds - self.quiet_seconds  # its request is on its way
+        elif DRAINING.begun and (self._phase is not Phase.IDLE or _has_input(self.transport)):
+            return  # what has come in is answered, and the answer closes the connection
+        elif self._phase in {Phase.IDLE, Phase.HEAD}:
+            self.transport.close()
 
     def pause_writing(self) -> None:
         self._watch_reader()
@@ -317,10 +314,14 @@ class Http1Connection(HttpToolsProtocol):
                 # A response written inside or before another one would be mistaken for it (CWE-444).
                 self._wait(Phase.CLOSING, inf)
                 return
-        self._wait(Phase.CLOSING, self.linger_seconds)
         self.flow.resume_reading()
         secure = getattr(self.config, "secure", False)
         self.transport.write(refusal(error, reason, self.server_state.default_headers, secure=secure))
+        self._linger()
+
+    def _linger(self) -> None:
+        """End the response, then discard input until the client closes the connection."""
+        self._wait(Phase.CLOSING, self.linger_seconds)
         if self.transport.can_write_eof():
             self.transport.write_eof()
         else:  # TLS cannot close one direction only
@@ -337,3 +338,10 @@ class Http1Connection(HttpToolsProtocol):
             self._limit.mark(self, idle=idle)
         self._phase, self._idle = phase, idle
         self._deadline = self.loop.time() + seconds
+
+
+def _has_input(transport: asyncio.Transport) -> bool:
+    """Return whether something waits to be read: closing the connection now would reset it."""
+    waiting = select.poll()
+    waiting.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+    return bool(waiting.poll(0))

@@ -3,44 +3,35 @@
 import asyncio
 import logging
 import math
-import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing import parent_process
 from types import FrameType
 from typing import Any, ClassVar, Final
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import multiprocess
 
 from bff.server.connections import ConnectionLimit
+from bff.server.draining import DRAINING
 from bff.server.http1 import Http1Connection
+from bff.server.listening import let_nobody_in
+from bff.telemetry.process import note_load, note_start, note_usage
 
 _BACKLOG: Final = 512
 """How many connections are accepted at once, before any of them is counted."""
 _GRACE_SECONDS: Final = 30
+_QUEUE_SECONDS: Final = 0.3
+"""How long to take in who is in the listen queue, once nobody can join it."""
+_WORD_SECONDS: Final = 2.0
+"""How long one of several workers waits to hear that nobody can join the queue: its supervisor looks twice a second."""
 _TICKS_A_SECOND: Final = 10
-_HANG_UP: Final = {signal.SIGHUP}
+_USAGE_SECONDS: Final = 5
+HANG_UP: Final = {signal.SIGHUP}
 _log = logging.getLogger(__name__)
-
-
-class Draining:
-    """Whether this process has been told to end; set once, by the server, and read by `/readyz`."""
-
-    def __init__(self) -> None:
-        self.begun = False
-
-    def __call__(self) -> bool:
-        return self.begun
-
-
-DRAINING: Final = Draining()
 
 
 class ProxyConfig(uvicorn.Config):
@@ -49,6 +40,8 @@ class ProxyConfig(uvicorn.Config):
     Attributes:
         drain_seconds: how long to keep serving after SIGTERM; SIGINT ends it at once, and so does a second SIGTERM
             where there is one worker only.
+        grace_seconds: how long everything may take from the signal to the end, the drain included.
+        nobody_comes: of several workers: has an end once all are told to end and nobody can join the listen queue.
         secure: whether browsers come over https.
         admin: the second listener, for the application's `admin()`; of several workers each has it, and every
             worker's share of the metrics.
@@ -57,6 +50,8 @@ class ProxyConfig(uvicorn.Config):
     """
 
     drain_seconds: float = 0.0
+    grace_seconds: float = float(_GRACE_SECONDS)
+    nobody_comes: socket.socket | None = None
     secure: bool = False
     reloads: bool = False
     connections: ConnectionLimit | None = None
@@ -103,8 +98,11 @@ class ProxyServer(SweepingServer):
     def __init__(self, config: ProxyConfig) -> None:
         super().__init__(config)
         self._drain_seconds = config.drain_seconds
+        self._grace_seconds = config.grace_seconds
+        self._nobody_comes = config.nobody_comes
         self._admin = config.admin
         self._until: float | None = None
+        self._drained = False
         self._ending = ExitStack()
         self._reloads = config.reloads
         self._hung_up = False
@@ -117,7 +115,7 @@ class ProxyServer(SweepingServer):
                 yield
             return
         before = signal.signal(signal.SIGHUP, self._hang_up)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANG_UP)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANG_UP)
         try:
             with super().capture_signals():
                 yield
@@ -130,14 +128,36 @@ class ProxyServer(SweepingServer):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening, on the admin port too."""
         await super().startup(sockets)
+        note_start()
         if self._admin is not None and not self.should_exit:
             self._ending.enter_context(self._admin)
             self._ending.enter_context(in_background(self.config.loaded_app.admin(), self._admin))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop listening, on the admin port too."""
+        """Stop listening, on the admin port too; after a drain, whoever has connected is served first."""
+        if self._drained:
+            await self._empty_queue(sockets or [])
+        if DRAINING.begun:
+            self.config.timeout_graceful_shutdown = round(DRAINING.seconds_for_requests())
         await super().shutdown(sockets)
         self._ending.close()
+
+    async def _empty_queue(self, listeners: list[socket.socket]) -> None:
+        """Let nobody in any more, and go on accepting for a moment.
+
+        One of several workers leaves this to its supervisor. Where that says nothing, this worker alone is to end, and
+        the others take what is in the queue, which they share.
+        """
+        if self._nobody_comes is not None:
+            loop = asyncio.get_running_loop()
+            self._nobody_comes.setblocking(False)  # noqa: FBT003 - the library's own
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_WORD_SECONDS):
+                    await loop.sock_recv(self._nobody_comes, 1)
+        else:
+            for listener in listeners:
+                let_nobody_in(listener)
+        await asyncio.sleep(_QUEUE_SECONDS)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
         """Take a signal; it is not raised again at the end, because it was obeyed.
@@ -148,14 +168,19 @@ class ProxyServer(SweepingServer):
         if sig != signal.SIGTERM or (again and self.config.workers == 1):
             self.should_exit = True
         if not again:
-            DRAINING.begun = True
-            self._until = time.monotonic() + self._drain_seconds
+            DRAINING.begin(self._grace_seconds)
+            self._until = time.monotonic() + min(self._drain_seconds, DRAINING.seconds_for_requests())
 
     async def on_tick(self, counter: int) -> bool:
         """End when the drain is over, and at once where the supervisor was killed: its restart needs the port."""
-        over = self._until is not None and time.monotonic() >= self._until
-        if over or _orphaned():
+        if not self.should_exit and self._until is not None and time.monotonic() >= self._until:
+            self.should_exit = self._drained = True
+        if _orphaned():
             self.should_exit = True
+        if counter % _TICKS_A_SECOND == 0:
+            note_load(len(self.server_state.tasks), len(self.server_state.connections))
+        if counter % (_USAGE_SECONDS * _TICKS_A_SECOND) == 0:
+            note_usage()
         if self._reloads and (self._hung_up or counter % _TICKS_A_SECOND == 0):
             asked, self._hung_up = self._hung_up, False
             self.config.loaded_app.reload(asked=asked)
@@ -177,61 +202,11 @@ class BackgroundServer(SweepingServer):
         yield
 
 
-class _Worker(multiprocess.Process):
-    """A worker process that serves as a single one does."""
-
-    @property
-    def server(self) -> uvicorn.Server:
-        if self._server is None:
-            assert isinstance(self.config, ProxyConfig)
-            self._server = ProxyServer(self.config)
-        return self._server
-
-    def start(self) -> None:
-        """Start it with SIGHUP held back until it takes it: before that, the signal would end it."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, _HANG_UP)
-        try:
-            super().start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANG_UP)
-
-    def target(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve; an application that cannot be loaded fails the start, where uvicorn would try again for ever."""
-        try:
-            super().target(sockets)
-        except Exception:
-            if self.server.started:
-                raise
-            _log.exception("the application cannot be loaded")
-            sys.exit(STARTUP_FAILURE)
-
-
-class _Supervisor(multiprocess.Multiprocess):
-    """Passes SIGHUP on to its workers, where uvicorn would replace them."""
-
-    def handle_hup(self) -> None:
-        """Let every worker reload."""
-        for worker in self.processes:
-            if worker.pid is not None and worker.exitcode is None:
-                os.kill(worker.pid, signal.SIGHUP)
-
-
-def supervise(config: ProxyConfig, listener: socket.socket) -> bool:
-    """Run `config.workers` processes on one listener until a signal ends them; one that dies is replaced.
-
-    Returns False where it was no signal but a worker that did not get as far as serving.
-    """
-    # The supervisor has no other way to be told which kind of process it is to start.
-    multiprocess.Process = _Worker  # type: ignore[misc]
-    supervisor = _Supervisor(config, sockets=[listener])
-    supervisor.run()
-    return all(worker.exitcode != STARTUP_FAILURE for worker in supervisor.processes)
-
-
 def configured(
     app: ASGIApp | str,
     *,
     drain_seconds: float = 0.0,
+    grace_seconds: float = float(_GRACE_SECONDS),
     secure: bool = False,
     admin: socket.socket | None = None,
     connections: ConnectionLimit | None = None,
@@ -253,32 +228,12 @@ def configured(
         **({"lifespan": "on"} | options),
     )
     config.drain_seconds = drain_seconds
+    config.grace_seconds = grace_seconds
     config.secure = secure
     config.admin = admin
     config.reloads = reloads
     config.connections = connections
     return config
-
-
-@contextmanager
-def listening(host: str, port: int, *, setting: str = "--port") -> Iterator[socket.socket]:
-    """Listen on a port; 0 takes a free one.
-
-    Raises:
-        OSError: the port cannot be had; the message names the `setting` that takes another.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Without the protocol's number asyncio leaves Nagle's algorithm on, which costs 40 ms an answer.
-    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-            listener.listen()  # two sockets may be bound to one port until one of them listens
-        except OSError as error:
-            raise OSError(
-                f"port {port} of {host} cannot be had ({error.strerror}): {setting} takes another"
-            ) from None
-        yield listener
 
 
 @contextmanager

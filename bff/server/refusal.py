@@ -23,7 +23,7 @@ def refusal(
     refused_id = secrets.token_hex(16)
     token = request_id.set(refused_id)
     response = problem_response(error)
-    REQUESTS.labels("other", "other", str(error.status)).inc()
+    REQUESTS.labels("other", "other", str(error.status), error.code, "none").inc()
     log_fields = {"code": error.code, "status": error.status, "reason": reason}
     event(_log, "request_refused", level=logging.WARNING, **log_fields)
     request_id.reset(token)

@@ -6,6 +6,8 @@ from typing import Any, Final, cast
 from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from bff.server.draining import DRAINING
+
 _SHORT_BYTES: Final = 16 * 1024
 """How long a body is copied behind its head; a longer one is not worth it."""
 _BODYLESS_STATUSES: Final = frozenset({204, 304})
@@ -61,6 +63,7 @@ class ResponseCycle(RequestResponseCycle):
         """Return status line and fields, and learn from them how the body is framed (RFC 9112 §6)."""
         _check(fields)
         lines = [STATUS_LINE[status]]
+        self.keep_alive = self.keep_alive and not DRAINING.begun
         closing = False
         for name, value in fields:
             lowered = name.lower()
@@ -117,9 +120,9 @@ class ResponseCycle(RequestResponseCycle):
             raise RuntimeError("the body is shorter than announced")
         self.response_complete = True
         self.message_event.set()
-        if not self.keep_alive:
+        if not self.keep_alive and not self.more_body:
             self.transport.close()
-        self.on_response()
+        self.on_response()  # goes on reading where the request is answered before its end
 
 
 def _check(fields: list[tuple[bytes, bytes]]) -> None:

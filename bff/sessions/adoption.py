@@ -18,7 +18,6 @@ from bff.sessions.lifecycle import SessionLifecycle
 from bff.sessions.ports import Policy, Ports
 from bff.sessions.request_session import RequestSession
 from bff.telemetry.logs import event
-from bff.telemetry.metrics import SESSIONS
 from bff.tokens import TokenSet
 
 _log = logging.getLogger(__name__)
@@ -62,7 +61,11 @@ class CustomerAdoption:
         held = request_session.held
         if held is not None and held.session.tokens.access == handed.access:
             return held.session  # a page that asks twice must not end what it began
-        return await self._ports.tasks.finish(self._adopted(request_session, handed))
+        return await self._ports.tasks.finish(self._audited(request_session, handed))
+
+    async def _audited(self, request_session: RequestSession, handed: HandedOver) -> Session:
+        with self._ports.audit.login(request_session, "assisted"):
+            return await self._adopted(request_session, handed)
 
     async def _adopted(self, request_session: RequestSession, handed: HandedOver) -> Session:
         session = await self._session(request_session, handed)
@@ -77,7 +80,7 @@ class CustomerAdoption:
         request_session.update(HeldSession(ticket, session))
         with suppress(StoreUnavailable):  # the index adds what it misses when it is next asked
             await self._ports.customers.add(ticket, session)
-        SESSIONS.labels(session.kind, "begun").inc()
+        self._ports.audit.begun(session)
         event(_log, "assisted_login")
         return session
 

@@ -17,7 +17,6 @@ from bff.session import (
     next_version,
 )
 from bff.sessions.ports import Policy, Ports
-from bff.telemetry.metrics import SESSIONS
 
 
 class AnonymousSessions:
@@ -52,7 +51,7 @@ class AnonymousSessions:
         )
         ticket = ports.new_ticket()
         held = HeldSession(ticket, await ports.store.create(ticket, session))
-        SESSIONS.labels(session.kind, "begun").inc()
+        ports.audit.begun(session)
         return held
 
     async def resume(self, held: HeldSession) -> HeldSession | None:
@@ -74,7 +73,10 @@ class AnonymousSessions:
         )
         ticket = ports.new_ticket()
         stored = await ports.store.supersede(held, ticket, guest)
-        return None if stored is None else HeldSession(ticket, stored)
+        if stored is None:
+            return None
+        ports.audit.begun(stored)
+        return HeldSession(ticket, stored)
 
 
 async def anonymous_login(emporix: EmporixAuth, context: GuestContext) -> Issued:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from math import ceil
 from typing import Final
 
-from bff.errors import BffError, NotAsked, StoreUnavailable, TooManyRequests, UpstreamUnavailable
+from bff.errors import BffError, NotAsked, Paused, StoreUnavailable, TooManyRequests, UpstreamUnavailable
 from bff.session import Ticket, record_name
 from bff.sessions.ports import Policy, Ports
 from bff.sessions.token_saver import TRANSIENT
@@ -46,17 +46,17 @@ class Backoff:
         """Ask nobody.
 
         Raises:
-            NotAsked: a pause that is known here is not over.
+            Paused: a pause that is known here is not over.
         """
         left = self._until - self._clock()
         if left > 0:
-            raise NotAsked("Emporix was asked in vain a moment ago", retry_after=ceil(left))
+            raise Paused("Emporix was asked in vain a moment ago", retry_after=ceil(left))
 
     async def check_all(self) -> None:
         """Ask the store for pauses that other replicas have begun.
 
         Raises:
-            NotAsked: the pause is not over.
+            Paused: the pause is not over.
             StoreUnavailable: the store does not answer.
         """
         self.note(await self._store.paused_until(self._name))
@@ -109,7 +109,7 @@ class RenewalBackoff:
         """Ask upstream in the block for a session's next tokens, unless that failed a moment ago.
 
         Raises:
-            NotAsked: a pause is not over.
+            Paused: a pause is not over.
             StoreUnavailable: the store does not answer.
         """
         mine, all_of_them = _name(kind, record_name(ticket)), _name(kind, record_name(self._shared_ticket()))

@@ -87,5 +87,7 @@ class LegalEntitySwitch:
                 version=next_version(self._ports.clock(), found.version),
             )
             session = await self._saver.save(HeldSession(ticket, found), switched)
-        request_session.update(HeldSession(ticket, session))
+        held = HeldSession(ticket, session)
+        request_session.update(held)
+        self._ports.audit.switched(held)
         return session

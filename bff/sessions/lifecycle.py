@@ -34,6 +34,7 @@ from bff.session import (
 )
 from bff.sessions.admission import Admission
 from bff.sessions.anonymous import AnonymousSessions
+from bff.sessions.audit import LOGIN, LOGOUT, REFUSED
 from bff.sessions.endings import EndedHere, GuestReplaced, ended_error
 from bff.sessions.ports import Ports
 from bff.sessions.refresh import TokenRefresher
@@ -41,9 +42,9 @@ from bff.sessions.renewable import KeptGuests
 from bff.sessions.request_session import RequestSession
 from bff.sessions.token_saver import TokenSaver
 from bff.store.protocol import RatedCall, Touch
-from bff.telemetry.metrics import SESSIONS
 
 _LOGOUT_TRIES: Final = 5
+_WHY: Final = {EndReason.ENDED: LOGOUT, EndReason.SUPERSEDED: LOGIN, EndReason.EXPIRED: REFUSED}
 
 
 class SessionLifecycle:
@@ -324,7 +325,7 @@ class SessionLifecycle:
                 return False
             # Compared on its generation, so that the tokens revoked are the ones that the session had.
             if await store.retire(ticket, reason, generation=found.generation):
-                SESSIONS.labels(found.kind, "ended").inc()
+                self._ports.audit.ended(HeldSession(ticket, found), _WHY[reason])
                 await self._saver.revoke(found)
                 return True
         return await store.retire(ticket, reason)

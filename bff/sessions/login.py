@@ -32,6 +32,7 @@ from bff.session import (
     next_version,
 )
 from bff.sessions.admission import Admission
+from bff.sessions.audit import LOGIN
 from bff.sessions.cart_merge import CartMerger
 from bff.sessions.endings import GuestReplaced, ended_error
 from bff.sessions.guest_context import chosen_context, keep_context
@@ -42,7 +43,6 @@ from bff.sessions.request_session import RequestSession
 from bff.sessions.token_owner import TokenOwner, numbered, token_owner
 from bff.sessions.token_saver import TokenSaver
 from bff.sessions.turns import Turns
-from bff.telemetry.metrics import SESSIONS
 
 Obtain = Callable[[Session], Awaitable[Issued]]
 """Asks upstream for a customer's tokens, with a guest's."""
@@ -90,12 +90,12 @@ class CustomerLogin:
             InvalidCredentials: upstream refused them; the guest and its cart stay as they were.
             NotAsked: too many log in at once; upstream was asked for nothing.
         """
-        await self._admission.account(request_session, email)
 
         async def obtain(guest: Session) -> Issued:
             return await self._ports.emporix.login(guest.tokens.access, email, password)
 
-        return await self._logged_in(request_session, obtain, email)
+        await self._admission.account(request_session, email)
+        return await self._logged_in(request_session, obtain, "password", email)
 
     async def social_login(
         self, request_session: RequestSession, *, code: str, redirect_uri: str | None, verifier: Secret | None
@@ -111,7 +111,7 @@ class CustomerLogin:
                 verifier=verifier,
             )
 
-        return await self._sign_on(request_session, obtain)
+        return await self._sign_on(request_session, obtain, "sso")
 
     async def claim(self, state: str, seconds: float) -> bool:
         """Return whether a sign-on's state is used for the first time in `seconds`."""
@@ -131,7 +131,7 @@ class CustomerLogin:
         async def obtain(guest: Session) -> Issued:
             return await self._ports.emporix.exchange(guest.tokens.access, token, config)
 
-        return await self._sign_on(request_session, obtain)
+        return await self._sign_on(request_session, obtain, "exchange")
 
     async def opt_in(self, request_session: RequestSession, token: Secret) -> Session:
         """Activate a double-opt-in account and log it in; raises as `login` does.
@@ -145,14 +145,16 @@ class CustomerLogin:
         async def obtain(guest: Session) -> Issued:
             return await self._ports.emporix.opt_in(guest.tokens.access, token)
 
-        return await self._sign_on(request_session, obtain)
+        return await self._sign_on(request_session, obtain, "opt-in")
 
-    async def _sign_on(self, request_session: RequestSession, obtain: Obtain) -> Session:
+    async def _sign_on(self, request_session: RequestSession, obtain: Obtain, how: str) -> Session:
         """Log in with something that names no account."""
         await self._admission.sign_on(request_session)
-        return await self._logged_in(request_session, obtain, None)
+        return await self._logged_in(request_session, obtain, how, None)
 
-    async def _logged_in(self, request_session: RequestSession, obtain: Obtain, email: str | None) -> Session:
+    async def _logged_in(
+        self, request_session: RequestSession, obtain: Obtain, how: str, email: str | None
+    ) -> Session:
         session = request_session.session
         promote = (
             self._replace_customer
@@ -161,13 +163,14 @@ class CustomerLogin:
         )
 
         async def in_turn() -> Session:
-            async with self._turns.turn():
-                return await promote(request_session, obtain, email)
+            with self._ports.audit.login(request_session, how, email):
+                try:
+                    async with self._turns.turn():
+                        return await promote(request_session, obtain, email)
+                except LoginRefused as refused:
+                    raise login_error(refused) from None
 
-        try:
-            return await self._ports.tasks.finish(in_turn())
-        except LoginRefused as refused:
-            raise login_error(refused) from None
+        return await self._ports.tasks.finish(in_turn())
 
     async def _replace_customer(
         self, request_session: RequestSession, obtain: Obtain, email: str | None
@@ -288,10 +291,12 @@ class CustomerLogin:
         old = request_session.held
         ticket = self._ports.new_ticket()
         session = await self._stored_in_place_of(guest, ticket, session)
-        SESSIONS.labels(session.kind, "begun").inc()
+        self._ports.audit.begun(session)
         request_session.update(HeldSession(ticket, session))
         if old is not None and old.session.kind is SessionKind.CUSTOMER:
-            await self._end_forgotten(old.session, session)
+            await self._end_forgotten(old, session)
+        else:
+            self._ports.audit.ended(guest, LOGIN)
         with suppress(StoreUnavailable):  # the index adds what it misses when it is next asked
             await self._ports.customers.add(ticket, session)
         if self._keeps_context:
@@ -312,15 +317,15 @@ class CustomerLogin:
                 return noted
         return held.session
 
-    async def _end_forgotten(self, old: Session, session: Session) -> None:
+    async def _end_forgotten(self, old: HeldSession, session: Session) -> None:
         """End the customer whom the guest's client had forgotten, when the guest logs in again.
 
         Upstream's logout ends the whole Emporix session, which the new customer may share by now: then the old
         tokens are dropped with their record, and nobody has them any more.
         """
-        SESSIONS.labels(old.kind, "ended").inc()
-        if old.upstream_session_id != session.upstream_session_id:
-            await self._saver.revoke(old)
+        self._ports.audit.ended(old, LOGIN)
+        if old.session.upstream_session_id != session.upstream_session_id:
+            await self._saver.revoke(old.session)
 
     async def _stored_in_place_of(self, guest: HeldSession, ticket: Ticket, session: Session) -> Session:
         try:

@@ -2,6 +2,7 @@
 
 from bff.errors import LoginRequired, NotFound
 from bff.session import EndReason, HeldSession, SessionKind, Ticket, record_name
+from bff.sessions.audit import ELSEWHERE
 from bff.sessions.lifecycle import SessionLifecycle
 from bff.sessions.ports import Ports
 from bff.sessions.request_session import RequestSession
@@ -19,7 +20,7 @@ class OwnSessions:
     """
 
     def __init__(self, ports: Ports, lifecycle: SessionLifecycle) -> None:
-        self._customers = ports.customers
+        self._customers, self._audit = ports.customers, ports.audit
         self._lifecycle = lifecycle
 
     async def list_all(self, request_session: RequestSession) -> tuple[Ticket, list[OwnSession]]:
@@ -40,16 +41,18 @@ class OwnSessions:
             raise NotFound
         if entry.name == record_name(held.ticket):
             await self._lifecycle.logout(request_session)
-        else:
-            await self._customers.end(entry, EndReason.ENDED)
+        elif await self._customers.end(entry, EndReason.ENDED):
+            self._audit.ended_elsewhere(held, ELSEWHERE, [entry.ref])
 
-    async def end_others(self, request_session: RequestSession) -> int:
+    async def end_others(self, request_session: RequestSession, reason: str = ELSEWHERE) -> int:
         """End all of the customer's sessions but this one, and return how many that were.
 
         Their tokens cannot be revoked upstream: only their own visitors' secrets open them.
         """
         held = _customer(request_session)
-        return await self._customers.end_others(held.ticket, held.session, EndReason.ENDED)
+        ended = await self._customers.end_others(held.ticket, held.session, EndReason.ENDED)
+        self._audit.ended_elsewhere(held, reason, [entry.ref for entry in ended])
+        return len(ended)
 
 
 def _customer(request_session: RequestSession) -> HeldSession:

@@ -7,6 +7,7 @@ from bff.emporix.auth import EmporixAuth
 from bff.emporix.carts import EmporixCarts
 from bff.emporix.session_context import EmporixSessionContext
 from bff.session import ID_BYTES, SECRET_BYTES, Lifetimes, Ticket
+from bff.sessions.audit import Audit
 from bff.sessions.tasks import Tasks
 from bff.store.protocol import CustomerIndex, RateLimits, SessionLocks, SessionStore
 
@@ -46,6 +47,7 @@ class Ports:
         emporix: the upstream's auth calls.
         carts: the upstream's cart calls.
         contexts: the upstream's session contexts.
+        audit: notes and counts who logs in, and which sessions begin and end.
         tasks: runs work that a leaving client must not cancel.
         clock: seconds since the epoch.
         random_bytes: the source of session ids and secrets.
@@ -58,6 +60,7 @@ class Ports:
     emporix: EmporixAuth
     carts: EmporixCarts
     contexts: EmporixSessionContext
+    audit: Audit
     tasks: Tasks
     clock: Callable[[], float]
     random_bytes: Callable[[int], bytes]

@@ -20,12 +20,12 @@ from bff.session import (
     next_version,
 )
 from bff.sessions.anonymous import AnonymousSessions, anonymous_login
+from bff.sessions.audit import REFUSED
 from bff.sessions.endings import EndedHere, ended_error
 from bff.sessions.ports import Ports
 from bff.sessions.shared_token import SharedToken
 from bff.sessions.token_saver import TokenSaver
 from bff.telemetry.logs import event
-from bff.telemetry.metrics import SESSIONS
 
 _log = logging.getLogger(__name__)
 
@@ -103,6 +103,7 @@ class OwnTokens:
         if await self._ports.store.retire(
             held.ticket, EndReason.SUPERSEDED, generation=session.generation, successor=fresh.ticket
         ):
+            self._ports.audit.ended(held, REFUSED)
             return fresh
         await self._ports.store.delete(fresh.ticket)
         return await self._overtaken(held)
@@ -116,7 +117,7 @@ class OwnTokens:
         guest = await self._anonymous.resume(held)
         if guest is None and not await self._retired(held):
             return await self._overtaken(held)
-        SESSIONS.labels(held.session.kind, "expired").inc()
+        self._ports.audit.ended(held, REFUSED)
         raise EndedHere(guest)
 
     async def _overtaken(self, held: HeldSession) -> HeldSession:

@@ -7,7 +7,7 @@ not: another replica would renew with a refresh token that is spent, and end the
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
-from typing import Final
+from typing import Any, Final
 
 from bff.emporix.refusals import Refused
 from bff.errors import (
@@ -104,14 +104,21 @@ class TokenSaver:
 
         A session that stands keeps its tokens, whose they are: a revocation would end it upstream.
         """
-        store, session = self._ports.store, unsaved.session
-        saved = await store.replace(ticket, session, mark=unsaved.mark)
-        found: Found = saved
-        if saved is None and isinstance(found := await store.load_fresh(ticket), Session):
-            session = _carried_over(unsaved, found)
-            found = await store.replace(ticket, session, mark=unsaved.mark) or found
+        found: Found = await self._ports.store.replace(ticket, unsaved.session, mark=unsaved.mark)
+        if found is None and isinstance(found := await self._ports.store.load_fresh(ticket), Session):
+            found = await self._write_over(ticket, unsaved, found)
         self._unsaved.pop(ticket, None)
         return found
+
+    async def _write_over(self, ticket: Ticket, unsaved: _Unsaved, found: Session) -> Session:
+        """Write what the new tokens brought into what somebody else wrote first; return what then stands."""
+        store, changed = self._ports.store, _changed(unsaved)
+        session = replace(found, **changed, fence=unsaved.session.fence)
+        saved = await store.replace(ticket, session, mark=unsaved.mark)
+        if saved is None and all(getattr(found, name) == getattr(unsaved.base, name) for name in changed):
+            # A later renewal was of the session's other tokens: a guest that is kept, or the customer beside it.
+            saved = await store.replace(ticket, replace(session, fence=0), mark=unsaved.mark)
+        return saved or found
 
     def _save_later(self, ticket: Ticket, unsaved: _Unsaved) -> None:
         """Keep tokens in memory and see to it that they are stored; one task does it for all sessions."""
@@ -145,9 +152,7 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _carried_over(unsaved: _Unsaved, found: Session) -> Session:
-    """Return what somebody else wrote, with what the new tokens brought in its place."""
-    old, new = unsaved.base, unsaved.session
-    changed = {each.name: getattr(new, each.name) for each in fields(Session)}
-    changed = {name: value for name, value in changed.items() if value != getattr(old, name)}
-    return replace(found, **changed | {"fence": new.fence})
+def _changed(unsaved: _Unsaved) -> dict[str, Any]:
+    """Return what the new tokens brought; the fencing number is not of the session's own."""
+    new = {each.name: getattr(unsaved.session, each.name) for each in fields(Session) if each.compare}
+    return {name: value for name, value in new.items() if value != getattr(unsaved.base, name)}

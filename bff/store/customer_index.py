@@ -6,7 +6,6 @@ note. The sessions themselves are the truth: a note whose session is not there a
 a session that is missing adds itself when it asks.
 """
 
-import base64
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from bff.store.customer_notes import (
     number_owner,
     owners_of,
     same_customer,
+    session_ref,
 )
 from bff.store.protocol import OwnSession, SessionStore
 from bff.store.redis_failures import unavailable_on_failure
@@ -59,7 +59,7 @@ class RedisCustomerIndex:
         note = CustomerNote.of(ticket, session)
         field = self._ref(note.name)
         keys = [self._keys.index(self._owners.newest(owner.reveal().encode())) for owner in owners]
-        async with unavailable_on_failure(), self._redis.pipeline(transaction=False) as pipeline:
+        async with unavailable_on_failure("index add"), self._redis.pipeline(transaction=False) as pipeline:
             for key in keys:
                 sealed = self._sealer.seal(note.to_json(), bound=_place(key, field))
                 pipeline.hset(key, field, sealed).expire(key, self._lifetime).hlen(key)
@@ -94,10 +94,10 @@ class RedisCustomerIndex:
         """End one session; return whether this call ended it."""
         return await self._store.retire_name(entry.name, reason)
 
-    async def end_others(self, ticket: Ticket, session: Session, reason: EndReason) -> int:
-        """End all of a customer's sessions but this one, and return how many that were."""
+    async def end_others(self, ticket: Ticket, session: Session, reason: EndReason) -> list[OwnSession]:
+        """End all of a customer's sessions but this one, and return which those were."""
         others = [entry for entry in await self.own(ticket, session) if entry.name != record_name(ticket)]
-        return sum([await self.end(entry, reason) for entry in others])
+        return [entry for entry in others if await self.end(entry, reason)]
 
     async def _of(self, session: Session) -> list[OwnSession]:
         """Return the sessions of this session's customer, newest first; its address may name others' too."""
@@ -130,7 +130,7 @@ class RedisCustomerIndex:
         """Return the notes under these keys, sealed, by field; one round trip."""
         if not keys:
             return []
-        async with unavailable_on_failure(), self._redis.pipeline(transaction=False) as pipeline:
+        async with unavailable_on_failure("index read"), self._redis.pipeline(transaction=False) as pipeline:
             for key in keys:
                 pipeline.hgetall(key)
             return list(zip(keys, await pipeline.execute(), strict=True))
@@ -145,7 +145,7 @@ class RedisCustomerIndex:
         """Remove these notes; one round trip."""
         if not fields:
             return
-        async with unavailable_on_failure(), self._redis.pipeline(transaction=False) as pipeline:
+        async with unavailable_on_failure("index drop"), self._redis.pipeline(transaction=False) as pipeline:
             for key, field in fields:
                 pipeline.hdel(key, field)
             await pipeline.execute()
@@ -158,7 +158,7 @@ class RedisCustomerIndex:
             return None
 
     def _ref(self, name: bytes) -> str:
-        return base64.urlsafe_b64encode(self._refs.newest(name)[:12]).decode("ascii")
+        return session_ref(self._refs, name)
 
 
 def _place(key: str, field: str) -> bytes:

@@ -5,11 +5,13 @@ says who the customer is. The address is only a way to find the number: two cust
 alike, and an address may pass from one customer to another.
 """
 
+import base64
 import json
 import string
 from dataclasses import dataclass
 from typing import Final, Self
 
+from bff.security.keyring import KeyedDigest
 from bff.security.secret import Secret
 from bff.session import Carrier, Session, SessionKind, Ticket, record_name
 from bff.store.protocol import OwnSession
@@ -115,3 +117,8 @@ def address_owner(email: str) -> Secret:
 def number_owner(customer_number: str) -> Secret:
     """Return the owner that a customer number names."""
     return Secret(f"number {customer_number}")
+
+
+def session_ref(refs: KeyedDigest, name: bytes) -> str:
+    """Return what the session of a record is called towards people; it opens nothing."""
+    return base64.urlsafe_b64encode(refs.newest(name)[:12]).decode("ascii")

@@ -19,7 +19,7 @@ from bff.store.redis_failures import FAILURES
 from bff.store.tracked_server import TrackedServer
 from bff.store.tracking import Refused, TrackingStream
 from bff.telemetry.logs import event
-from bff.telemetry.metrics import SESSION_CACHE
+from bff.telemetry.metrics import INVALIDATION_SECONDS, SESSION_CACHE, SESSION_READS
 
 PROOF_SECONDS: Final = 0.9
 """How old the latest proof may be; a second after a connection went down, nothing may be served from memory."""
@@ -29,6 +29,7 @@ _RECONNECT_SECONDS: Final = 0.5
 _REFUSED_SECONDS: Final = 30.0
 _CANCEL_SECONDS: Final = 0.05
 _NEVER: Final = float("-inf")
+_FOUND: Final = SESSION_READS.labels("found")
 _log = logging.getLogger(__name__)
 
 
@@ -124,6 +125,8 @@ class InvalidationFeed:
 
     def _on_proof(self, asked_at: float) -> None:
         self.proven_at = asked_at
+        INVALIDATION_SECONDS.observe(self._monotonic() - asked_at)
+        _FOUND.inc(self._cache.take_hits())
         self._turn("on")
 
     def _stop(self) -> None:

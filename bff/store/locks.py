@@ -15,8 +15,12 @@ from bff.store.redis_failures import unavailable_on_failure
 from bff.store.redis_keys import RedisKeys
 from bff.store.redis_reader import RedisSessionReader, milliseconds
 from bff.store.redis_store import AnyRedis
+from bff.telemetry.metrics import RENEWAL_LOCK_SECONDS
 
 _POLL_SECONDS: Final = 0.05
+_ACQUIRED, _SHARED, _GAVE_UP = (
+    RENEWAL_LOCK_SECONDS.labels(outcome).observe for outcome in ("acquired", "shared", "gave up")
+)
 _EXTENSIONS_A_LEASE: Final = 4
 """So that a lock outlasts one that fails and is late."""
 
@@ -80,12 +84,17 @@ class RedisSessionLocks:
         self, ticket: Ticket, owner: bytes, unless: Callable[[Found], bool] | None, *, renews: bool
     ) -> LockedRead:
         """Try for the lock until it is there, waiting has become pointless, or the time is over."""
-        until = self._monotonic() + self._times.wait
+        began = self._monotonic()
         while True:
             read = await self.try_lock(ticket, owner, renews=renews)
             if read.acquired or (unless is not None and unless(read.found)):
+                if renews:
+                    (_ACQUIRED if read.acquired else _SHARED)(self._monotonic() - began)
                 return read
-            if self._monotonic() >= until:
+            waited = self._monotonic() - began
+            if waited >= self._times.wait:
+                if renews:
+                    _GAVE_UP(waited)
                 raise NotAsked("another request is busy with this session", retry_after=1)
             await asyncio.sleep(self._pause())
 
@@ -98,7 +107,7 @@ class RedisSessionLocks:
             renews: open the write-ahead mark and take a fencing number.
         """
         name = record_name(ticket)
-        async with unavailable_on_failure():
+        async with unavailable_on_failure("lock"):
             acquired, fence, open_before, reply = await self._lock(
                 keys=[self._keys.session(name), self._keys.lock(name)],
                 args=[self._reader.now(), owner, milliseconds(self._times.lease), int(renews)],
@@ -118,14 +127,14 @@ class RedisSessionLocks:
 
     async def extend(self, ticket: Ticket, owner: bytes) -> bool:
         """Let the lock last for another lease; return False where it is not this owner's any more."""
-        async with unavailable_on_failure():
+        async with unavailable_on_failure("extend"):
             keys, lease = [self._keys.lock(record_name(ticket))], milliseconds(self._times.lease)
             return bool(await self._extend(keys=keys, args=[owner, lease]))
 
     async def unlock(self, ticket: Ticket, owner: bytes, settled: int = 0) -> None:
         """Give the lock back if it is still this owner's, and close the mark of the renewal with this number."""
         name = record_name(ticket)
-        async with unavailable_on_failure():
+        async with unavailable_on_failure("unlock"):
             await self._unlock(keys=[self._keys.lock(name), self._keys.session(name)], args=[owner, settled])
 
     def _pause(self) -> float:

@@ -239,8 +239,8 @@ class CustomerIndex(Protocol):
         """End one session; return whether this call ended it."""
         ...
 
-    async def end_others(self, ticket: Ticket, session: Session, reason: EndReason) -> int:
-        """End all of a customer's sessions but this one, and return how many that were."""
+    async def end_others(self, ticket: Ticket, session: Session, reason: EndReason) -> list[OwnSession]:
+        """End all of a customer's sessions but this one, and return which those were."""
         ...
 
 

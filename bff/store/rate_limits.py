@@ -8,10 +8,10 @@ import asyncio
 import hashlib
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from limits import RateLimitItem, RateLimitItemPerSecond
+from limits import RateLimitItem, RateLimitItemPerSecond, WindowStats
 from limits.aio.storage import RedisStorage, Storage
 from limits.aio.strategies import MovingWindowRateLimiter
 from limits.errors import StorageError
@@ -20,7 +20,7 @@ from bff.addresses import network_of, site_of
 from bff.errors import TooManyRequests
 from bff.store.options import Rate, Rates
 from bff.store.protocol import RatedCall
-from bff.store.redis_failures import FAILURES
+from bff.store.redis_failures import FAILURES, CountedOperation
 from bff.store.redis_store import AnyRedis
 from bff.telemetry.logs import event
 from bff.telemetry.metrics import LIMITS_OPEN
@@ -113,16 +113,26 @@ class RedisRateLimits:
 
     async def _count(self, limit: RateLimitItem, *names: str, until: float) -> bool:
         try:
-            async with asyncio.timeout_at(until):
-                if await self._limiter.hit(limit, *names):
-                    return True
-                window = await self._limiter.get_window_stats(limit, *names)
-        except (StorageError, *FAILURES):
+            window = await self._used_up(limit, names, until)
+        except FAILURES:
             LIMITS_OPEN.inc()
             event(_log, "limit_open", level=logging.WARNING)
             return False
+        if window is None:
+            return True
         left = math.ceil(window.reset_time - self._clock())
-        raise TooManyRequests(retry_after=min(max(1, left), limit.get_expiry()))
+        name = limit.namespace.rpartition(":")[2]
+        raise TooManyRequests(retry_after=min(max(1, left), limit.get_expiry()), cause=name)
+
+    async def _used_up(self, limit: RateLimitItem, names: Iterable[str], until: float) -> WindowStats | None:
+        """Count once; return the window where that is once too often."""
+        with CountedOperation("limit"):
+            try:
+                async with asyncio.timeout_at(until):
+                    counted = await self._limiter.hit(limit, *names)
+                    return None if counted else await self._limiter.get_window_stats(limit, *names)
+            except StorageError as error:
+                raise error.storage_error from None
 
 
 def _item(tenant: str, name: str, rate: Rate) -> RateLimitItem:

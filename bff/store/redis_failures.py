@@ -1,16 +1,27 @@
 """How Redis fails, as one outcome: whatever goes wrong on the way to it, the store is unavailable."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import lru_cache
+from time import perf_counter
+from types import TracebackType
 from typing import Any, Final
 
 from redis.asyncio import Connection
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from bff.deadline import seconds_left
 from bff.errors import StoreUnavailable
+from bff.telemetry.metrics import REDIS_ERRORS, REDIS_SECONDS
 
 DEADLINE_SECONDS: Final = 1.5
 """No operation takes longer, retries and waiting for a connection included."""
@@ -39,16 +50,61 @@ def naming_broken(kind: type[Connection]) -> type[Connection]:
     return type(f"Named{kind.__name__}", (_BrokenIsNamed, kind), {})
 
 
+class CountedOperation:
+    """Counts and times what is asked of Redis in the block.
+
+    Args:
+        operation: what it is; from a small fixed set.
+    """
+
+    __slots__ = ("_began", "_operation")
+
+    def __init__(self, operation: str) -> None:
+        self._operation = operation
+        self._began = 0.0
+
+    def __enter__(self) -> None:
+        self._began = perf_counter()
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _at: TracebackType | None
+    ) -> None:
+        if error is None or isinstance(error, FAILURES):
+            _seconds(self._operation)(perf_counter() - self._began)
+        if isinstance(error, FAILURES):
+            REDIS_ERRORS.labels(self._operation, failure_kind(error)).inc()
+
+
+def failure_kind(error: BaseException) -> str:
+    """Return what kind of failure this is, for metrics."""
+    match error:
+        case TimeoutError() | RedisTimeoutError():
+            return "timeout"
+        case ResponseError() | AuthenticationError() | AuthorizationError():
+            return "refused"
+        case RedisConnectionError() | OSError():
+            return "connection"
+        case _:
+            return "other"
+
+
+@lru_cache(maxsize=64)
+def _seconds(operation: str) -> Callable[[float], None]:
+    return REDIS_SECONDS.labels(operation).observe
+
+
 @asynccontextmanager
-async def unavailable_on_failure(deadline: float | None = None) -> AsyncIterator[None]:
+async def unavailable_on_failure(operation: str, deadline: float | None = None) -> AsyncIterator[None]:
     """Raise `StoreUnavailable` for every failure of Redis in the block, and where the block takes too long.
 
     Args:
+        operation: what is asked of Redis, for metrics; from a small fixed set.
         deadline: seconds for the whole block; None takes the usual `DEADLINE_SECONDS`.
     """
     try:
-        async with asyncio.timeout(seconds_left(deadline or DEADLINE_SECONDS)):
-            yield
+        with CountedOperation(operation):
+            async with asyncio.timeout(seconds_left(deadline or DEADLINE_SECONDS)):
+                yield
     except FAILURES as exc:
         # The exception's own text may hold an address with a password in it: only its kind is kept.
         raise StoreUnavailable(log_detail=type(exc).__name__) from None

@@ -78,7 +78,7 @@ class RedisSessionStore:
 
     async def ping(self) -> None:
         """Ask whether Redis answers."""
-        async with unavailable_on_failure():
+        async with unavailable_on_failure("ping"):
             await self._redis.ping()
 
     async def prove_write(self) -> None:
@@ -91,7 +91,7 @@ class RedisSessionStore:
 
     async def _found(self, ticket: Ticket, touch: Touch) -> Found:
         key = self._keys.session(record_name(ticket))
-        reply = await _run(self._load, [key], self._reader.now(), _TOUCH_PAUSES[touch])
+        reply = await _run("load", self._load, [key], self._reader.now(), _TOUCH_PAUSES[touch])
         return self._reader.read(ticket, reply)
 
     async def load_fresh(self, ticket: Ticket) -> Found:
@@ -101,7 +101,7 @@ class RedisSessionStore:
     async def create(self, ticket: Ticket, session: Session) -> Session:
         """Write a new session; see `SessionStore`."""
         key = self._keys.session(record_name(ticket))
-        created = await _run(self._create, [key], self.write_mark(), *self._new(ticket, session))
+        created = await _run("create", self._create, [key], self.write_mark(), *self._new(ticket, session))
         if not created:
             raise _taken()
         return replace(session, generation=1)
@@ -122,13 +122,16 @@ class RedisSessionStore:
     async def _replaced(self, ticket: Ticket, session: Session, mark: bytes, schema: int) -> int:
         key = self._keys.session(record_name(ticket))
         record = self._sealed(session, ticket, schema)
-        return int(await _run(self._replace, [key], mark, str(session.generation), *record, session.fence))
+        return int(
+            await _run("replace", self._replace, [key], mark, str(session.generation), *record, session.fence)
+        )
 
     async def supersede(self, old: HeldSession, ticket: Ticket, session: Session) -> Session | None:
         """Write a new session in place of another one; see `SessionStore`."""
         if self._clustered:
             return await self._supersede_over_nodes(old, ticket, session)
         done = await _run(
+            "supersede",
             self._supersede,
             [self._keys.session(record_name(ticket)), *self._with_lock(record_name(old.ticket))],
             self.write_mark(),
@@ -171,7 +174,7 @@ class RedisSessionStore:
         return await self._ended(name, _end(reason, generation, keep_record=keep_record))
 
     async def _ended(self, name: bytes, end: tuple[Any, ...]) -> bool:
-        return bool(await _run(self._retire, self._with_lock(name), self.write_mark(), *end))
+        return bool(await _run("retire", self._retire, self._with_lock(name), self.write_mark(), *end))
 
     def _with_lock(self, name: bytes) -> list[str]:
         return [self._keys.session(name), self._keys.lock(name)]
@@ -180,7 +183,7 @@ class RedisSessionStore:
         """Return when each of these records' sessions was last seen, in one round trip."""
         if not names:
             return []
-        async with unavailable_on_failure(), self._redis.pipeline(transaction=False) as pipeline:
+        async with unavailable_on_failure("last seen"), self._redis.pipeline(transaction=False) as pipeline:
             for name in names:
                 pipeline.hmget(self._keys.session(name), ["s", "t"])
             replies = await pipeline.execute()
@@ -190,31 +193,31 @@ class RedisSessionStore:
 
     async def names(self) -> list[bytes]:
         """Return the record names of all sessions of this tenant; for operators, it looks at every key."""
-        async with unavailable_on_failure(SCAN_SECONDS):
+        async with unavailable_on_failure("scan", SCAN_SECONDS):
             keys = self._redis.scan_iter(match=self._keys.sessions, count=1000)
             return [self._keys.record_name(key) async for key in keys]
 
     async def delete(self, ticket: Ticket) -> None:
         """Remove a session whose id no visitor has received."""
-        async with unavailable_on_failure():
+        async with unavailable_on_failure("delete"):
             await self._redis.delete(self._keys.session(record_name(ticket)))
 
     async def claim(self, name: bytes, seconds: float) -> bool:
         """Take a name once in `seconds`; return False where it was taken already."""
-        async with unavailable_on_failure():
+        async with unavailable_on_failure("claim"):
             key = self._keys.claim(name)
             return bool(await self._redis.set(key, b"1", nx=True, px=milliseconds(seconds)))
 
     async def pause(self, name: bytes, until: float) -> None:
         """Let all replicas know that what this name stands for is not to be tried before `until`."""
         seconds = until - self._clock()
-        async with unavailable_on_failure():
+        async with unavailable_on_failure("pause"):
             key = self._keys.pause(name)
             await self._redis.set(key, milliseconds(until), px=max(1, milliseconds(seconds)))
 
     async def paused_until(self, *names: bytes) -> float | None:
         """Return the end of the latest pause, in one round trip."""
-        async with unavailable_on_failure(), self._redis.pipeline(transaction=False) as pipeline:
+        async with unavailable_on_failure("pauses"), self._redis.pipeline(transaction=False) as pipeline:
             for name in names:
                 pipeline.get(self._keys.pause(name))
             ends = [int(until) for until in await pipeline.execute() if until is not None]
@@ -223,7 +226,7 @@ class RedisSessionStore:
     async def inspect(self, most: int = 100) -> list[dict[str, Any]]:
         """Return what anybody with access to Redis would see of up to `most` keys, for people to look at."""
         rows: list[dict[str, Any]] = []
-        async with unavailable_on_failure():
+        async with unavailable_on_failure("inspect"):
             async for key in self._redis.scan_iter(match=self._keys.everything, count=100):
                 rows.append(await self._row(key))
                 if len(rows) == most:
@@ -268,8 +271,10 @@ def _record(fields: Mapping[bytes, bytes]) -> bytes:
     return b"".join(piece for _, piece in pieces) or fields.get(b"v", b"")
 
 
-async def _run(script: Callable[..., Awaitable[Any]], keys: list[str], *arguments: Any) -> Any:
-    async with unavailable_on_failure():
+async def _run(
+    operation: str, script: Callable[..., Awaitable[Any]], keys: list[str], *arguments: Any
+) -> Any:
+    async with unavailable_on_failure(operation):
         return await script(keys=keys, args=arguments)
 
 

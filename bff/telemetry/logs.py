@@ -21,6 +21,8 @@ _SECONDS_LENGTH: Final = len("2026-01-01T00:00:00")
 _FIELDS: Final = frozenset(
     {
         "code", "durationMs", "ended", "method", "outcome", "reason", "route", "status",
+        # Of the audit trail; people are digests there, see `bff.sessions.audit`.
+        "account", "by", "bySession", "client", "company", "customer", "how", "operator", "session",
     }
 )  # fmt: skip
 
@@ -147,3 +149,11 @@ def configure_logging(stream: TextIO | None = None, *, level: int = logging.INFO
     access.handlers.clear()
     access.propagate = False
     access.disabled = True
+
+
+def set_level(name: str) -> None:
+    """Let lines of this level and above through; other libraries' from info on, and the audit trail always."""
+    level = logging.getLevelNamesMapping()[name.upper()]
+    logging.getLogger().setLevel(max(level, logging.INFO))
+    logging.getLogger("bff").setLevel(level)
+    logging.getLogger("bff.audit").setLevel(logging.INFO)

@@ -1,31 +1,77 @@
 """Prometheus metrics: prefix `bff_`, labels from small fixed sets."""
 
+from collections.abc import Callable
 from functools import lru_cache
+from http import HTTPStatus
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 REGISTRY: Final = CollectorRegistry()
+_STATUSES: Final = frozenset({0, *HTTPStatus})
+"""Those that have a label of their own; Emporix could answer with any other, up to 599."""
+
 REQUESTS: Final = Counter(
     "bff_requests",
-    "HTTP requests by route, method and status",
-    ["route", "method", "status"],
+    "HTTP requests by route, method, status, error code, and who was at fault",
+    ["route", "method", "status", "code", "fault"],
     registry=REGISTRY,
 )
 REQUEST_SECONDS: Final = Histogram(
     "bff_request_seconds", "Time until the end of the response", ["area"], registry=REGISTRY
 )
+ROUTE_SECONDS: Final = Histogram(
+    "bff_route_seconds",
+    "The same by route, in fewer steps",
+    ["route"],
+    buckets=(0.025, 0.1, 0.25, 1.0, 2.5, 10.0),
+    registry=REGISTRY,
+)
+REFUSALS: Final = Counter(
+    "bff_refusals",
+    "Requests that were refused by a check or a limit, by error code and cause",
+    ["code", "cause"],
+    registry=REGISTRY,
+)
 UPSTREAM_CALLS: Final = Counter(
     "bff_upstream_calls",
-    "Token requests to Emporix by outcome",
-    ["call", "outcome"],
+    "Requests to Emporix by outcome",
+    ["area", "call", "outcome"],
+    registry=REGISTRY,
+)
+UPSTREAM_SECONDS: Final = Histogram(
+    "bff_upstream_seconds",
+    "Time until Emporix has answered, with the body in token calls, without it in others",
+    ["area", "call"],
+    registry=REGISTRY,
+)
+REDIS_SECONDS: Final = Histogram(
+    "bff_redis_seconds",
+    "Time until Redis has answered, retries and waiting for a connection included",
+    ["operation"],
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.5),
+    registry=REGISTRY,
+)
+REDIS_ERRORS: Final = Counter(
+    "bff_redis_errors", "Operations that Redis did not do, by kind", ["operation", "error"], registry=REGISTRY
+)
+RENEWAL_LOCK_SECONDS: Final = Histogram(
+    "bff_renewal_lock_seconds",
+    "Time that token refreshes and company switches waited for the session's lock",
+    ["outcome"],
     registry=REGISTRY,
 )
 RENEWALS: Final = Counter(
     "bff_renewals", "Token refreshes by kind of session and outcome", ["kind", "outcome"], registry=REGISTRY
 )
-SESSIONS: Final = Counter(
-    "bff_sessions", "Sessions started and ended, by kind", ["kind", "event"], registry=REGISTRY
+SESSIONS_BEGUN: Final = Counter(
+    "bff_sessions_begun", "Sessions that began, by kind", ["kind"], registry=REGISTRY
+)
+SESSIONS_ENDED: Final = Counter(
+    "bff_sessions_ended",
+    "Sessions that were ended, by kind and reason; those that idle out nobody notices",
+    ["kind", "reason"],
+    registry=REGISTRY,
 )
 CART_MERGES: Final = Counter(
     "bff_cart_merges", "Guest carts merged at login, by outcome", ["outcome"], registry=REGISTRY
@@ -48,8 +94,14 @@ LIMITS_OPEN: Final = Counter(
 )
 SESSION_READS: Final = Counter(
     "bff_session_reads",
-    "Sessions read from the store because the cache did not have them, or was off",
+    "Sessions that requests asked for, by whether the cache had them",
     ["cache"],
+    registry=REGISTRY,
+)
+INVALIDATION_SECONDS: Final = Histogram(
+    "bff_invalidation_seconds",
+    "How late the session cache may have heard of a write: the time until Redis proved that it has told all",
+    buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 1.0),
     registry=REGISTRY,
 )
 SESSION_CACHE: Final = Counter(
@@ -82,20 +134,84 @@ UPSTREAM_BUSY: Final = Counter(
     ["area"],
     registry=REGISTRY,
 )
+WORKERS: Final = Gauge("bff_workers", "Processes that serve", registry=REGISTRY, multiprocess_mode="livesum")
+BUILD: Final = Gauge(
+    "bff_build_info",
+    "Which version runs",
+    ["version", "python"],
+    registry=REGISTRY,
+    multiprocess_mode="livemax",
+)
+REQUESTS_IN_FLIGHT: Final = Gauge(
+    "bff_requests_in_flight",
+    "Requests that are being answered, counted once a second",
+    registry=REGISTRY,
+    multiprocess_mode="livesum",
+)
+CONNECTIONS: Final = Gauge(
+    "bff_connections",
+    "Connections of clients, counted once a second",
+    registry=REGISTRY,
+    multiprocess_mode="livesum",
+)
+KEY_PLACE: Final = Gauge(
+    "bff_key_place",
+    "Place of a key in BFF_KEYS: 1 seals, the others open, 0 has been removed",
+    ["kid"],
+    registry=REGISTRY,
+    multiprocess_mode="livemostrecent",
+)
+KEY_CREATED: Final = Gauge(
+    "bff_key_created_timestamp_seconds",
+    "When a key was made, where its id says so",
+    ["kid"],
+    registry=REGISTRY,
+    multiprocess_mode="livemostrecent",
+)
+PROCESS_START: Final = Gauge(
+    "bff_process_start_timestamp_seconds",
+    "When a process began to serve",
+    registry=REGISTRY,
+    multiprocess_mode="liveall",
+)
+PROCESS_CPU: Final = Gauge(
+    "bff_process_cpu_seconds",
+    "Processor time that a process has taken",
+    registry=REGISTRY,
+    multiprocess_mode="liveall",
+)
+PROCESS_MEMORY: Final = Gauge(
+    "bff_process_resident_memory_bytes",
+    "Memory of a process (Linux)",
+    registry=REGISTRY,
+    multiprocess_mode="liveall",
+)
+PROCESS_FILES: Final = Gauge(
+    "bff_process_open_fds",
+    "Open files of a process (Linux)",
+    registry=REGISTRY,
+    multiprocess_mode="liveall",
+)
 
 
-def count_request(route: str, method: str, status: int, area: str, seconds: float) -> None:
+def count_request(
+    route: str, method: str, status: int, code: str, fault: str, area: str, seconds: float
+) -> None:
     """Count one request and its duration."""
-    _requests(route, method, status).inc()
-    _request_seconds(area).observe(seconds)
+    count, observe_area, observe_route = _of_request(route, method, status, code, fault, area)
+    count()
+    observe_area(seconds)
+    observe_route(seconds)
 
 
-@lru_cache(maxsize=4096)
-def _requests(route: str, method: str, status: int) -> Counter:
-    """Return the counter of these labels, which the library would look for under a lock each time."""
-    return REQUESTS.labels(route, method, str(status))
-
-
-@lru_cache(maxsize=16)
-def _request_seconds(area: str) -> Histogram:
-    return REQUEST_SECONDS.labels(area)
+@lru_cache(maxsize=8192)
+def _of_request(
+    route: str, method: str, status: int, code: str, fault: str, area: str
+) -> tuple[Callable[[], None], Callable[[float], None], Callable[[float], None]]:
+    """Return what counts a request of these labels; the library would look for each under a lock every time."""
+    known = str(status) if status in _STATUSES else "other"
+    return (
+        REQUESTS.labels(route, method, known, code, fault).inc,
+        REQUEST_SECONDS.labels(area).observe,
+        ROUTE_SECONDS.labels(route).observe,
+    )

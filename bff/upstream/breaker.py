@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Final, Self
 
-from bff.errors import NotAsked, UpstreamTimeout, UpstreamUnavailable
+from bff.errors import NotAsked, Paused, UpstreamTimeout, UpstreamUnavailable
 from bff.telemetry.logs import event
 from bff.telemetry.metrics import UPSTREAM_BREAKER
 from bff.upstream.failures import ClosedUnanswered
@@ -65,14 +65,14 @@ class Breakers:
         """Let a call begin.
 
         Raises:
-            NotAsked: the breaker is open, and this is no probe.
+            Paused: the breaker is open, and this is no probe.
         """
         if not breaker.pause:
             return
         left = breaker.next_probe - self._monotonic()
         if left > 0:
             _count(breaker, "refused")
-            raise NotAsked(
+            raise Paused(
                 "Emporix has not answered this for a while, so it is not asked now", retry_after=ceil(left)
             )
         breaker.pause = min(2 * breaker.pause, _LONGEST_PAUSE_SECONDS)

@@ -13,8 +13,8 @@ from urllib.parse import urlencode
 
 from bff.deadline import seconds_left
 from bff.errors import BadUpstreamAnswer, BffError, UpstreamTimeout, UpstreamUnavailable
-from bff.telemetry.metrics import UPSTREAM_CALLS
 from bff.upstream.breaker import TOKEN_CALLS_AREA, Breakers
+from bff.upstream.call_metrics import CountedCall
 from bff.upstream.failures import NotConnected, token_call_failure
 from bff.upstream.protocol import Header, UpstreamAnswer, UpstreamClient, WholeAnswer
 
@@ -78,15 +78,14 @@ class TokenCallClient:
             BadUpstreamAnswer: not HTTP, or an answer too large to be one of these.
         """
         request = _request(method, path, query, headers, json)
-        outcome = "no answer"
-        try:
-            with self._breakers.watch(name, TOKEN_CALLS_AREA) as watched:
-                answer = await self._within(seconds_left(deadline or self._deadline), request)
-                watched.failed = answer.status >= 500
-            outcome = f"{answer.status // 100}xx"
-            return answer
-        finally:
-            UPSTREAM_CALLS.labels(name, outcome).inc()
+        with (
+            CountedCall(TOKEN_CALLS_AREA, name) as counted,
+            self._breakers.watch(name, TOKEN_CALLS_AREA) as watched,
+        ):
+            answer = await self._within(seconds_left(deadline or self._deadline), request)
+            counted.status = answer.status
+            watched.failed = answer.status >= 500
+        return answer
 
     async def _within(self, deadline: float, request: _Request) -> WholeAnswer:
         failure: BffError

@@ -16,7 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bff.app import Proxy
 from bff.config.settings import load_settings
 from bff.sandbox.storefront import create_storefront
-from bff.server.process import configured, listening
+from bff.server.listening import listening
+from bff.server.process import configured
 from tests.live import ADA, CLIENT_ID, TENANT, Process, Sandbox, environment, free_port
 
 # Opaque tokens of 28 and 32 characters, mixed in case, that stand alone; and what begins like a signed one.

@@ -11,6 +11,7 @@ from bff.api.delivery import Delivery
 from bff.api.endpoint import ApiEndpoint
 from bff.api.forwarder import Forwarder
 from bff.api.route_file import load_route_table
+from bff.api.routes import RoutesInForce
 from bff.errors import BadUpstreamAnswer, ReauthenticationRequired, UpstreamUnavailable
 from bff.middleware.header_fields import HeaderFields
 from bff.middleware.request_context import RequestContext, add_request_context
@@ -77,7 +78,7 @@ async def called(
     """Send one call of a session."""
     endpoint = ApiEndpoint(
         one.engine,
-        load_route_table(TENANT),
+        RoutesInForce(load_route_table(TENANT)),
         Forwarder(upstream, new_breakers(), tenant=TENANT, clock=one.clock),
         Delivery("http://up.test"),
         max_body_bytes=1_000_000,

@@ -1,5 +1,7 @@
 """`bff sessions` in process: what an operator is shown, and what ends."""
 
+import getpass
+import logging
 import re
 import secrets
 from collections.abc import Iterator
@@ -153,3 +155,26 @@ async def test_a_store_that_does_not_answer_is_told(capsys: pytest.CaptureFixtur
         with pytest.raises(StoreUnavailable):
             await ask
     assert capsys.readouterr().out == ""
+
+
+async def test_an_operator_who_ends_sessions_is_in_the_audit_trail(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "bff.audit")
+    await placed(settings, *(of_customer("ada@example.com", customer_id="1") for _ in range(2)))
+    assert await end_sessions(settings, "ada@example.com") == 0
+    lines = [one.__dict__["fields"] for one in caplog.records if one.getMessage() == "session_ended"]
+    assert {(line["by"], line["reason"]) for line in lines} == {("operator", "operator")}
+    assert {line["operator"] for line in lines} == {getpass.getuser()}
+    assert len({line["session"] for line in lines}) == 2
+    assert "ada@example.com" not in str(lines)
+
+
+async def test_ending_everybody_is_in_the_audit_trail(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "bff.audit")
+    await placed(settings, of_customer("ada@example.com"), of_customer("grace@example.com"))
+    assert await end_sessions(settings, None) == 0
+    (line,) = [one.__dict__["fields"] for one in caplog.records if one.getMessage() == "all_sessions_ended"]
+    assert (line["by"], line["ended"]) == ("operator", 2)

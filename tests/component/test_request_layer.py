@@ -149,7 +149,13 @@ async def test_a_proxy_that_is_not_trusted_is_told_of_once(
 @pytest.mark.parametrize(("method", "label"), [("GET", "GET"), ("FROBNICATE", "other")])
 async def test_metrics_have_labels_from_small_sets(method: str, label: str) -> None:
     def count() -> float:
-        labels = {"route": "GET /things/{id}", "method": label, "status": "200"}
+        labels = {
+            "route": "GET /things/{id}",
+            "method": label,
+            "status": "200",
+            "code": "none",
+            "fault": "none",
+        }
         return REGISTRY.get_sample_value("bff_requests_total", labels) or 0.0
 
     async def matched(scope: Scope, receive: Receive, send: Send) -> None:

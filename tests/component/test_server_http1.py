@@ -13,7 +13,8 @@ from starlette.responses import JSONResponse, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from bff.server.http1 import Http1Connection
-from bff.server.process import SweepingServer, in_background, listening
+from bff.server.listening import listening
+from bff.server.process import SweepingServer, in_background
 from tests.support import listens
 
 pytestmark = pytest.mark.anyio

@@ -1,16 +1,20 @@
 """uvicorn as the proxy runs it: strict targets, the drain, listeners."""
 
 import asyncio
+import math
+import os
 import signal
 import socket
+import sys
 
 import pytest
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from bff.server import process as module
+from bff.server.draining import DRAINING, Draining
 from bff.server.http1 import Http1Connection
-from bff.server.process import Draining, ProxyServer, configured, in_background, listening
+from bff.server.listening import let_nobody_in, listening
+from bff.server.process import ProxyServer, configured, in_background
 from tests.support import listens, until
 
 pytestmark = pytest.mark.anyio
@@ -33,9 +37,9 @@ async def exchange(port: int, target: bytes) -> bytes:
 
 @pytest.fixture
 def draining(monkeypatch: pytest.MonkeyPatch) -> Draining:
-    fresh = Draining()
-    monkeypatch.setattr(module, "DRAINING", fresh)
-    return fresh
+    for name, value in vars(Draining()).items():
+        monkeypatch.setattr(DRAINING, name, value)
+    return DRAINING
 
 
 @pytest.mark.parametrize(
@@ -148,6 +152,189 @@ async def test_the_server_keeps_answering_while_it_drains(draining: Draining) ->
         server.handle_exit(signal.SIGTERM, None)
         await serving
     assert draining()
+
+
+async def head_of(reader: asyncio.StreamReader) -> bytes:
+    """Read one answer of `telling`, and return its head."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = next(line for line in head.split(b"\r\n") if line.startswith(b"content-length"))
+    await reader.readexactly(int(length.partition(b":")[2]))
+    return head
+
+
+async def test_each_answer_of_a_drain_says_that_its_connection_closes(draining: Draining) -> None:
+    running, answers = asyncio.Event(), asyncio.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/slow":
+            running.set()
+            await answers.wait()
+        await telling(scope, receive, send)
+
+    server = ProxyServer(configured(slow, drain_seconds=3600, lifespan="off"))
+    with listening("127.0.0.1", 0) as listener:
+        serving = asyncio.create_task(server._serve([listener]))
+        await until(lambda: server.started)
+        kept, busy = [await asyncio.open_connection(*listener.getsockname()) for _ in range(2)]
+        kept[1].write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert b"connection: close" not in await head_of(kept[0])
+        busy[1].write(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n")
+        await running.wait()
+        server.handle_exit(signal.SIGTERM, None)
+        answers.set()
+        kept[1].write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        for reader, writer in (kept, busy):
+            assert b"connection: close" in await head_of(reader)
+            assert await reader.read() == b""
+            writer.close()
+        server.handle_exit(signal.SIGTERM, None)
+        await serving
+    assert draining()
+
+
+async def test_a_request_that_is_refused_in_a_drain_before_its_end_gets_its_answer(
+    draining: Draining,
+) -> None:
+    server = ProxyServer(configured(telling, drain_seconds=3600, lifespan="off"))
+    with listening("127.0.0.1", 0) as listener:
+        serving = asyncio.create_task(server._serve([listener]))
+        await until(lambda: server.started)
+        server.handle_exit(signal.SIGTERM, None)
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n")
+        assert b"connection: close" in await head_of(reader)
+        writer.write(b"x" * 1_000_000)
+        await writer.drain()
+        assert await reader.read() == b"", "no reset"
+        writer.close()
+        server.handle_exit(signal.SIGTERM, None)
+        await serving
+    assert draining()
+
+
+async def test_a_request_that_has_begun_to_come_in_is_answered_at_the_end(draining: Draining) -> None:
+    server = ProxyServer(configured(telling, lifespan="off"))
+    with listening("127.0.0.1", 0) as listener:
+        serving = asyncio.create_task(server._serve([listener]))
+        await until(lambda: server.started)
+        begun, fresh = [await asyncio.open_connection(*listener.getsockname()) for _ in range(2)]
+        begun[1].write(b"GET / HTTP/1.1\r\n")
+        await until(lambda: len(server.server_state.connections) == 2)
+        server.handle_exit(signal.SIGTERM, None)
+        await until(lambda: not server.servers[0].is_serving())
+        begun[1].write(b"host: x\r\n\r\n")
+        fresh[1].write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        for reader, writer in (begun, fresh):
+            assert b"200 OK" in await head_of(reader)
+            writer.close()
+        await serving
+    assert draining()
+
+
+class Visited(ProxyServer):
+    """A server that many connect to just as its drain is over."""
+
+    port = 0
+    visitors: tuple[socket.socket, ...] = ()
+
+    async def on_tick(self, counter: int) -> bool:
+        over = await super().on_tick(counter)
+        if over:
+            self.visitors = tuple(socket.create_connection(("127.0.0.1", self.port)) for _ in range(20))
+            for visitor in self.visitors:
+                visitor.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        return over
+
+
+async def test_who_waits_in_the_listen_queue_at_the_end_is_served(draining: Draining) -> None:
+    server = Visited(configured(telling, lifespan="off"))
+    with listening("127.0.0.1", 0) as listener:
+        server.port = listener.getsockname()[1]
+        serving = asyncio.create_task(server._serve([listener]))
+        await until(lambda: server.started)
+        server.handle_exit(signal.SIGTERM, None)
+        await serving
+    assert draining()
+    for visitor in server.visitors:
+        with visitor:
+            assert visitor.recv(1000).startswith(b"HTTP/1.1 200 OK")
+
+
+class LastMoment(ProxyServer):
+    """A server whose client uses an idle connection just before it would be closed."""
+
+    kept: socket.socket
+
+    async def _empty_queue(self, listeners: list[socket.socket]) -> None:
+        await super()._empty_queue(listeners)
+        self.kept.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
+
+
+async def test_a_request_on_an_idle_connection_that_is_not_read_yet_is_answered(draining: Draining) -> None:
+    server = LastMoment(configured(telling, lifespan="off"))
+    with listening("127.0.0.1", 0) as listener:
+        serving = asyncio.create_task(server._serve([listener]))
+        await until(lambda: server.started)
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert b"connection: close" not in await head_of(reader)
+        with socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno())) as server.kept:
+            server.handle_exit(signal.SIGTERM, None)
+            assert b"connection: close" in await head_of(reader)
+        writer.close()
+        await serving
+    assert draining()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a filter of Linux")
+def test_who_comes_after_the_queue_was_ended_is_refused_and_not_reset() -> None:
+    with listening("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()) as early:
+        address = listener.getsockname()
+        let_nobody_in(listener)
+        with pytest.raises(TimeoutError):
+            socket.create_connection(address, timeout=0.2)
+        accepted, _ = listener.accept()
+        with accepted:
+            early.sendall(b"still here")
+            assert accepted.recv(100) == b"still here"
+        listener.setblocking(False)  # noqa: FBT003 - the library's own
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+        listener.close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address)
+
+
+async def test_a_drain_and_requests_that_do_not_end_fit_into_the_grace(draining: Draining) -> None:
+    cut = asyncio.Event()
+
+    async def endless(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cut.set()
+
+    server = ProxyServer(configured(endless, drain_seconds=3600, grace_seconds=1, lifespan="off"))
+    with listening("127.0.0.1", 0) as listener:
+        serving = asyncio.create_task(server._serve([listener]))
+        await until(lambda: server.started)
+        _, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        await until(lambda: server.server_state.tasks)
+        server.handle_exit(signal.SIGTERM, None)
+        await serving
+        await cut.wait()
+        writer.close()
+    assert draining()
+
+
+@pytest.mark.parametrize(("total", "requests"), [(25, 20), (4, 3)])
+def test_requests_leave_some_of_the_grace_to_what_goes_on_without_them(total: float, requests: float) -> None:
+    draining = Draining()
+    assert draining.seconds_left() == draining.seconds_for_requests() == math.inf
+    draining.begin(total)
+    assert draining.seconds_left() <= total
+    assert 0 < draining.seconds_for_requests() <= requests < draining.seconds_left()
 
 
 class Administered:

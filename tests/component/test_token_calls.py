@@ -15,7 +15,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from bff.errors import BadUpstreamAnswer, BffError, UpstreamTimeout, UpstreamUnavailable
-from bff.server.process import in_background, listening
+from bff.server.listening import listening
+from bff.server.process import in_background
 from bff.telemetry.metrics import REGISTRY
 from bff.upstream.failures import MalformedBody
 from bff.upstream.httpx_client import HttpxClient
@@ -342,7 +343,7 @@ async def test_calls_are_counted_by_name_and_outcome(status: int, outcome: str) 
         return Response(status_code=status)
 
     def count(outcome: str) -> float:
-        labels = {"call": "counted", "outcome": outcome}
+        labels = {"area": "token calls", "call": "counted", "outcome": outcome}
         return REGISTRY.get_sample_value("bff_upstream_calls_total", labels) or 0.0
 
     before, lost = count(outcome), count("no answer")

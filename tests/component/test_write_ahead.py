@@ -8,7 +8,7 @@ import pytest
 
 from bff.errors import StoreUnavailable
 from bff.security.secret import Secret
-from bff.session import EndReason, GuestContext, HeldSession, Session, Tombstone
+from bff.session import EndReason, GuestContext, HeldSession, KeptGuest, Session, Tombstone
 from bff.sessions import refresh as refreshing
 from bff.sessions.endings import EndedHere
 from tests.relay import Relay, relaying
@@ -124,6 +124,25 @@ async def test_a_renewal_that_lost_its_lock_leaves_the_later_one_alone(replica: 
             later = await replica.store.replace(held.ticket, replace(lock.found, tokens=tokens))
     assert (await early).session == later == await replica.stored(held)
     assert not replica.upstream.calls("/logout")
+
+
+async def test_a_renewal_that_lost_its_lock_is_stored_beside_a_later_one_of_the_guest(
+    replica: Replica,
+) -> None:
+    """The customer's refresh token is spent for it, and nobody has renewed with it since."""
+    held = await replica.customer()
+    async with replica.upstream.delaying(REFRESH, replica.engine.refresher.refresh(held)) as early:
+        await replica.unlock(held)
+        async with replica.ports.locks.hold(held.ticket, renews=True) as lock:
+            assert isinstance(lock.found, Session)
+            guest = KeptGuest(lock.found.tokens, Secret("guest-session"), replica.clock(), GuestContext())
+            later = await replica.store.replace(held.ticket, replace(lock.found, kept_guest=guest))
+            assert later is not None
+    renewed = (await early).session
+    assert renewed == await replica.stored(held)
+    assert renewed.kept_guest == later.kept_guest
+    assert renewed.tokens.access != held.session.tokens.access
+    assert access_alive(replica, renewed)
 
 
 async def test_a_renewal_keeps_what_somebody_else_wrote_meanwhile(replica: Replica) -> None:

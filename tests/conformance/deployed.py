@@ -26,7 +26,8 @@ from bff.conformance.probe import Options, Probe
 from bff.conformance.run import CHECKS
 from bff.conformance.wire import Target
 from bff.sandbox.app import create_sandbox
-from bff.server.process import BackgroundServer, configured, listening
+from bff.server.listening import listening
+from bff.server.process import BackgroundServer, configured
 from tests.conformance.layers import Layer, Layered
 from tests.conformance.relay import Head, relayed
 from tests.live import ADA, CLIENT_ID, TENANT, new_key

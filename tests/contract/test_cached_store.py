@@ -108,7 +108,7 @@ async def test_a_customers_own_end_of_another_session_is_read_at_once(cached: Ca
     for ticket, session in held:
         await index.add(ticket, session)
     (first, session), (second, _) = held
-    assert await index.end_others(first, session, EndReason.ENDED) == 1
+    assert len(await index.end_others(first, session, EndReason.ENDED)) == 1
     assert isinstance(await cached.store.peek(second), Tombstone)
 
 

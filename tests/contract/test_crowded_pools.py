@@ -49,11 +49,11 @@ async def test_a_crowd_of_commands_and_pipelines_is_served_by_a_bounded_number_o
     client: Any = connect(Secret(url))
 
     async def write(number: int) -> None:
-        async with unavailable_on_failure():
+        async with unavailable_on_failure("test"):
             await client.set(f"one{number}", b"x")
 
     async def read(number: int) -> list[bytes]:
-        async with unavailable_on_failure(), client.pipeline(transaction=False) as pipeline:
+        async with unavailable_on_failure("test"), client.pipeline(transaction=False) as pipeline:
             pipeline.get(f"one{number}")
             return list(await pipeline.execute())
 
@@ -72,7 +72,7 @@ async def test_pipelines_that_send_again_what_was_redirected_do_not_wait_for_eac
 
     async def redirected() -> bytes:
         """Send a command in the turn of a pipeline, as one does that was redirected."""
-        async with unavailable_on_failure(), client.pipelines:
+        async with unavailable_on_failure("test"), client.pipelines:
             return bytes(await client.echo(b"x", target_nodes=client.get_default_node()))
 
     try:

@@ -327,6 +327,22 @@ def turns(state: str) -> float:
     return REGISTRY.get_sample_value("bff_session_cache_total", {"state": state}) or 0.0
 
 
+async def test_what_the_cache_had_and_how_late_it_hears_are_counted(watched: Watched) -> None:
+    def counted() -> tuple[float, float]:
+        found = REGISTRY.get_sample_value("bff_session_reads_total", {"cache": "found"}) or 0.0
+        return found, REGISTRY.get_sample_value("bff_invalidation_seconds_count") or 0.0
+
+    ticket, _ = await watched.begin()
+    await caught_up(watched.feed, watched.monotonic)
+    found, proofs = counted()
+    for _ in range(3):
+        await watched.store.peek(ticket)
+    await caught_up(watched.feed, watched.monotonic)
+    after, later = counted()
+    assert after == found + 3
+    assert later > proofs
+
+
 async def test_a_feed_that_was_closed_is_off_and_begins_anew(watched: Watched) -> None:
     ticket, _ = await watched.begin()
     await watched.feed.aclose()

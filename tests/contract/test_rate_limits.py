@@ -36,8 +36,9 @@ async def exhaust(limits: RateLimits, client: str, account: str) -> int:
 async def test_one_client_tries_one_account_only_so_often_and_locks_nobody_out(limits: RateLimits) -> None:
     assert await exhaust(limits, "192.0.2.1", "ada@example.com") == SITES_TRIES * LOGINS
     for _ in range(ACCOUNTS_TRIES * LOGINS):
-        with pytest.raises(TooManyRequests):
+        with pytest.raises(TooManyRequests) as caught:
             await limits.account("192.0.2.1", "ada@example.com")
+        assert caught.value.cause == "pair"
     assert await limits.account("192.0.2.1", "grace@example.com")
     assert await limits.account("192.0.2.2", "ada@example.com")
 
@@ -55,6 +56,7 @@ async def test_an_account_is_tried_only_so_often_from_wherever(limits: RateLimit
         await exhaust(limits, f"192.0.2.{client}", "ada@example.com")
     with pytest.raises(TooManyRequests) as caught:
         await limits.account("198.51.100.1", "ada@example.com")
+    assert caught.value.cause == "account"
     assert caught.value.retry_after in range(RATE_SECONDS + 1, LONG_WINDOWS * RATE_SECONDS + 1)
     assert await limits.account("198.51.100.1", "grace@example.com")
 
@@ -71,6 +73,7 @@ async def test_an_address_logs_in_only_so_often_whatever_the_account(limits: Rat
         assert await limits.sign_on("192.0.2.1")
     with pytest.raises(TooManyRequests) as caught:
         await limits.sign_on("192.0.2.1")
+    assert caught.value.cause == "login"
     assert caught.value.retry_after in range(1, RATE_SECONDS + 1)
     assert await limits.sign_on("192.0.2.2")
 
@@ -80,8 +83,9 @@ async def test_each_other_call_is_counted_by_address_and_apart(limits: RateLimit
     most = REFRESHES if call is RatedCall.REFRESH else CALLS
     for _ in range(most):
         assert await limits.call(call, "2001:db8:0:7::1")
-    with pytest.raises(TooManyRequests):
+    with pytest.raises(TooManyRequests) as caught:
         await limits.call(call, "2001:db8:0:7:ffff::1")
+    assert caught.value.cause == call
     assert await limits.call(call, "2001:db8:0:8::1")
     for other in set(RatedCall) - {call}:
         assert await limits.call(other, "2001:db8:0:7::1")
@@ -90,8 +94,9 @@ async def test_each_other_call_is_counted_by_address_and_apart(limits: RateLimit
 async def test_guests_are_counted_by_address_and_apart_from_logins(limits: RateLimits) -> None:
     for _ in range(GUESTS):
         assert await limits.guest("192.0.2.1")
-    with pytest.raises(TooManyRequests):
+    with pytest.raises(TooManyRequests) as caught:
         await limits.guest("192.0.2.1")
+    assert caught.value.cause == "guest"
     assert await limits.guest("192.0.2.2")
     assert await limits.sign_on("192.0.2.1")
 

@@ -18,6 +18,7 @@ import pytest
 import redis
 
 from bff.config import embedded_redis as embedded
+from bff.config import redis_program
 from bff.config.embedded_redis import EmbeddedRedis, EmbeddedRedisError, locate_server
 from tests.contract.backends import PROGRAMS
 
@@ -134,7 +135,7 @@ def test_session_survives_a_change_of_servers(
     """Somebody installs a Redis, or takes it away again."""
 
     def run(name: str) -> EmbeddedRedis:
-        server = embedded.Server(Path(PROGRAMS[name]), name)
+        server = redis_program.Server(Path(PROGRAMS[name]), name)
         monkeypatch.setattr(embedded, "locate_server", lambda: server)
         return start(home)
 
@@ -382,7 +383,7 @@ def test_server_that_neither_answers_nor_ends_is_killed(
     lines = f'case "$1" in --version) echo v=1;; *) {stubborn};; esac'
     install(tmp_path / "bin", "redis-server", lines)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    monkeypatch.setattr(embedded, "PATIENCE", 1.0)
+    monkeypatch.setattr(redis_program, "PATIENCE", 1.0)
     with pytest.raises(EmbeddedRedisError, match="did not start"):
         EmbeddedRedis.start(home)
     monkeypatch.undo()
@@ -409,7 +410,7 @@ def test_server_that_loads_for_long_is_left_to_it(
     serve = f"exec '{sys.executable}' '{tmp_path}/loading.py' \"$@\""
     install(tmp_path / "bin", "redis-server", f'case "$1" in --version) echo v=1;; *) {serve};; esac')
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    monkeypatch.setattr(embedded, "PATIENCE", 2.0)
+    monkeypatch.setattr(redis_program, "PATIENCE", 2.0)
     assert start(home).kind == "redis-server 1"
 
 
@@ -440,7 +441,7 @@ def test_program_on_the_path_goes_before_the_bundled_one(
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     server = start(home)
     assert server.kind.startswith("valkey-server ")
-    assert locate_server() == embedded.Server(program, server.kind)
+    assert locate_server() == redis_program.Server(program, server.kind)
     install(tmp_path / "bin", "redis-server", f"exec '{found.path}' \"$@\"")
     located = locate_server()
     assert located is not None

@@ -1,5 +1,6 @@
 """What operators rely on: health, metrics, the end of a process, and the command line."""
 
+import json
 import os
 import re
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import httpx2
 import pytest
@@ -108,6 +110,45 @@ def test_the_admin_port_has_metrics_and_health_and_nothing_else(
         problem(_get(f"{proxy.url}/metrics"), 404, "not_found")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere loopback has one address only")
+@pytest.mark.parametrize(
+    ("settings", "own"), [({}, "127.0.0.1"), ({"BFF_ADMIN_HOST": "127.0.0.2"}, "127.0.0.2")]
+)
+def test_the_admin_port_is_on_loopback_unless_told_otherwise(
+    sandbox: Sandbox, redis_url: str, settings: dict[str, str], own: str
+) -> None:
+    port = free_port()
+    environ = environment(sandbox, redis_url, BFF_ADMIN_PORT=str(port), **settings)
+    with LiveProxy(environ, "--host", "0.0.0.0"):  # noqa: S104 - that it is not followed
+        eventually(lambda: _told(f"http://{own}:{port}/livez") == (200, "ok"))
+        for other in {"127.0.0.1", "127.0.0.2", "127.0.0.3"} - {own}:
+            assert _told(f"http://{other}:{port}/livez") == (0, "")
+
+
+WITHOUT_A_TEMPORARY_DIRECTORY = """
+import sys, tempfile
+tempfile.tempdir = "/nowhere"
+from bff.cli.main import main
+sys.exit(main(["serve", "--port", "0", "--workers", sys.argv[1]]))
+"""
+
+
+def test_several_workers_without_a_temporary_directory_say_so(sandbox: Sandbox, redis_url: str) -> None:
+    settings = environment(sandbox, redis_url, BFF_PUBLIC_ORIGIN="https://shop.example")
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_A_TEMPORARY_DIRECTORY, "2"],
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 3, done.stderr
+    assert "bff: several workers need a temporary directory that can be written" in done.stderr
+    assert "TMPDIR" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(("workers", "group"), [("1", False), ("2", False), ("2", True)])
 def test_sigterm_drains_and_ends_well(sandbox: Sandbox, redis_url: str, workers: str, *, group: bool) -> None:
     settings = environment(sandbox, redis_url, BFF_DRAIN_SECONDS=str(_DRAIN))
@@ -116,7 +157,7 @@ def test_sigterm_drains_and_ends_well(sandbox: Sandbox, redis_url: str, workers:
         (proxy.kill_group if group else proxy.kill)(signal.SIGTERM)
         eventually(lambda: _told(f"{proxy.url}/readyz") == (503, "not ready"))
         if group:  # the supervisor has told its workers once more
-            eventually(lambda: "Waiting for child process" in proxy.log)
+            eventually(lambda: "Terminated child process" in proxy.log)
             time.sleep(1)
         with proxy.browser() as browser:
             assert browser.post("/auth/anonymous").status_code == 201
@@ -139,6 +180,26 @@ def test_a_request_that_runs_is_finished_before_the_end(sandbox: Sandbox, redis_
         answer = login.result()
         assert (answer.status_code, answer.json()["kind"]) == (200, "customer")
         assert proxy.process.wait(60) == 0
+
+
+@pytest.mark.parametrize("workers", [(), ("--workers", "2")], ids=["one", "two"])
+def test_everything_from_sigterm_to_the_end_fits_into_the_grace(
+    sandbox: Sandbox, redis_url: str, workers: tuple[str, ...]
+) -> None:
+    settings = environment(sandbox, redis_url, BFF_DRAIN_SECONDS="300", BFF_GRACE_SECONDS="2")
+    with (
+        LiveProxy(settings, *workers) as proxy,
+        proxy.browser() as browser,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        fault(sandbox, "POST /customer/", "delay", delay=120, times=1)
+        before = seen(sandbox)
+        login = pool.submit(browser.post, "/auth/login", json=ADA)
+        arrived(sandbox, before, CUSTOMER_LOGIN)
+        proxy.kill(signal.SIGTERM)
+        assert proxy.process.wait(60) == 0
+        with suppress(httpx2.TransportError):  # a connection that ends without an answer
+            assert login.result().status_code >= 500
 
 
 def test_check_accepts_a_whole_configuration(sandbox: Sandbox, redis_url: str) -> None:
@@ -224,3 +285,26 @@ def test_new_keys_are_fresh_and_fit(sandbox: Sandbox, redis_url: str) -> None:
     assert _bff("check", **settings, BFF_PUBLIC_ORIGIN="https://shop.example").returncode == 0
     with LiveProxy(settings) as proxy, proxy.browser() as browser:
         assert browser.post("/auth/anonymous").status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("level", "requests", "probes"), [("warning", 0, 0), ("info", 2, 0), ("debug", 2, 1)]
+)
+def test_the_log_level_is_obeyed_but_for_the_audit_trail(
+    sandbox: Sandbox, redis_url: str, level: str, requests: int, probes: int
+) -> None:
+    with LiveProxy(environment(sandbox, redis_url, BFF_LOG_LEVEL=level)) as proxy:
+        with proxy.browser() as browser:
+            browser.post("/auth/anonymous")
+            issued(browser.post("/auth/login", json=ADA))
+        _get(f"{proxy.url}/livez")
+        with proxy.browser() as browser:  # what comes last: all lines before it are written then
+            browser.post("/auth/login", json=ADA | {"password": "wrong-password"})
+        eventually(lambda: "login_failed" in proxy.log)
+        log = proxy.log.partition("login_failed")[0]
+    lines = [json.loads(line) for line in log.splitlines()[:-1] if line.startswith("{")]
+    routes = [line["route"] for line in lines if line["event"] == "request"]
+    assert len([one for one in routes if one.startswith("/auth")]) == requests
+    assert ("/livez" in routes) is bool(probes)
+    assert [line["event"] for line in lines if line["logger"] == "bff.audit"] == ["login"]
+    assert ADA["email"] not in log

@@ -1,22 +1,26 @@
 """Several workers that cannot start: real processes, and exit code 3. And workers whose supervisor is killed."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
 
+import httpx2
 import pytest
 
-from bff.server.process import listening
+from bff.server.listening import listening
 from tests.integration.visitors import eventually
 from tests.live import LiveProxy, Sandbox, environment, free_port
 
 ROOT = Path(__file__).parents[2]
 SUPERVISE = """
 import sys
-from bff.server.process import configured, listening, supervise
+from bff.server.listening import listening
+from bff.server.process import configured
+from bff.server.workers import supervise
 with listening("127.0.0.1", 0) as listener:
     sys.exit({True: 0, False: 3}[supervise(configured("broken:app", workers=2), listener)])
 """
@@ -106,3 +110,38 @@ def test_workers_end_with_a_supervisor_that_is_killed(sandbox: Sandbox, redis_ur
                 proxy.kill_group(signal.SIGKILL)
         with LiveProxy(environ, "--workers", "2", port=proxy.port) as again, again.browser() as browser:
             assert browser.post("/auth/anonymous").status_code == 201
+
+
+def metrics(port: int) -> dict[str, float]:
+    """Return every sample; nothing where nobody listens yet."""
+    try:
+        text = httpx2.get(f"http://127.0.0.1:{port}/metrics", trust_env=False, timeout=10).text
+    except httpx2.TransportError:
+        return {}
+    rows = [line.rpartition(" ") for line in text.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in rows}
+
+
+def pids(samples: dict[str, float]) -> set[int]:
+    found = [re.fullmatch(r'bff_process_cpu_seconds\{pid="(\d+)"\}', name) for name in samples]
+    return {int(one[1]) for one in found if one}
+
+
+def test_a_worker_that_died_is_in_no_metric_any_more(sandbox: Sandbox, redis_url: str) -> None:
+    port = free_port()
+    environ = environment(sandbox, redis_url, BFF_ADMIN_PORT=str(port))
+    with LiveProxy(environ, "--workers", "2") as proxy:
+        eventually(lambda: metrics(port).get("bff_workers") == 2)
+        with proxy.browser() as browser:
+            assert browser.post("/auth/anonymous").status_code == 201
+        before = metrics(port)
+        assert len(pids(before)) == 2
+        assert [value for name, value in before.items() if name.startswith("bff_build_info{")] == [1]
+        kid = environ["BFF_KEYS"].partition(":")[0]
+        assert before[f'bff_key_place{{kid="{kid}"}}'] == 1
+        killed = min(pids(before))
+        os.kill(killed, signal.SIGKILL)
+        eventually(lambda: killed not in pids(metrics(port)) and metrics(port).get("bff_workers") == 2)
+        assert len(pids(metrics(port))) == 2
+        counted = {name: value for name, value in before.items() if name.startswith("bff_requests_total{")}
+        assert counted.items() <= metrics(port).items(), "what it had counted is lost"

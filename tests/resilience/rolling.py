@@ -38,8 +38,8 @@ async def restart_all(replicas: list[LiveProxy], requests: int) -> Restarted:
     statuses: Counter[str] = Counter()
     over = asyncio.Event()
     async with balancing([one.port for one in replicas]) as balancer, client() as http:
-        cookies = [await _guest(http, balancer) for _ in range(VISITORS)]
-        shopping = [asyncio.ensure_future(_shop(http, balancer, one, statuses, over)) for one in cookies]
+        cookies = [await guest(http, balancer.url) for _ in range(VISITORS)]
+        shopping = [asyncio.ensure_future(shop(http, balancer.url, one, statuses, over)) for one in cookies]
         codes = [await _restart(replicas, number, balancer) for number in range(len(replicas))]
         while statuses.total() < requests:  # noqa: ASYNC110 - twelve who count
             await asyncio.sleep(0.05)
@@ -57,15 +57,17 @@ async def _restart(replicas: list[LiveProxy], number: int, balancer: Balancer) -
     return code
 
 
-async def _guest(http: httpx2.AsyncClient, balancer: Balancer) -> str:
-    answer = await http.get(balancer.url + CARTS, headers={"X-CSRF": "1"})
+async def guest(http: httpx2.AsyncClient, url: str) -> str:
+    """Come as a guest with a cart, and return the cookie."""
+    answer = await http.get(url + CARTS, headers={"X-CSRF": "1"})
     assert answer.status_code == 200
     return answer.headers["set-cookie"].partition(";")[0]
 
 
-async def _shop(
-    http: httpx2.AsyncClient, balancer: Balancer, cookie: str, statuses: Counter[str], over: asyncio.Event
+async def shop(
+    http: httpx2.AsyncClient, url: str, cookie: str, statuses: Counter[str], over: asyncio.Event
 ) -> None:
+    """Read and write in turn, and count the answers."""
     headers = {"X-CSRF": "1", "Cookie": cookie}
     while not over.is_set():
         for method, path, body in (
@@ -74,5 +76,5 @@ async def _shop(
             ("GET", "/auth/session", None),
             ("POST", "/auth/anonymous", {}),
         ):
-            answer = await http.request(method, balancer.url + path, json=body, headers=headers)
+            answer = await http.request(method, url + path, json=body, headers=headers)
             statuses[f"{method} {answer.status_code}"] += 1

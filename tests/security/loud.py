@@ -15,7 +15,8 @@ from typing import Final
 
 from bff.app import Proxy
 from bff.config.settings import load_settings
-from bff.server.process import ProxyServer, configured, listening
+from bff.server.listening import listening
+from bff.server.process import ProxyServer, configured
 from bff.telemetry.logs import configure_logging
 from tests.live import LiveProxy, free_port
 

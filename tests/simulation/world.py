@@ -12,6 +12,7 @@ from bff.emporix.session_context import EmporixSessionContext
 from bff.security.keyring import KeyRing
 from bff.session import Lifetimes as SessionLifetimes
 from bff.session import RecordPurpose, Ticket
+from bff.sessions.audit import Audit
 from bff.sessions.engine import Engine
 from bff.sessions.ports import Policy, Ports
 from bff.sessions.tasks import Tasks
@@ -130,6 +131,7 @@ class World:
             emporix=EmporixAuth(calls, tenant=TENANT, client_id="shop", clock=clock),
             carts=EmporixCarts(calls, tenant=TENANT),
             contexts=EmporixSessionContext(calls, tenant=TENANT),
+            audit=Audit(_RING),
             tasks=Tasks(),
             clock=clock,
             random_bytes=bytes_of,

@@ -130,7 +130,8 @@ async def test_a_preflight_from_an_unknown_origin_is_refused(origin: bytes) -> N
 @pytest.mark.parametrize(("origin", "status"), [(ALLOWED, 204), (OTHER, 403)])
 async def test_every_preflight_is_counted_as_one(origin: bytes, status: int) -> None:
     def count() -> float:
-        labels = {"route": "preflight", "method": "OPTIONS", "status": str(status)}
+        labels = {"route": "preflight", "method": "OPTIONS", "status": str(status), "fault": "none"}
+        labels["code"] = "none" if status == 204 else "origin_not_allowed"
         return REGISTRY.get_sample_value("bff_requests_total", labels) or 0.0
 
     before = count()

@@ -17,6 +17,7 @@ from bff.auth.aliases import Aliases
 from bff.errors import ReauthenticationRequired
 from bff.security.secret import Secret
 from bff.telemetry.logs import request_id
+from bff.telemetry.metrics import REGISTRY
 from bff.tokens import UpstreamCredentials
 from bff.upstream.protocol import Header
 from tests.support import NOW, Clock, new_breakers, new_ring
@@ -89,6 +90,16 @@ async def sent(
     )
     await forwarder.send(call, credentials, RequestBody(call.headers, receive, 100_000))
     return upstream
+
+
+async def test_a_call_is_counted_for_its_service() -> None:
+    def count() -> float:
+        labels = {"area": "api", "call": "a", "outcome": "2xx"}
+        return REGISTRY.get_sample_value("bff_upstream_calls_total", labels) or 0.0
+
+    before = count()
+    await sent(CALL, GUEST)
+    assert count() == before + 1
 
 
 async def test_a_call_goes_out_with_the_sessions_token_the_tenant_and_the_request_id() -> None:

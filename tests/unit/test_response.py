@@ -32,7 +32,7 @@ class Transport:
 
 def cycle(transport: Transport, method: str = "GET", version: str = "1.1") -> ResponseCycle:
     log = logging.getLogger("test")
-    return ResponseCycle(
+    one = ResponseCycle(
         scope=cast("Any", {"type": "http", "method": method, "http_version": version}),
         transport=cast("Any", transport),
         flow=FlowControl(cast("Any", transport)),
@@ -45,6 +45,8 @@ def cycle(transport: Transport, method: str = "GET", version: str = "1.1") -> Re
         keep_alive=version == "1.1",
         on_response=lambda: None,
     )
+    one.more_body = False  # the request has come in whole
+    return one
 
 
 def start(*fields: tuple[bytes, bytes], status: int = 200) -> Message:

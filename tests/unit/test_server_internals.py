@@ -18,7 +18,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
-from bff.server import http1, process, response
+from bff.server import http1, process, response, workers
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,8 +29,8 @@ READ = [
     (FlowControl, http1, "126debcdaa894c83"),
     (Server, process, "06e799f7c58f8be6"),
     (Config.load, process, "92b7159dce105a9c"),
-    (Process, process, "c3105a4518e3195a"),
-    (Multiprocess, process, "ea4650ac0ee7c09c"),
+    (Process, workers, "c3105a4518e3195a"),
+    (Multiprocess, workers, "ea4650ac0ee7c09c"),
 ]
 
 

@@ -82,6 +82,8 @@ GOOD: list[tuple[str, str, Any]] = [
         (ip_network("10.0.0.0/8"), ip_network("192.0.2.7/32"), ip_network("2001:db8::/32")),
     ),
     ("BFF_ADMIN_PORT", "9090", 9090),
+    ("BFF_ADMIN_HOST", "10.0.0.7", "10.0.0.7"),
+    ("BFF_ADMIN_HOST", "0:0:0:0:0:0:0:1", "::1"),
     ("BFF_GUEST_IDLE_SECONDS", "60", 60),
     ("BFF_CUSTOMER_IDLE_SECONDS", "120", 120),
     ("BFF_GUEST_MAX_SECONDS", "90000", 90000),
@@ -120,6 +122,9 @@ GOOD: list[tuple[str, str, Any]] = [
     ("BFF_MAX_BODY_BYTES", "1024", 1024),
     ("BFF_DRAIN_SECONDS", "0", 0.0),
     ("BFF_DRAIN_SECONDS", "2.5", 2.5),
+    ("BFF_GRACE_SECONDS", "1", 1),
+    ("BFF_LOG_LEVEL", "debug", "debug"),
+    ("BFF_LOG_ACCOUNTS", "plain", "plain"),
 ]
 
 INVALID_ORIGINS = [
@@ -204,6 +209,7 @@ WRONG: dict[str, list[str]] = {
         "embedded:/a\nb",
     ],
     "BFF_TRUSTED_PROXIES": ["10.0.0.1/8", "10.0.0.0/33", "proxy", "*", "10.0.0.0/8;10.1.0.0/16"],
+    "BFF_ADMIN_HOST": ["localhost", "127.0.0.1:9090", "10.0.0.0/8", "[::1]", "x"],
     "BFF_ADMIN_PORT": ["0", "65536", *INVALID_NUMBERS],
     "BFF_GUEST_IDLE_SECONDS": ["0", "316224001", *INVALID_NUMBERS],
     "BFF_CUSTOMER_IDLE_SECONDS": ["0", "316224001", *INVALID_NUMBERS],
@@ -250,7 +256,10 @@ WRONG: dict[str, list[str]] = {
     "BFF_CLIENT_CONNECTIONS": ["0", "1048577", *INVALID_NUMBERS],
     "BFF_SESSION_CACHE": ["65537", *INVALID_NUMBERS],
     "BFF_MAX_BODY_BYTES": ["1023", "1099511627777", *INVALID_NUMBERS],
+    "BFF_GRACE_SECONDS": ["0", "601", "2.5", "-1", "x"],
     "BFF_DRAIN_SECONDS": ["300.1", "-1", "inf", "nan", "1e1", "1_0", ".5", "x"],
+    "BFF_LOG_LEVEL": ["trace", "warn", "20"],
+    "BFF_LOG_ACCOUNTS": ["true", "none"],
 }
 DEFAULTS: dict[str, Any] = {
     "upstream_url": "https://api.emporix.io",
@@ -258,6 +267,7 @@ DEFAULTS: dict[str, Any] = {
     "session_cache": 32,
     "trusted_proxies": (),
     "admin_port": None,
+    "admin_host": "127.0.0.1",
     "guest_idle_seconds": 86400,
     "customer_idle_seconds": 1209600,
     "guest_max_seconds": 604800,
@@ -276,6 +286,9 @@ DEFAULTS: dict[str, Any] = {
     "refresh_rate": Rate(120, 60),
     "max_body_bytes": 10485760,
     "drain_seconds": 5.0,
+    "grace_seconds": 25,
+    "log_level": "info",
+    "log_accounts": "digest",
 }
 
 

@@ -24,6 +24,14 @@ def looks(files: SettingsFiles, count: int = 4) -> list[bool]:
     return [files.changed() for _ in range(count)]
 
 
+def test_the_route_file_is_watched_too(tmp_path: Path) -> None:
+    routes = tmp_path / "routes.toml"
+    routes.write_text("[routes]")
+    files = SettingsFiles({"BFF_KEYS": "k:x", "BFF_ROUTES_FILE": str(routes)})
+    routes.write_text("[routes]\n")
+    assert looks(files) == [False, True, False, False]
+
+
 def test_a_file_that_stays_has_not_changed(files: SettingsFiles) -> None:
     assert looks(files) == [False] * 4
 

@@ -168,4 +168,18 @@ def test_every_metric_has_the_prefix_and_labels_from_the_list() -> None:
         assert metric.name.startswith("bff_")
         labels |= {name for sample in metric.samples for name in sample.labels}
     requests, others = {"route", "method", "status", "area", "le"}, {"call", "outcome", "kind", "event"}
-    assert labels <= requests | others | {"bound", "cache", "key", "state"}
+    assert labels <= requests | others | {
+        "bound",
+        "cache",
+        "state",
+        "key",
+        "code",
+        "fault",
+        "cause",
+        "operation",
+        "kid",
+        "version",
+        "python",
+        "reason",
+        "error",
+    }

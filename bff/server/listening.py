@@ -1,0 +1,54 @@
+"""Listening on a port, and its end: who has connected is served, and who comes later is refused, not reset."""
+
+import ctypes
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+
+_ATTACH_FILTER: Final = 26  # SO_ATTACH_FILTER of Linux, which Python does not name
+_FLAGS_AT, _SYN = 13, 0x02  # of a TCP header (RFC 9293 §3.1)
+_LOAD, _AND, _IF_EQUAL, _RETURN = 0x30, 0x54, 0x15, 0x06  # classic BPF
+_NO_SYN: Final = (
+    (_LOAD, 0, 0, _FLAGS_AT),
+    (_AND, 0, 0, _SYN),
+    (_IF_EQUAL, 0, 1, _SYN),
+    (_RETURN, 0, 0, 0),
+    (_RETURN, 0, 0, 0xFFFFFFFF),
+)
+
+
+@contextmanager
+def listening(host: str, port: int, *, setting: str = "--port") -> Iterator[socket.socket]:
+    """Listen on a port; 0 takes a free one.
+
+    Raises:
+        OSError: the port cannot be had; the message names the `setting` that takes another.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Without the protocol's number asyncio leaves Nagle's algorithm on, which costs 40 ms an answer.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+            listener.listen()  # two sockets may be bound to one port until one of them listens
+        except OSError as error:
+            raise OSError(
+                f"port {port} of {host} cannot be had ({error.strerror}): {setting} takes another"
+            ) from None
+        yield listener
+
+
+def let_nobody_in(listener: socket.socket) -> None:
+    """Ignore new connections from now on, while those that wait can still be accepted.
+
+    Closing a listener resets what waits in its queue, and there is no call that only ends the queue. A filter drops
+    the SYN of who comes later. That client tries again after a second; it is then refused, because nobody listens,
+    and a balancer takes another replica. Where the kernel has no such filter, a connection may come in between.
+    """
+    code = b"".join(struct.pack("HBBI", *step) for step in _NO_SYN)
+    buffer = ctypes.create_string_buffer(code, len(code))
+    program = struct.pack("HP", len(_NO_SYN), ctypes.addressof(buffer))
+    with suppress(OSError):
+        listener.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, program)
