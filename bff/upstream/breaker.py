@@ -125,7 +125,7 @@ class WatchedCall:
         """Begin.
 
         Raises:
-            NotAsked: the breaker is open.
+            Paused: the breaker is open.
         """
         self._breakers.admit(self._breaker)
         return self

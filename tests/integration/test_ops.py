@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 
 import httpx2
@@ -166,16 +166,24 @@ def test_sigterm_drains_and_ends_well(sandbox: Sandbox, redis_url: str, workers:
         assert proxy.process.wait(60) == 0
 
 
+def late_login(
+    browser: httpx2.Client, pool: ThreadPoolExecutor, sandbox: Sandbox, *, seconds: int
+) -> Future[httpx2.Response]:
+    """Begin a login that upstream answers late, and return it once upstream has been asked."""
+    fault(sandbox, "POST /customer/", "delay", delay=seconds, times=1)
+    before = seen(sandbox)
+    login = pool.submit(browser.post, "/auth/login", json=ADA)
+    arrived(sandbox, before, CUSTOMER_LOGIN)
+    return login
+
+
 def test_a_request_that_runs_is_finished_before_the_end(sandbox: Sandbox, redis_url: str) -> None:
     with (
         LiveProxy(environment(sandbox, redis_url)) as proxy,
         proxy.browser() as browser,
         ThreadPoolExecutor(1) as pool,
     ):
-        fault(sandbox, "POST /customer/", "delay", delay=2, times=1)
-        before = seen(sandbox)
-        login = pool.submit(browser.post, "/auth/login", json=ADA)
-        arrived(sandbox, before, CUSTOMER_LOGIN)
+        login = late_login(browser, pool, sandbox, seconds=2)
         proxy.kill(signal.SIGTERM)
         answer = login.result()
         assert (answer.status_code, answer.json()["kind"]) == (200, "customer")
@@ -192,10 +200,7 @@ def test_everything_from_sigterm_to_the_end_fits_into_the_grace(
         proxy.browser() as browser,
         ThreadPoolExecutor(1) as pool,
     ):
-        fault(sandbox, "POST /customer/", "delay", delay=120, times=1)
-        before = seen(sandbox)
-        login = pool.submit(browser.post, "/auth/login", json=ADA)
-        arrived(sandbox, before, CUSTOMER_LOGIN)
+        login = late_login(browser, pool, sandbox, seconds=120)
         proxy.kill(signal.SIGTERM)
         assert proxy.process.wait(60) == 0
         with suppress(httpx2.TransportError):  # a connection that ends without an answer
