@@ -29,6 +29,7 @@ PYTHON = os.environ.get("BFF_TEST_PYTHON", sys.executable)
 SESSION_CACHE = os.environ.get("BFF_TEST_SESSION_CACHE", "")
 """What replicas of tests are given that ask for nothing else: nothing takes the default, 0 turns the cache off."""
 _START_SECONDS = 30.0
+_STARTED = "Application startup complete."
 
 TLS = ssl.create_default_context()
 """For every client here: one without it reads the machine's certificates again, which takes long."""
@@ -174,7 +175,10 @@ class Sandbox(Process):
 
 
 class LiveProxy(Process):
-    """One `bff serve`: a new interpreter for several workers, for an embedded Redis, and where a test asks for it."""
+    """One `bff serve`, and all its workers.
+
+    A new interpreter for several workers, for an embedded Redis, and where a test asks for it.
+    """
 
     def __init__(
         self,
@@ -199,6 +203,12 @@ class LiveProxy(Process):
             and not group
             and not whole.get("BFF_REDIS_URL", "").startswith("embedded"),
         )
+        if "--workers" in arguments:
+            try:
+                self._await_workers(int(arguments[arguments.index("--workers") + 1]))
+            except BaseException:
+                self.stop()
+                raise
 
     def browser(self, **headers: str) -> httpx2.Client:
         """A client with a cookie jar of its own, that sends what a storefront's page sends."""
@@ -210,6 +220,15 @@ class LiveProxy(Process):
         """A client that carries its session by header."""
         headers = {"X-Session-Transport": "header"} if session_id is None else {"X-Session-Id": session_id}
         return httpx2.Client(base_url=self.url, headers=headers, trust_env=False, verify=TLS, timeout=30)
+
+
+    def _await_workers(self, number: int) -> None:
+        """Wait until each has started: one that is late would not see a signal, or a change, as the others do."""
+        until = time.monotonic() + _START_SECONDS
+        while self.log.count(_STARTED) < number:
+            if time.monotonic() > until:
+                raise RuntimeError(f"not all workers have started:\n{self.log}")
+            time.sleep(0.03)
 
 
 def environment(sandbox: Sandbox, redis_url: str, **settings: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Session locks in Redis: one worker at a time per session, over all replicas."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any, Final
@@ -56,6 +56,7 @@ class RedisSessionLocks:
         self._times = times
         self._monotonic = monotonic
         self._random_bytes = random_bytes
+        self._late: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def hold(
@@ -69,16 +70,35 @@ class RedisSessionLocks:
             return
         extending = asyncio.create_task(self._keep(ticket, owner))
         settled = read.found.fence if isinstance(read.found, Session) else 0
+        store_failed = False
         try:
             yield read
-        except (BffError, asyncio.CancelledError):
+        except (BffError, asyncio.CancelledError) as exc:
             settled = 0  # upstream may have issued tokens that are not stored
+            store_failed = isinstance(exc, StoreUnavailable)
             raise
         finally:
             extending.cancel()
             if not read.ended:
-                with suppress(StoreUnavailable):  # it ends by itself
-                    await self.unlock(ticket, owner, settled)
+                giving_back = self._give_back(ticket, owner, settled)
+                if store_failed:
+                    self._later(giving_back)  # a visitor who waited for the store once does not wait again
+                else:
+                    await giving_back
+
+    async def aclose(self) -> None:
+        """Wait for locks that are still to be given back."""
+        if self._late:
+            await asyncio.wait(self._late)
+
+    async def _give_back(self, ticket: Ticket, owner: bytes, settled: int) -> None:
+        with suppress(StoreUnavailable):  # it ends by itself
+            await self.unlock(ticket, owner, settled)
+
+    def _later(self, giving_back: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(giving_back)
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
 
     async def _awaited(
         self, ticket: Ticket, owner: bytes, unless: Callable[[Found], bool] | None, *, renews: bool

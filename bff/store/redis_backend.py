@@ -60,6 +60,7 @@ def open_redis_backend(url: Secret, ring: KeyRing, options: StoreOptions, source
     async def aclose() -> None:
         if cached is not None:
             await cached.feed.aclose()
+        await locks.aclose()
         await redis.aclose()
 
     return Backend(store, locks, customers, limits, aclose)

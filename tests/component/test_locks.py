@@ -5,6 +5,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import nullcontext
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -68,6 +69,27 @@ async def test_a_living_holder_keeps_its_lock_for_longer_than_a_lease(on_redis: 
         for _ in range(12):
             await asyncio.sleep(times.lease / 4)
             assert not (await on_redis.locks.try_lock(ticket, other)).acquired
+
+
+async def test_who_waited_for_a_dead_store_does_not_wait_for_the_lock_to_be_given_back(
+    on_redis: OnRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticket, lives = new_ticket(), asyncio.Event()
+    unlock = on_redis.locks.unlock
+
+    async def once_it_lives(*args: Any) -> None:
+        await lives.wait()
+        await unlock(*args)
+
+    monkeypatch.setattr(on_redis.locks, "unlock", once_it_lives)
+    async with asyncio.timeout(20):
+        with pytest.raises(StoreUnavailable):
+            async with on_redis.locks.hold(ticket):
+                raise StoreUnavailable
+        assert await on_redis.is_locked(ticket)
+        lives.set()
+        await on_redis.locks.aclose()
+    assert not await on_redis.is_locked(ticket)
 
 
 async def test_a_lock_outlasts_a_redis_that_fails_for_a_moment(on_redis: OnRedis) -> None:
@@ -211,6 +233,7 @@ async def test_the_mark_stays_where_nobody_knows_what_upstream_did(
             assert not lock.renewal_open
             if error is not None:
                 raise error
+    await on_redis.locks.aclose()
     assert (await renewal(on_redis, ticket))[1] is stays
 
 
