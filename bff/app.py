@@ -193,7 +193,8 @@ class ReloadingProxy(Proxy):
         replaced = self.keys.replace(key_pairs(settings))
         event(_log, "keys_reloaded", outcome="replaced" if replaced else "same")
         if settings.redis_url != self._redis_url:
-            event(_log, "redis_url_not_reloaded", level=logging.WARNING, reason="it takes a restart")
+            self._redis_url = settings.redis_url
+            self._connections.backend.use_url(settings.redis_url)
 
 
 def from_environment() -> ReloadingProxy:
