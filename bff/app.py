@@ -203,7 +203,8 @@ class ReloadingProxy(Proxy):
         if settings.routes_file is not None:
             self._reload_routes(settings)
         if settings.redis_url != self._redis_url:
-            event(_log, "redis_url_not_reloaded", level=logging.WARNING, reason="it takes a restart")
+            self._redis_url = settings.redis_url
+            self._connections.backend.use_url(settings.redis_url)
 
     def _reload_routes(self, settings: Settings) -> None:
         try:

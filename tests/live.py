@@ -221,7 +221,6 @@ class LiveProxy(Process):
         headers = {"X-Session-Transport": "header"} if session_id is None else {"X-Session-Id": session_id}
         return httpx2.Client(base_url=self.url, headers=headers, trust_env=False, verify=TLS, timeout=30)
 
-
     def _await_workers(self, number: int) -> None:
         """Wait until each has started: one that is late would not see a signal, or a change, as the others do."""
         until = time.monotonic() + _START_SECONDS

@@ -33,7 +33,7 @@ from bff.sessions.ports import Ports
 from bff.sessions.request_session import RequestSession
 from bff.store.connection import connect
 from bff.store.protocol import RatedCall, SessionStore
-from bff.store.redis_store import AnyRedis
+from bff.store.replaceable import AnyRedis
 from bff.upstream.token_calls import TokenCallClient
 from bff.wiring import key_ring, open_connections
 from tests.asgi_upstream import AsgiUpstream

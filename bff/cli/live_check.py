@@ -1,21 +1,18 @@
 """`bff check --live`: whether Redis and the upstream are what the configuration says."""
 
-import secrets
 import time
 from collections.abc import AsyncIterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Final
 
 from bff.cli.sessions import opened_backend
 from bff.config.settings import Settings
 from bff.emporix.auth import EmporixAuth
 from bff.emporix.refusals import AnonymousLoginRefused
-from bff.errors import BffError, StoreUnavailable, TooManyRequests
-from bff.security.secret import Secret
-from bff.session import ID_BYTES, SECRET_BYTES, Carrier, GuestContext, Session, SessionKind, Ticket
-from bff.store.backend import Backend
+from bff.errors import BffError, StoreUnavailable
+from bff.session import GuestContext
 from bff.store.diagnosis import connection_mistake, persistence_warning
-from bff.tokens import TokenSet
+from bff.store.trial import try_rights
 from bff.upstream.httpx_client import HttpxClient
 from bff.upstream.options import TOKEN_CALLS
 from bff.upstream.token_calls import TokenCallClient
@@ -41,37 +38,12 @@ async def _all_mistakes(settings: Settings) -> AsyncIterator[str]:
     else:
         async with opened_backend(settings) as backend:
             try:
-                await _try_rights(backend)
+                await try_rights(backend, time.time())  # noqa: TID251 - a command's own clock
             except StoreUnavailable as error:
                 yield f"BFF_REDIS_URL: Redis refuses what sessions need ({error.log_detail}); see operations.md"
     refused = await _upstream_mistake(settings)
     if refused is not None:
         yield refused
-
-
-async def _try_rights(backend: Backend) -> None:
-    """Do once what sessions need, with a session of nobody that is removed again."""
-    now = time.time()  # noqa: TID251 - a command's own clock
-    ticket = Ticket(secrets.token_bytes(ID_BYTES), secrets.token_bytes(SECRET_BYTES))
-    tokens = TokenSet(Secret("none"), now + _SECONDS, now)
-    session = Session(
-        kind=SessionKind.ANONYMOUS,
-        carrier=Carrier.HEADER,
-        tokens=tokens,
-        upstream_session_id=Secret("none"),
-        created_at=now,
-        expires_at=now + _SECONDS,
-        idle_seconds=_SECONDS,
-        last_seen_at=now,
-    )
-    await backend.store.create(ticket, session)
-    async with backend.locks.hold(ticket):
-        await backend.store.load_fresh(ticket)
-    await backend.store.delete(ticket)
-    await backend.customers.by_email("nobody@check.invalid")
-    with suppress(TooManyRequests):  # counted, and used up
-        if not await backend.limits.guest("check"):
-            raise StoreUnavailable(log_detail="rate limits are not counted")
 
 
 async def _upstream_mistake(settings: Settings) -> str | None:

@@ -62,6 +62,12 @@ class CachedSessionStore:
                 self._cache.keep(ticket, found, key)
         return found
 
+    def follow(self, feed: InvalidationFeed) -> InvalidationFeed:
+        """Take another feed, forget every session, and return the old feed, which nobody listens to any more."""
+        old, self.feed = self.feed, feed
+        self.forget()
+        return old
+
     def forget(self) -> None:
         """Forget every session that is in memory."""
         self._cache.clear()

@@ -41,12 +41,17 @@ def connect(url: Secret) -> Redis | RedisCluster:
     scheme = url.reveal().partition("://")[0]
     if scheme not in REDIS_SCHEMES:
         raise ValueError("the URL is none of Redis")
-    if scheme.endswith("+cluster"):
+    if is_cluster_url(url):
         return _cluster(url.reveal())
     client = _sentinel(url.reveal()) if scheme.endswith("+sentinel") else _server(url.reveal())
     pool: Any = client.connection_pool
     pool.connection_class = naming_broken(pool.connection_class)
     return client
+
+
+def is_cluster_url(url: Secret) -> bool:
+    """Return whether the URL is one of a cluster."""
+    return url.reveal().partition("://")[0].endswith("+cluster")
 
 
 def _server(url: str) -> Redis:

@@ -23,7 +23,7 @@ from bff.store.customer_notes import (
 from bff.store.protocol import OwnSession, SessionStore
 from bff.store.redis_failures import unavailable_on_failure
 from bff.store.redis_keys import RedisKeys
-from bff.store.redis_store import AnyRedis
+from bff.store.replaceable import AnyRedis
 
 MANY: Final = 20
 """An index with more notes than this is cleaned up at the next login."""

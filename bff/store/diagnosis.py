@@ -1,4 +1,4 @@
-"""What is wrong with a Redis that the proxy is to use: asked once by an operator, never while requests are served."""
+"""What is wrong with a Redis that the proxy is to use: asked by an operator, or before another URL is used."""
 
 from typing import Any
 

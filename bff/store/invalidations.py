@@ -63,6 +63,10 @@ class InvalidationFeed:
         self.proven_at = _NEVER
         """Every write up to this monotonic time has been heard of."""
 
+    def over(self, server: TrackedServer) -> "InvalidationFeed":
+        """Return another feed, which hears of the same keys from another server."""
+        return InvalidationFeed(server, self._prefix, self._cache, monotonic=self._monotonic, beat=self._beat)
+
     def current(self) -> bool:
         """Return whether what the cache has is true, or was less than a second ago."""
         return self._monotonic() - self.proven_at < PROOF_SECONDS

@@ -14,7 +14,7 @@ from bff.store.protocol import Found, LockedRead
 from bff.store.redis_failures import unavailable_on_failure
 from bff.store.redis_keys import RedisKeys
 from bff.store.redis_reader import RedisSessionReader, milliseconds
-from bff.store.redis_store import AnyRedis
+from bff.store.replaceable import AnyRedis
 from bff.telemetry.metrics import RENEWAL_LOCK_SECONDS
 
 _POLL_SECONDS: Final = 0.05

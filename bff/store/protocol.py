@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Any, Final, Protocol
 
+from bff.security.secret import Secret
 from bff.session import Carrier, EndReason, HeldSession, OtherSchema, Session, Ticket, Tombstone
 
 Found = Session | Tombstone | OtherSchema | None
@@ -293,6 +294,7 @@ class Backend:
         locks: one worker per session over all replicas.
         customers: knows a customer's sessions.
         limits: counts logins and new guests.
+        use_url: goes over to another URL as soon as that works; until then, the connections stay as they are.
         aclose: closes all connections; what is used after it may open new ones.
     """
 
@@ -300,4 +302,5 @@ class Backend:
     locks: SessionLocks
     customers: CustomerIndex
     limits: RateLimits
+    use_url: Callable[[Secret], None]
     aclose: Callable[[], Awaitable[None]]

@@ -21,7 +21,7 @@ from bff.errors import TooManyRequests
 from bff.store.options import Rate, Rates
 from bff.store.protocol import RatedCall
 from bff.store.redis_failures import FAILURES, CountedOperation
-from bff.store.redis_store import AnyRedis
+from bff.store.replaceable import AnyRedis
 from bff.telemetry.logs import event
 from bff.telemetry.metrics import LIMITS_OPEN
 

@@ -6,9 +6,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from redis.asyncio import Redis
-from redis.asyncio.cluster import RedisCluster
-
 from bff.errors import StoreUnavailable
 from bff.session import EndReason, HeldSession, RecordPurpose, Session, Ticket, record_name
 from bff.store import redis_scripts as scripts
@@ -17,6 +14,7 @@ from bff.store.record import FORMER_SCHEMA, SCHEMA, SealedRecords
 from bff.store.redis_failures import unavailable_on_failure
 from bff.store.redis_keys import RedisKeys
 from bff.store.redis_reader import RedisSessionReader, milliseconds, number
+from bff.store.replaceable import AnyRedis, is_cluster
 from bff.store.shared_reads import SharedReads
 
 TOMBSTONE_SECONDS: Final = 30
@@ -30,8 +28,6 @@ _TOUCH_PAUSES: Final = {
     Touch.LAZY: 1000,
     Touch.EXACT: 0,
 }
-
-AnyRedis = Redis | RedisCluster
 
 
 class RedisSessionStore:
@@ -63,7 +59,7 @@ class RedisSessionStore:
         self._clock = clock
         self._random_bytes = random_bytes
         self._schema = schema
-        self._clustered = isinstance(redis, RedisCluster)
+        self._clustered = is_cluster(redis)
         self._reads: SharedReads[tuple[Ticket, Touch], Found] = SharedReads()
         self._load, self._create, self._replace, self._retire, self._supersede = (
             self._redis.register_script(script)

@@ -6,12 +6,14 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
 
 from tests.integration.visitors import carrying, customer, eventually
 from tests.live import LiveProxy, Sandbox, environment, free_port, new_key
+from tests.resilience.outages import OwnRedis
 
 
 @pytest.fixture
@@ -117,18 +119,55 @@ def test_wrong_keys_leave_the_old_ones_in_place_and_are_reported_once(
         assert old.partition(":")[2] not in proxy.log
 
 
-def test_another_redis_url_is_told_to_take_a_restart(
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_password_of_redis_is_rotated_while_the_proxy_runs(
+    sandbox: Sandbox, tmp_path: Path, workers: int
+) -> None:
+    url = tmp_path / "url"
+    store = OwnRedis(tmp_path / "redis")
+    with store.client() as admin:
+
+        def allow(password: str) -> None:
+            admin.execute_command(
+                "ACL", "SETUSER", "proxy", "on", "resetpass", f">{password}", "+@all", "~*", "&*"
+            )
+
+        allow("one")
+        path = urlsplit(store.url).path
+        url.write_text(f"unix://proxy:one@{path}")
+        settings = environment(sandbox, store.url, BFF_REDIS_URL_FILE=str(url), BFF_SESSION_CACHE="32")
+        del settings["BFF_REDIS_URL"]
+        arguments = ("--workers", str(workers)) if workers > 1 else ()
+        with LiveProxy(settings, *arguments) as proxy:
+            with customer(proxy) as browser:
+                cookie = browser.cookies["bff"]
+            url.write_text(f"unix://proxy:two@{path}")  # before Redis knows of it
+            eventually(lambda: reloads(proxy, "redis_url_not_reloaded", None) == workers)
+            assert kind(proxy, cookie) == "customer"
+            allow("two")
+            eventually(lambda: reloads(proxy, "redis_url_reloaded", None) == workers)
+            admin.execute_command("CLIENT", "KILL", "USER", "proxy")
+            assert {kind(proxy, cookie) for _ in range(6)} == {"customer"}
+            assert reloads(proxy, "redis_url_not_reloaded", None) == workers
+            assert "proxy:" not in proxy.log
+            assert proxy.stop(signal.SIGTERM) == 0
+    store.stop()
+
+
+def test_a_redis_url_that_is_none_leaves_the_old_one_in_place(
     sandbox: Sandbox, redis_url: str, tmp_path: Path
 ) -> None:
     url = tmp_path / "url"
     url.write_text(redis_url)
     settings = environment(sandbox, redis_url, BFF_REDIS_URL_FILE=str(url))
     del settings["BFF_REDIS_URL"]
-    with LiveProxy(settings, fork=False) as proxy:
+    with LiveProxy(settings) as proxy:
         with customer(proxy) as browser:
             cookie = browser.cookies["bff"]
-        url.write_text("redis://127.0.0.1:1/0")
-        eventually(lambda: reloads(proxy, "redis_url_not_reloaded", None) == 1)
+        url.write_text("redis:/127.0.0.1")
+        eventually(lambda: reloads(proxy, "keys_not_reloaded", None) == 1)
+        (report,) = [line for line in proxy.log_lines() if line["event"] == "keys_not_reloaded"]
+        assert report["reason"].startswith("BFF_REDIS_URL_FILE: ")
         assert kind(proxy, cookie) == "customer"
 
 
