@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,6 +26,7 @@ ADA = {"email": "ada@example.com", "password": "correct-horse-battery"}
 GRACE = {"email": "grace@example.com", "password": "another-horse-battery"}
 # CI runs the demo on every Python that it finds, driven by tests that run on one of them.
 PYTHON = os.environ.get("BFF_TEST_PYTHON", sys.executable)
+BFF = (PYTHON, "-m", "bff")
 SESSION_CACHE = os.environ.get("BFF_TEST_SESSION_CACHE", "")
 """What replicas of tests are given that ask for nothing else: nothing takes the default, 0 turns the cache off."""
 _START_SECONDS = 30.0
@@ -55,6 +56,7 @@ class Process:
         probe: an address that answers once it has begun.
         group: begin it as a process group.
         fork: begin it as a fork, which is quick, where that makes no difference.
+        program: what `bff` is, where it is not that of this interpreter.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Process:
         probe: str,
         group: bool = False,
         fork: bool = False,
+        program: Sequence[str] = BFF,
     ) -> None:
         self._log = tempfile.NamedTemporaryFile("w+b", prefix="bff-test-", suffix=".log")  # noqa: SIM115
         whole, log = settings_only(environ or {}), self._log
@@ -72,7 +75,7 @@ class Process:
             self.process = Forked(arguments, whole, log.name, log.name)
         else:
             self.process = subprocess.Popen(
-                [PYTHON, "-m", "bff", *arguments],
+                [*program, *arguments],
                 env=whole,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -183,6 +186,7 @@ class LiveProxy(Process):
         port: int | None = None,
         group: bool = False,
         fork: bool = True,
+        program: Sequence[str] = BFF,
     ) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -194,6 +198,7 @@ class LiveProxy(Process):
             environ=whole,
             probe=self.url + "/livez",
             group=group,
+            program=program,
             fork=fork
             and not arguments
             and not group
