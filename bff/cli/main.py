@@ -25,6 +25,7 @@ from bff.config.settings import ConfigurationError, Settings, load_settings
 from bff.config.sites import site_warnings
 from bff.errors import BffError
 from bff.security.secret import Secret
+from bff.server.activation import public_listener
 from bff.server.connections import ConnectionLimit, connections_within, raised_descriptor_limit
 from bff.server.process import ProxyServer, configured, listening, supervise
 from bff.telemetry.logs import configure_logging
@@ -129,7 +130,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     settings = _configuration(os.environ)
     with (
         _redis(settings) as environ,
-        listening(arguments.host, arguments.port) as listener,
+        public_listener(os.environ, arguments.host, arguments.port) as listener,
         _admin_listener(arguments.host, settings.admin_port) as admin,
     ):
         os.environ |= environ
