@@ -1,25 +1,36 @@
 # syntax=docker/dockerfile:1
-# Written without a container engine at hand: this file has never been built. Its steps were run by hand in a plain
-# virtual environment. Pin the base image by digest before relying on it.
+# Any base with Python 3.11 or newer will do: Debian with python3 and python3-venv does. Pin it by digest:
+# --build-arg BASE=python:3.13-slim@sha256:…
+ARG BASE=python:3.13-slim
 
-FROM python:3.13-slim AS build
-COPY requirements.lock .
-RUN python -m venv /opt/bff \
- && /opt/bff/bin/python -m pip install --no-cache-dir --disable-pip-version-check --no-deps --require-hashes -r requirements.lock \
+FROM ${BASE} AS build
+COPY requirements.lock /tmp/
+RUN python3 -m venv /opt/bff \
+ && /opt/bff/bin/python -m pip install --no-cache-dir --disable-pip-version-check --no-deps --require-hashes -r /tmp/requirements.lock \
  && /opt/bff/bin/python -m pip check
+# The package has no compiled parts and no build step: it is copied, so that no build tool gets in here. The command is
+# its own __main__.py: every worker imports it again, so it must do nothing when it is imported.
 COPY bff/ /tmp/bff/
-# The package has no compiled parts and no build step: it is copied, so that no build tool gets in here.
 RUN cp -r /tmp/bff "$(/opt/bff/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/bff" \
- && printf '%s\n' '#!/opt/bff/bin/python' 'import sys' 'from bff.__main__ import main' 'sys.exit(main())' > /opt/bff/bin/bff \
+ && { echo '#!/opt/bff/bin/python'; cat /tmp/bff/__main__.py; } > /opt/bff/bin/bff \
  && chmod 755 /opt/bff/bin/bff \
  && /opt/bff/bin/python -m compileall -q /opt/bff/lib \
  && /opt/bff/bin/bff --version
+RUN /opt/bff/bin/python -m pip uninstall --yes --quiet pip setuptools
 
-FROM python:3.13-slim
+FROM ${BASE}
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Emporix BFF" \
+      org.opencontainers.image.description="Backend-for-frontend auth proxy for Emporix storefronts" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /opt/bff /opt/bff
 ENV PATH=/opt/bff/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-# Nothing is written but /tmp, where several workers put their shares of the metrics. Sessions are in BFF_REDIS_URL,
-# which must be set: a container's own disk is no place for them.
+# Runs with a read-only root, without capabilities. Nothing is written but /tmp, where several workers put their shares
+# of the metrics: mount a tmpfs there. Sessions are in BFF_REDIS_URL, which must be set: a container's own disk is no
+# place for them.
 USER 10001:10001
 WORKDIR /tmp
 EXPOSE 8080

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,10 +26,11 @@ ADA = {"email": "ada@example.com", "password": "correct-horse-battery"}
 GRACE = {"email": "grace@example.com", "password": "another-horse-battery"}
 # CI runs the demo on every Python that it finds, driven by tests that run on one of them.
 PYTHON = os.environ.get("BFF_TEST_PYTHON", sys.executable)
+BFF = (PYTHON, "-m", "bff")
 SESSION_CACHE = os.environ.get("BFF_TEST_SESSION_CACHE", "")
 """What replicas of tests are given that ask for nothing else: nothing takes the default, 0 turns the cache off."""
 _START_SECONDS = 30.0
-_STARTED = "Application startup complete."
+STARTED = "Application startup complete."
 
 TLS = ssl.create_default_context()
 """For every client here: one without it reads the machine's certificates again, which takes long."""
@@ -56,6 +57,7 @@ class Process:
         probe: an address that answers once it has begun.
         group: begin it as a process group.
         fork: begin it as a fork, which is quick, where that makes no difference.
+        program: what `bff` is, where it is not that of this interpreter.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Process:
         probe: str,
         group: bool = False,
         fork: bool = False,
+        program: Sequence[str] = BFF,
     ) -> None:
         self._log = tempfile.NamedTemporaryFile("w+b", prefix="bff-test-", suffix=".log")  # noqa: SIM115
         whole, log = settings_only(environ or {}), self._log
@@ -73,7 +76,7 @@ class Process:
             self.process = Forked(arguments, whole, log.name, log.name)
         else:
             self.process = subprocess.Popen(
-                [PYTHON, "-m", "bff", *arguments],
+                [*program, *arguments],
                 env=whole,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -187,6 +190,7 @@ class LiveProxy(Process):
         port: int | None = None,
         group: bool = False,
         fork: bool = True,
+        program: Sequence[str] = BFF,
     ) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -198,6 +202,7 @@ class LiveProxy(Process):
             environ=whole,
             probe=self.url + "/livez",
             group=group,
+            program=program,
             fork=fork
             and not arguments
             and not group
@@ -224,7 +229,7 @@ class LiveProxy(Process):
     def _await_workers(self, number: int) -> None:
         """Wait until each has started: one that is late would not see a signal, or a change, as the others do."""
         until = time.monotonic() + _START_SECONDS
-        while self.log.count(_STARTED) < number:
+        while self.log.count(STARTED) < number:
             if time.monotonic() > until:
                 raise RuntimeError(f"not all workers have started:\n{self.log}")
             time.sleep(0.03)

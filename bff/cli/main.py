@@ -25,6 +25,7 @@ from bff.config.settings import ConfigurationError, Settings, load_settings
 from bff.config.sites import site_warnings
 from bff.errors import BffError
 from bff.security.secret import Secret
+from bff.server.activation import handed_over, public_listener
 from bff.server.connections import ConnectionLimit, connections_within, raised_descriptor_limit
 from bff.server.listening import listening
 from bff.server.process import ProxyServer, configured
@@ -133,7 +134,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     settings = _configuration(os.environ)
     with (
         _redis(settings) as environ,
-        listening(arguments.host, arguments.port) as listener,
+        public_listener(os.environ, arguments.host, arguments.port) as listener,
         _admin_listener(settings.admin_host, settings.admin_port) as admin,
     ):
         os.environ |= environ
@@ -145,6 +146,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             drain_seconds=settings.drain_seconds,
             grace_seconds=settings.grace_seconds,
             secure=settings.secure,
+            handed_over=handed_over(os.environ),
             admin=admin,
             connections=_connection_limit(settings),
             reloads=True,

@@ -41,6 +41,7 @@ class ProxyConfig(uvicorn.Config):
         drain_seconds: how long to keep serving after SIGTERM; SIGINT ends it at once, and so does a second SIGTERM
             where there is one worker only.
         grace_seconds: how long everything may take from the signal to the end, the drain included.
+        handed_over: whether the public listener outlives this process: what waits on it is the next one's.
         nobody_comes: of several workers: has an end once all are told to end and nobody can join the listen queue.
         secure: whether browsers come over https.
         admin: the second listener, for the application's `admin()`; of several workers each has it, and every
@@ -51,6 +52,7 @@ class ProxyConfig(uvicorn.Config):
 
     drain_seconds: float = 0.0
     grace_seconds: float = float(_GRACE_SECONDS)
+    handed_over: bool = False
     nobody_comes: socket.socket | None = None
     secure: bool = False
     reloads: bool = False
@@ -99,6 +101,7 @@ class ProxyServer(SweepingServer):
         super().__init__(config)
         self._drain_seconds = config.drain_seconds
         self._grace_seconds = config.grace_seconds
+        self._handed_over = config.handed_over
         self._nobody_comes = config.nobody_comes
         self._admin = config.admin
         self._until: float | None = None
@@ -154,7 +157,7 @@ class ProxyServer(SweepingServer):
             with suppress(TimeoutError):
                 async with asyncio.timeout(_WORD_SECONDS):
                     await loop.sock_recv(self._nobody_comes, 1)
-        else:
+        elif not self._handed_over:
             for listener in listeners:
                 let_nobody_in(listener)
         await asyncio.sleep(_QUEUE_SECONDS)
@@ -208,6 +211,7 @@ def configured(
     drain_seconds: float = 0.0,
     grace_seconds: float = float(_GRACE_SECONDS),
     secure: bool = False,
+    handed_over: bool = False,
     admin: socket.socket | None = None,
     connections: ConnectionLimit | None = None,
     reloads: bool = False,
@@ -230,6 +234,7 @@ def configured(
     config.drain_seconds = drain_seconds
     config.grace_seconds = grace_seconds
     config.secure = secure
+    config.handed_over = handed_over
     config.admin = admin
     config.reloads = reloads
     config.connections = connections

@@ -59,6 +59,7 @@ class _Supervisor(multiprocess.Multiprocess):
     def __init__(self, config: ProxyConfig, listener: socket.socket, word: socket.socket) -> None:
         super().__init__(config, sockets=[listener])
         self._drain_seconds = config.drain_seconds
+        self._handed_over = config.handed_over
         self._word = word
 
     def keep_subprocess_alive(self) -> None:
@@ -79,7 +80,8 @@ class _Supervisor(multiprocess.Multiprocess):
         """Let nobody in once the drain is over or a worker has ended; a listener left open here would collect more."""
         wait([worker.process.sentinel for worker in self.processes], self._drain_seconds)
         for listener in self.sockets:
-            let_nobody_in(listener)
+            if not self._handed_over:
+                let_nobody_in(listener)
             listener.close()
         self._word.close()
         super().join_all()
