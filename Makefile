@@ -68,9 +68,11 @@ lint: $(READY) ## format, lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check: lint ## lint, then every test with branch coverage, then the audit
-	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+check: lint test ## lint, then every test, then the audit
 	$(BIN)/python -m deploy.audit --offline-ok
+
+coverage: $(READY) ## every test, with branch coverage of all processes
+	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
 
 audit: $(READY) ## ask for known advisories of everything locked
 	@$(BIN)/python -m deploy.audit $(ARGS)

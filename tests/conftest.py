@@ -12,6 +12,7 @@ from tests.fuzz import profiles
 from tests.live import TENANT, LiveProxy, Sandbox, environment
 
 profiles.load()
+pytest_plugins = ["tests.alone"]
 
 
 def pytest_collection_finish() -> None:

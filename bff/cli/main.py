@@ -27,6 +27,7 @@ from bff.errors import BffError
 from bff.security.secret import Secret
 from bff.server.activation import handed_over, public_listener
 from bff.server.connections import ConnectionLimit, connections_within, raised_descriptor_limit
+from bff.server.http1 import Http1Connection
 from bff.server.listening import listening
 from bff.server.process import ProxyServer, configured
 from bff.server.workers import supervise
@@ -236,6 +237,12 @@ def _redis(settings: Settings) -> Iterator[dict[str, str]]:
         yield {"BFF_REDIS_URL": redis.url}
 
 
+class _UpstreamConnection(Http1Connection):
+    """Takes all that a proxy sends on: as many fields as the proxy takes, and those that it adds."""
+
+    most_fields = 2 * Http1Connection.most_fields
+
+
 def _sandbox(arguments: argparse.Namespace) -> int:
     from bff.sandbox.app import create_sandbox  # noqa: PLC0415 - nothing else needs the sandbox
 
@@ -245,7 +252,7 @@ def _sandbox(arguments: argparse.Namespace) -> int:
         print(
             f"The sandbox upstream answers on http://127.0.0.1:{listener.getsockname()[1]}", file=sys.stderr
         )
-        ProxyServer(configured(app)).run(sockets=[listener])
+        ProxyServer(configured(app, http=_UpstreamConnection)).run(sockets=[listener])
     return 0
 
 

@@ -24,7 +24,6 @@ from bff.server.response import ResponseCycle
 from bff.server.target import target_fields
 
 _MAX_HEAD_BYTES: Final = 128 * 1024
-_MAX_FIELDS: Final = 100
 _MAX_PIPELINED: Final = 32
 _OTHER_PROTOCOL: Final = re.compile(rb"(?<! ) +(?:RTSP|ICE)/[0-9]\.[0-9][\r\n]")
 
@@ -53,6 +52,7 @@ class Http1Connection(HttpToolsProtocol):
         linger_seconds: how long to read and discard the rest of a refused request. Closing earlier would reset the
             connection, and the client might lose the response (RFC 9112 §9.6).
         fresh_seconds: how old a connection without a request may become while the server ends.
+        most_fields: header and trailer fields of a request.
     """
 
     quiet_seconds: ClassVar[float] = 75.0
@@ -62,6 +62,7 @@ class Http1Connection(HttpToolsProtocol):
     reader_seconds: ClassVar[float] = 60.0
     linger_seconds: ClassVar[float] = 5.0
     fresh_seconds: ClassVar[float] = 1.0
+    most_fields: ClassVar[int] = 100
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -116,7 +117,7 @@ class Http1Connection(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count_head_bytes(len(name) + len(value))
         self._head_fields += 1
-        if self._head_fields > _MAX_FIELDS:
+        if self._head_fields > self.most_fields:
             raise ValueError("too many header fields")
         if self._phase is Phase.HEAD:  # a trailer field is not a header field (RFC 9110 §6.5.1)
             # The parser strips leading blanks only (RFC 9112 §5).

@@ -218,9 +218,9 @@ def configured(
     **options: Any,
 ) -> ProxyConfig:
     """Return the configuration for everything that this proxy listens with; `options` are uvicorn's."""
+    defaults: dict[str, Any] = {"http": Http1Connection, "lifespan": "on"}
     config = ProxyConfig(
         app,
-        http=Http1Connection,
         ws="none",
         access_log=False,
         log_config=None,
@@ -229,7 +229,7 @@ def configured(
         timeout_keep_alive=math.ceil(Http1Connection.quiet_seconds),
         timeout_graceful_shutdown=_GRACE_SECONDS,
         backlog=_BACKLOG,
-        **({"lifespan": "on"} | options),
+        **(defaults | options),
     )
     config.drain_seconds = drain_seconds
     config.grace_seconds = grace_seconds

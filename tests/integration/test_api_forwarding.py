@@ -53,6 +53,12 @@ def test_a_path_arrives_byte_for_byte(wired: LiveProxy, upstream: Upstream, segm
     assert [one.line for one in upstream.seen] == [f"GET {path}?x=%41 HTTP/1.1".encode()]
 
 
+@pytest.mark.parametrize("echo", [PRODUCT_ECHO, CART_ECHO])
+def test_as_many_fields_as_a_request_may_have_arrive(proxy: LiveProxy, echo: str) -> None:
+    """Upstream has more than those, for the proxy adds some."""
+    assert send(proxy, "GET", f"/api{echo}", *["Accept: */*"] * 98).status == 200
+
+
 @pytest.mark.parametrize("target", ["?", ""])
 def test_no_query_is_made_up(wired: LiveProxy, upstream: Upstream, target: str) -> None:
     upstream.answers(reply("200 OK", body=b"{}"))

@@ -13,7 +13,7 @@ from tests.live import ADA, TENANT, LiveProxy, Sandbox, environment
 from tests.resilience.outages import expire, session_of
 from tests.resilience.shoppers import account
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.alone]
 
 CROWD = 1000
 LOGINS = 400
