@@ -15,6 +15,11 @@ profiles.load()
 pytest_plugins = ["tests.alone"]
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Run two test processes a core: much of a test's time is waited for."""
+    return 2 * (os.cpu_count() or 1)
+
+
 def pytest_collection_finish() -> None:
     """Let the garbage collector pass over the thousands of tests: nothing of them ends before the run does."""
     gc.collect()

@@ -14,6 +14,7 @@ import redis
 
 from bff.errors import ALL_ERRORS
 from tests.fuzz.vitals import Vitals
+from tests.integration.visitors import heeding_pauses
 from tests.integration.wire import Answer, send
 from tests.live import ADA, TENANT, LiveProxy, Sandbox
 from tests.security.journeys import found
@@ -68,7 +69,7 @@ class Ground:
             return ()
         with self.proxy.app() if who == "app" else self.proxy.browser() as client:
             path, body = ("/auth/login", ADA) if who == "customer" else ("/auth/anonymous", {})
-            view = client.post(path, json=body).raise_for_status().json()
+            view = heeding_pauses(lambda: client.post(path, json=body)).raise_for_status().json()
             return (
                 f"X-Session-Id: {view['sessionId']}"
                 if who == "app"
