@@ -192,6 +192,12 @@ PROCESS_FILES: Final = Gauge(
     registry=REGISTRY,
     multiprocess_mode="liveall",
 )
+PROCESS_MAX_FILES: Final = Gauge(
+    "bff_process_max_fds",
+    "How many open files a process may have",
+    registry=REGISTRY,
+    multiprocess_mode="liveall",
+)
 
 
 def count_request(

@@ -20,6 +20,7 @@ from bff.telemetry.metrics import (
     KEY_PLACE,
     PROCESS_CPU,
     PROCESS_FILES,
+    PROCESS_MAX_FILES,
     PROCESS_MEMORY,
     PROCESS_START,
     REQUESTS_IN_FLIGHT,
@@ -34,6 +35,7 @@ def note_start() -> None:
     """Note that this process serves from now on."""
     WORKERS.set(1)
     BUILD.labels(__version__, platform.python_version()).set(1)
+    PROCESS_MAX_FILES.set(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     PROCESS_START.set(datetime.now(UTC).timestamp())
     note_usage()
 

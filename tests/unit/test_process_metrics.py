@@ -1,6 +1,7 @@
 """What a process says of itself and of its keys."""
 
 import re
+import resource
 
 import pytest
 
@@ -19,6 +20,7 @@ def test_a_process_says_what_it_takes_and_which_version_it_is() -> None:
     assert (sample("bff_process_cpu_seconds") or 0) > 0
     assert (sample("bff_process_resident_memory_bytes") or 0) > 1 << 20
     assert (sample("bff_process_open_fds") or 0) >= 3
+    assert sample("bff_process_max_fds") == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     assert (sample("bff_process_start_timestamp_seconds") or 0) > 1_700_000_000
     (build,) = [
         one for metric in REGISTRY.collect() for one in metric.samples if one.name == "bff_build_info"
