@@ -56,6 +56,10 @@ class RedisServer:
     def directory(self) -> Path:
         return self._directory
 
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
     def client(self) -> redis.Redis:
         return redis.Redis(port=self.port, socket_timeout=1)
 
