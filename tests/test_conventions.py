@@ -66,6 +66,7 @@ TESTED_BY = {
     "store/redis_reader": "contract/test_session_store_failures.py",
     "store/redis_scripts": "contract/test_redis_sessions.py",
     "store/redis_store": "contract/test_session_store.py",
+    "telemetry/terminal": "unit/test_terminal.py",
     "telemetry/logs": "unit/test_telemetry.py",
     "telemetry/metrics": "integration/test_ops.py",
     "tokens": "unit/test_session.py",
