@@ -100,7 +100,9 @@ class Proxy:
         )
         self.engine = Engine(session_policy(settings, ring), ports)
         self._auth = _auth_router(settings, ring, self.engine)
-        self._health = EndpointRouter(health_endpoints(ports.store, self._draining))
+        self._health = EndpointRouter(
+            health_endpoints(ports.store, self._connections.backend.unready, self._draining)
+        )
         carriers = _carriers(settings, ring)
         origins = OriginCheck(
             settings.public_origin,
@@ -150,7 +152,8 @@ class Proxy:
 
     @asynccontextmanager
     async def _closing(self, _app: object) -> AsyncIterator[None]:
-        """Nothing is asked of Redis or upstream at the start: an outage then heals without a restart."""
+        """Wait for nobody at the start: an outage then heals without a restart. The log says what ails Redis."""
+        self._connections.backend.unready.look()
         try:
             yield
         finally:

@@ -13,22 +13,25 @@ from starlette.routing import Route
 
 from bff.errors import StoreUnavailable
 from bff.middleware.routing import Endpoint
-from bff.store.protocol import SessionStore
+from bff.store.protocol import SessionStore, Unready
 from bff.telemetry.metrics import REGISTRY
 
 READY_SECONDS: Final = 0.5
 _HEADERS: Final = {"cache-control": "no-store"}
 
 
-def health_endpoints(store: SessionStore, draining: Callable[[], bool]) -> list[Endpoint]:
-    """Return `/livez`, which depends on nothing, and `/readyz`, which asks Redis and the drain."""
+def health_endpoints(store: SessionStore, unready: Unready, draining: Callable[[], bool]) -> list[Endpoint]:
+    """Return `/livez`, which depends on nothing, and `/readyz`, which asks Redis and the drain; why not is logged."""
 
     async def livez(_request: Request) -> Response:
         return PlainTextResponse("ok", headers=_HEADERS)
 
     async def readyz(_request: Request) -> Response:
-        if not draining() and await _answers(store):
-            return PlainTextResponse("ready", headers=_HEADERS)
+        if not draining():
+            ready = await _answers(store)
+            unready.probed(ready=ready)
+            if ready:
+                return PlainTextResponse("ready", headers=_HEADERS)
         return PlainTextResponse("not ready", 503, headers=_HEADERS)
 
     return [

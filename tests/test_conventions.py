@@ -59,6 +59,7 @@ TESTED_BY = {
     "store/tracked_server": "contract/test_invalidations.py",
     "store/tracking": "contract/test_invalidations.py",
     "store/replaceable": "contract/test_other_url.py",
+    "store/unready": "unit/test_unready.py",
     "store/trial": "integration/test_live_check.py",
     "store/redis_backend": "component/test_wiring.py",
     "store/redis_failures": "contract/test_session_store_failures.py",
@@ -66,6 +67,7 @@ TESTED_BY = {
     "store/redis_reader": "contract/test_session_store_failures.py",
     "store/redis_scripts": "contract/test_redis_sessions.py",
     "store/redis_store": "contract/test_session_store.py",
+    "telemetry/terminal": "unit/test_terminal.py",
     "telemetry/logs": "unit/test_telemetry.py",
     "telemetry/metrics": "integration/test_ops.py",
     "tokens": "unit/test_session.py",
@@ -189,6 +191,7 @@ def test_tasks_begin_in_one_place() -> None:
         ("sessions/tasks", "create_task"),
         ("store/shared_reads", "create_task"),  # a read of several, held until it is over
         ("store/invalidations", "create_task"),  # a connection that lasts; the backend closes it
+        ("store/unready", "create_task"),  # one look, held until it is over
         ("store/url_change", "create_task"),  # tries a URL, held until it is over
         ("store/locks", "create_task"),  # extends a lock, held and ended by the block that the lock is for
         ("server/process", "create_task"),  # a listener and a sweep, held by the blocks that they serve in

@@ -9,10 +9,10 @@ from bff.cli.sessions import opened_backend
 from bff.config.settings import Settings
 from bff.emporix.auth import EmporixAuth
 from bff.emporix.refusals import AnonymousLoginRefused
-from bff.errors import BffError, StoreUnavailable
+from bff.errors import BffError
 from bff.session import GuestContext
 from bff.store.diagnosis import connection_mistake, persistence_warning
-from bff.store.trial import try_rights
+from bff.store.trial import rights_mistake
 from bff.upstream.httpx_client import HttpxClient
 from bff.upstream.options import TOKEN_CALLS
 from bff.upstream.token_calls import TokenCallClient
@@ -37,10 +37,9 @@ async def _all_mistakes(settings: Settings) -> AsyncIterator[str]:
         yield f"BFF_REDIS_URL: Redis {unreachable}"
     else:
         async with opened_backend(settings) as backend:
-            try:
-                await try_rights(backend, time.time())  # noqa: TID251 - a command's own clock
-            except StoreUnavailable as error:
-                yield f"BFF_REDIS_URL: Redis refuses what sessions need ({error.log_detail}); see operations.md"
+            unusable = await rights_mistake(backend, time.time())  # noqa: TID251 - a command's own clock
+            if unusable is not None:
+                yield f"BFF_REDIS_URL: Redis {unusable}; see operations.md"
     refused = await _upstream_mistake(settings)
     if refused is not None:
         yield refused

@@ -285,6 +285,18 @@ class RateLimits(Protocol):
         ...
 
 
+class Unready(Protocol):
+    """Says in the log why the store is not ready, once for each reason."""
+
+    def look(self) -> None:
+        """Begin to look."""
+        ...
+
+    def probed(self, *, ready: bool) -> None:
+        """Take the outcome of a probe, and look where that says something new."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Backend:
     """A store, and what comes with it, over the same connections.
@@ -295,6 +307,7 @@ class Backend:
         customers: knows a customer's sessions.
         limits: counts logins and new guests.
         use_url: goes over to another URL as soon as that works; until then, the connections stay as they are.
+        unready: says in the log why the store is not ready.
         aclose: closes all connections; what is used after it may open new ones.
     """
 
@@ -303,4 +316,5 @@ class Backend:
     customers: CustomerIndex
     limits: RateLimits
     use_url: Callable[[Secret], None]
+    unready: Unready
     aclose: Callable[[], Awaitable[None]]

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from redis.asyncio import Redis
 
-from bff.errors import StoreUnavailable
 from bff.security.keyring import KeyRing
 from bff.security.secret import Secret
 from bff.store.cache import SessionCache
@@ -25,7 +24,8 @@ from bff.store.redis_reader import RedisSessionReader
 from bff.store.redis_store import RedisSessionStore
 from bff.store.replaceable import ReplaceableRedis, is_cluster
 from bff.store.tracked_server import TrackedServer
-from bff.store.trial import try_rights
+from bff.store.trial import rights_mistake
+from bff.store.unready import UnreadyReport
 from bff.store.url_change import UrlChange
 from bff.telemetry.logs import event
 from bff.telemetry.metrics import SESSION_CACHE
@@ -63,19 +63,20 @@ def open_redis_backend(url: Secret, ring: KeyRing, options: StoreOptions, source
         options.rates,
         clock=clock,
     )
-    server = _Server(redis, cached, ring, options, sources)
+    server = _Server(url, redis, cached, ring, options, sources)
 
     async def aclose() -> None:
         await locks.aclose()
         await server.aclose()
 
-    return Backend(store, locks, customers, limits, server.url_change, aclose)
+    return Backend(store, locks, customers, limits, server.url_change, server.unready, aclose)
 
 
 class _Server:
     """Where the commands of a backend go to, and what its cache hears of.
 
     Args:
+        url: where the client connects to.
         redis: the client.
         cached: the store, where it has a cache.
         ring: the server's keys.
@@ -85,18 +86,21 @@ class _Server:
 
     def __init__(
         self,
+        url: Secret,
         redis: ReplaceableRedis,
         cached: CachedSessionStore | None,
         ring: KeyRing,
         options: StoreOptions,
         sources: Sources,
     ) -> None:
+        self._url = url
         self._redis = redis
         self._cached = cached
         self._ring = ring
         self._options = options
         self._sources = sources
         self.url_change = UrlChange(self._mistake, self._change)
+        self.unready = UnreadyReport(lambda: self._mistake(self._url))
 
     async def _mistake(self, url: Secret) -> str | None:
         """Return why this URL cannot be used; tried with a backend of its own."""
@@ -108,16 +112,13 @@ class _Server:
             url, self._ring, replace(self._options, cache=CacheOptions()), self._sources
         )
         try:
-            await try_rights(trial, self._sources.clock())
-        except StoreUnavailable as error:
-            return f"refuses what sessions need ({error.log_detail})"
+            return await rights_mistake(trial, self._sources.clock())
         finally:
             await trial.aclose()
-        return None
 
     def _change(self, url: Secret) -> Awaitable[None]:
         """Use another server, or the same one otherwise, from now on: what is in memory may be of the old one."""
-        client = connect(url)
+        self._url, client = url, connect(url)
         commands_ended = self._redis.replace(client)
         if self._cached is None or not isinstance(client, Redis):
             return commands_ended
@@ -126,6 +127,7 @@ class _Server:
 
     async def aclose(self) -> None:
         """Close all connections."""
+        await self.unready.aclose()
         await self.url_change.aclose()
         if self._cached is not None:
             await self._cached.feed.aclose()

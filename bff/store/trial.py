@@ -4,6 +4,8 @@ import secrets
 from contextlib import suppress
 from typing import Final
 
+from redis.exceptions import ReadOnlyError
+
 from bff.errors import StoreUnavailable, TooManyRequests
 from bff.security.secret import Secret
 from bff.session import ID_BYTES, SECRET_BYTES, Carrier, Session, SessionKind, Ticket
@@ -28,6 +30,17 @@ async def try_rights(backend: Backend, now: float) -> None:
     with suppress(TooManyRequests):  # counted, and used up
         if not await backend.limits.guest("check"):
             raise StoreUnavailable(log_detail="rate limits are not counted")
+
+
+async def rights_mistake(backend: Backend, now: float) -> str | None:
+    """Return why sessions cannot be kept in a backend that answers; None where they can."""
+    try:
+        await try_rights(backend, now)
+    except StoreUnavailable as error:
+        if error.log_detail == ReadOnlyError.__name__:
+            return "takes no writes: it is a replica"
+        return f"refuses what sessions need ({error.log_detail})"
+    return None
 
 
 def _session_of_nobody(now: float) -> Session:

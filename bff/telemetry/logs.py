@@ -13,6 +13,8 @@ from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import Any, Final, TextIO
 
+from bff.telemetry.terminal import TerminalFormatter, wants_colour
+
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 _JSON: Final = json.JSONEncoder(default=str)
 _NUMBERS: Final = (int, float)
@@ -47,7 +49,7 @@ class LineHandler(logging.Handler):
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
-        self._stream = stream
+        self.stream = stream
         self._lines: list[str] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -66,8 +68,8 @@ class LineHandler(logging.Handler):
             text, self._loop = "".join([line + "\n" for line in self._lines]), None
             self._lines.clear()
             with suppress(OSError, ValueError):  # a log that nobody takes must not fail a request
-                self._stream.write(text)
-                self._stream.flush()
+                self.stream.write(text)
+                self.stream.flush()
 
     def _will_flush(self) -> bool:
         """Return whether the running loop will write what is there; one that has ended does not count."""
@@ -134,11 +136,12 @@ def _member(value: Any) -> str:
 
 
 def configure_logging(stream: TextIO | None = None, *, level: int = logging.INFO) -> None:
-    """Write all logs of this process to `stream`, by default standard error, as JSON lines."""
+    """Write all logs of this process to `stream`, by default standard error: readable on a terminal, else JSON."""
     # What no line says need not be found out for each of them.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = LineHandler(stream or sys.stderr)
-    handler.setFormatter(JsonFormatter())
+    lines = JsonFormatter()
+    handler.setFormatter(TerminalFormatter(lines) if wants_colour(handler.stream) else lines)
     logging.basicConfig(handlers=[handler], level=level, force=True)
     for name in ("uvicorn", "uvicorn.error"):
         logger = logging.getLogger(name)
