@@ -62,12 +62,14 @@ class Connections:
         token_calls: the upstream's token calls.
         upstream: the upstream's proxied calls, which have a pool of their own.
         breakers: stop calls of either kind that keep failing.
+        monotonic: says how long a pause after a failure has lasted; no change of the wall clock moves it.
     """
 
     backend: Backend
     token_calls: TokenCallClient
     upstream: UpstreamClient
     breakers: Breakers
+    monotonic: Clock = time.monotonic
 
     async def aclose(self) -> None:
         """Close all of them."""
@@ -150,5 +152,6 @@ def session_ports(
         audit=Audit(ring, plain=settings.log_accounts == "plain"),
         tasks=tasks,
         clock=clock,
+        monotonic=connections.monotonic,
         random_bytes=random_bytes,
     )

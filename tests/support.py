@@ -141,6 +141,13 @@ class Replica:
     def ports(self) -> Ports:
         return self.proxy.engine.ports
 
+    async def later(self, seconds: float) -> None:
+        """Let time pass, here and for the pauses in the store."""
+        self.clock.at += seconds
+        async for key in self.redis.scan_iter(match="*:pause"):
+            left = await self.redis.pttl(key)
+            await self.redis.pexpire(key, max(0, left - round(seconds * 1000)))
+
     @property
     def store(self) -> SessionStore:
         return self.ports.store
@@ -233,7 +240,8 @@ async def new_replica(
     connections = replace(
         opened,
         backend=replace(opened.backend, limits=limits),
-        token_calls=TokenCallClient(AsgiUpstream(upstream), breakers=new_breakers(clock)),
+        token_calls=TokenCallClient(AsgiUpstream(upstream), breakers=new_breakers(clock.monotonic)),
+        monotonic=clock.monotonic,
     )
     proxy = Proxy(loaded, clock=clock, connections=connections)
     redis = connect(loaded.redis_url)

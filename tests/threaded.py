@@ -4,15 +4,20 @@ Settings, server and socket are as `bff serve` has them. What is about signals, 
 """
 
 import asyncio
+import secrets
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+
+import redis
 
 from bff.app import Proxy
 from bff.config.settings import load_settings
 from bff.server.listening import listening
 from bff.server.process import BackgroundServer, configured
+from bff.wiring import key_ring, open_connections
 from tests.live import LiveProxy, free_port
 
 _END_SECONDS = 30
@@ -37,6 +42,16 @@ class ThreadedProxy(LiveProxy):
     def now(self) -> float:
         return time.time() + self.ahead  # noqa: TID251 - the clock that is moved
 
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead
+
+    def outlast_pauses(self, seconds: float) -> None:
+        """Let so much time pass, and the pauses in the store with it."""
+        self.ahead += seconds
+        with redis.Redis.from_url(self.environ["BFF_REDIS_URL"]) as store:
+            for key in store.scan_iter(match="*:pause"):
+                store.delete(key)
+
 
 @contextmanager
 def threaded(environ: Mapping[str, str]) -> Iterator[ThreadedProxy]:
@@ -44,7 +59,10 @@ def threaded(environ: Mapping[str, str]) -> Iterator[ThreadedProxy]:
     proxy = ThreadedProxy(environ)
     settings = load_settings(proxy.environ)
     with listening("127.0.0.1", proxy.port) as listener:
-        server = BackgroundServer(configured(Proxy(settings, clock=proxy.now), secure=settings.secure))
+        ring = key_ring(settings, secrets.token_bytes)
+        opened = open_connections(settings, ring, clock=proxy.now, random_bytes=secrets.token_bytes)
+        app = Proxy(settings, clock=proxy.now, connections=replace(opened, monotonic=proxy.monotonic))
+        server = BackgroundServer(configured(app, secure=settings.secure))
         thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])), name="proxy")
         thread.start()
         try:

@@ -1,6 +1,8 @@
 """One request and its response on a client's connection: uvicorn's, with the head and a short body in one write."""
 
 import asyncio
+import socket
+import struct
 from typing import Any, Final, cast
 
 from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
@@ -10,6 +12,7 @@ from bff.server.draining import DRAINING
 
 _SHORT_BYTES: Final = 16 * 1024
 """How long a body is copied behind its head; a longer one is not worth it."""
+_RESET: Final = struct.pack("ii", 1, 0)
 _BODYLESS_STATUSES: Final = frozenset({204, 304})
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 _CONTROLS: Final = bytes(range(0x20)) + b"\x7f"
@@ -33,6 +36,8 @@ class ResponseCycle(RequestResponseCycle):
                 self.release()
 
         await super().run_asgi(released)
+        if self.response_started and not self.response_complete:
+            self._break_off()
 
     async def send(self, message: ASGISendEvent) -> None:
         """Take the response's head, or the next part of its body."""
@@ -51,6 +56,13 @@ class ResponseCycle(RequestResponseCycle):
         self.waiting_for_100_continue = False
         self._held = self._head(fields["status"], [*self.default_headers, *fields.get("headers", ())])
         asyncio.get_running_loop().call_soon(self.release)
+
+    def _break_off(self) -> None:
+        """End an answer that is not whole, where closing in order would hide that, or wait for who does not read."""
+        if self.disconnected or not (self._until_close or self.flow.write_paused):
+            return
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
 
     def release(self) -> None:
         """Send the head, where it still waits for a body."""

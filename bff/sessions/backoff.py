@@ -17,6 +17,8 @@ from bff.telemetry.logs import event
 _FIRST_PAUSE_SECONDS: Final = 1.0
 _LONGEST_PAUSE_SECONDS: Final = 30.0
 _MOST_DOUBLINGS: Final = 5
+_SAME_PAUSE_SECONDS: Final = 0.5
+"""Two ends that are nearer to each other are of one pause: the store begins it a moment later."""
 _MOST_REMEMBERED: Final = 10_000
 _log = logging.getLogger(__name__)
 
@@ -25,11 +27,11 @@ class Backoff:
     """Remembers that a call failed, and until when it is not made again.
 
     The pause is what upstream asked for with `Retry-After`; else it doubles with every failure, and half of it is
-    random. All replicas keep it.
+    random. All replicas keep it, each by a clock that is never set, and the store by its own.
 
     Args:
         name: stands for the call in the store; a hash.
-        ports: the store, the clock and the source of the random half.
+        ports: the store, the monotonic clock and the source of the random half.
         longest: seconds that upstream may ask for.
     """
 
@@ -37,10 +39,10 @@ class Backoff:
         self._name = name
         self._longest = longest
         self._store = ports.store
-        self._clock = ports.clock
+        self._monotonic = ports.monotonic
         self._random_bytes = ports.random_bytes
         self._failures = 0
-        self._until = 0.0
+        self._until = -math.inf
 
     def check(self) -> None:
         """Ask nobody.
@@ -48,7 +50,7 @@ class Backoff:
         Raises:
             Paused: a pause that is known here is not over.
         """
-        left = self._until - self._clock()
+        left = self._until - self._monotonic()
         if left > 0:
             raise Paused("Emporix was asked in vain a moment ago", retry_after=ceil(left))
 
@@ -59,11 +61,12 @@ class Backoff:
             Paused: the pause is not over.
             StoreUnavailable: the store does not answer.
         """
-        self.note(await self._store.paused_until(self._name))
+        self.note(await self._store.paused_for(self._name))
 
-    def note(self, until: float | None) -> None:
+    def note(self, seconds: float) -> None:
         """Keep a pause that another replica has begun; raises as `check` does."""
-        if until is not None and until > max(self._until, self._clock()):
+        until = self._monotonic() + seconds
+        if seconds > 0 and until > self._until + _SAME_PAUSE_SECONDS:
             self._until, self._failures = until, self._failures + 1
         self.check()
 
@@ -77,10 +80,10 @@ class Backoff:
             return error
         seconds = min(error.given_retry_after or self._next_pause(), self._longest)
         self._failures += 1
-        self._until = self._clock() + seconds
+        self._until = self._monotonic() + seconds
         event(_log, "backoff", level=logging.WARNING, code=error.code, durationMs=round(seconds * 1000))
         with suppress(StoreUnavailable):  # then this replica alone keeps the pause
-            await self._store.pause(self._name, self._until)
+            await self._store.pause(self._name, seconds)
         if isinstance(error, TooManyRequests | UpstreamUnavailable):
             return UpstreamUnavailable(log_detail=error.log_detail, retry_after=ceil(seconds))
         return error
@@ -96,7 +99,7 @@ class RenewalBackoff:
 
     Args:
         policy: names what all replicas with the same keys share.
-        ports: the store, the clock and the source of the random half of each pause.
+        ports: the store, the monotonic clock and the source of the random half of each pause.
     """
 
     def __init__(self, policy: Policy, ports: Ports) -> None:
@@ -116,7 +119,7 @@ class RenewalBackoff:
         own, common = self._backoff(mine), self._backoff(all_of_them)
         own.check()
         common.check()
-        own.note(await self._ports.store.paused_until(mine, all_of_them))
+        own.note(await self._ports.store.paused_for(mine, all_of_them))
         try:
             yield
         except TRANSIENT as error:

@@ -50,6 +50,7 @@ class Ports:
         audit: notes and counts who logs in, and which sessions begin and end.
         tasks: runs work that a leaving client must not cancel.
         clock: seconds since the epoch.
+        monotonic: seconds since anything; no change of the wall clock moves it.
         random_bytes: the source of session ids and secrets.
     """
 
@@ -63,6 +64,7 @@ class Ports:
     audit: Audit
     tasks: Tasks
     clock: Callable[[], float]
+    monotonic: Callable[[], float]
     random_bytes: Callable[[int], bytes]
 
     def new_ticket(self) -> Ticket:

@@ -157,10 +157,10 @@ class CachedSessionStore:
         """Take a name once in `seconds`."""
         return await self._store.claim(name, seconds)
 
-    async def pause(self, name: bytes, until: float) -> None:
-        """Let all replicas know what is not to be tried before `until`."""
-        await self._store.pause(name, until)
+    async def pause(self, name: bytes, seconds: float) -> None:
+        """Let all replicas know what is not to be tried for so long."""
+        await self._store.pause(name, seconds)
 
-    async def paused_until(self, *names: bytes) -> float | None:
-        """Return the end of the latest pause."""
-        return await self._store.paused_until(*names)
+    async def paused_for(self, *names: bytes) -> float:
+        """Return what is left of the longest pause."""
+        return await self._store.paused_for(*names)

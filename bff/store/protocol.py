@@ -138,12 +138,12 @@ class SessionStore(Protocol):
         """Take a name once in `seconds`; return False where it was taken already."""
         ...
 
-    async def pause(self, name: bytes, until: float) -> None:
-        """Let all replicas know that what this name stands for is not to be tried before `until`."""
+    async def pause(self, name: bytes, seconds: float) -> None:
+        """Let all replicas know that what this name stands for is not to be tried for so long."""
         ...
 
-    async def paused_until(self, *names: bytes) -> float | None:
-        """Return the end of the latest pause of any of these names; None where there was none, or where it is over."""
+    async def paused_for(self, *names: bytes) -> float:
+        """Return how many seconds are left of the longest pause of these names; 0 where there is none."""
         ...
 
 

@@ -6,7 +6,7 @@ key                                 holds
 ``bff:TENANT:{RECORD NAME}``        a session or its tombstone (see `bff.store.redis_scripts`)
 ``bff:TENANT:{RECORD NAME}:lock``   the mark of whoever holds the session's lock
 ``bff:TENANT:{NAME}:claim``         a name that was claimed
-``bff:TENANT:{NAME}:pause``         until when something is not to be tried again
+``bff:TENANT:{NAME}:pause``         there while something is not to be tried again
 ``bff:TENANT:of:{OWNER}``           a customer's index (see `bff.store.customer_index`)
 ==================================  ===============================================================
 

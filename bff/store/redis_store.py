@@ -204,20 +204,18 @@ class RedisSessionStore:
             key = self._keys.claim(name)
             return bool(await self._redis.set(key, b"1", nx=True, px=milliseconds(seconds)))
 
-    async def pause(self, name: bytes, until: float) -> None:
-        """Let all replicas know that what this name stands for is not to be tried before `until`."""
-        seconds = until - self._clock()
+    async def pause(self, name: bytes, seconds: float) -> None:
+        """Let all replicas know what is not to be tried for so long; the server counts the time."""
         async with unavailable_on_failure("pause"):
-            key = self._keys.pause(name)
-            await self._redis.set(key, milliseconds(until), px=max(1, milliseconds(seconds)))
+            await self._redis.set(self._keys.pause(name), b"1", px=max(1, milliseconds(seconds)))
 
-    async def paused_until(self, *names: bytes) -> float | None:
-        """Return the end of the latest pause, in one round trip."""
+    async def paused_for(self, *names: bytes) -> float:
+        """Return what is left of the longest pause, in one round trip."""
         async with unavailable_on_failure("pauses"), self._redis.pipeline(transaction=False) as pipeline:
             for name in names:
-                pipeline.get(self._keys.pause(name))
-            ends = [int(until) for until in await pipeline.execute() if until is not None]
-        return max(ends) / 1000 if ends else None
+                pipeline.pttl(self._keys.pause(name))
+            left: list[int] = await pipeline.execute()
+        return max(0, *left) / 1000
 
     async def inspect(self, most: int = 100) -> list[dict[str, Any]]:
         """Return what anybody with access to Redis would see of up to `most` keys, for people to look at."""

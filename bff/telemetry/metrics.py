@@ -134,6 +134,12 @@ UPSTREAM_BUSY: Final = Counter(
     ["area"],
     registry=REGISTRY,
 )
+ANSWERS_UNREAD: Final = Counter(
+    "bff_upstream_answers_unread",
+    "Answers that were broken off for others, because their clients did not read",
+    ["area"],
+    registry=REGISTRY,
+)
 WORKERS: Final = Gauge("bff_workers", "Processes that serve", registry=REGISTRY, multiprocess_mode="livesum")
 BUILD: Final = Gauge(
     "bff_build_info",

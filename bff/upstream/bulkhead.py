@@ -2,18 +2,25 @@
 
 A part that hangs keeps its connections for as long as a call may take. It gets half of them at most, and the last ones
 are kept for parts that have few under way, as one that answers quickly has.
+
+Clients that do not read keep theirs too. Where somebody waits, the answer that has been left unread for longest is
+broken off.
 """
 
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable
+from typing import Final
 
 from bff.deadline import seconds_left
-from bff.telemetry.metrics import UPSTREAM_BUSY
+from bff.telemetry.metrics import ANSWERS_UNREAD, UPSTREAM_BUSY
 from bff.upstream.failures import Busy
 from bff.upstream.options import Shares
 from bff.upstream.protocol import Header, RequestContent, UpstreamAnswer, UpstreamClient
-from bff.upstream.releasing import ReleasingAnswer
+from bff.upstream.releasing import UnreadAnswer
+
+_LOOK_SECONDS: Final = 0.25
+"""How often who waits looks for an answer that nobody reads."""
 
 PartOf = Callable[[bytes], str]
 """Says which part of upstream a target belongs to."""
@@ -48,6 +55,7 @@ class Bulkhead:
         self._all = 0
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self._queued = 0
+        self._answers: dict[UnreadAnswer, str] = {}
 
     async def open(
         self, method: str, target: bytes, headers: list[Header], body: RequestContent
@@ -64,10 +72,29 @@ class Bulkhead:
         except BaseException:
             self._free_place(part)
             raise
-        return ReleasingAnswer(answer, lambda: self._free_place(part))
+        return self._watched(answer, part)
 
     async def aclose(self) -> None:
         await self._client.aclose()
+
+    def _watched(self, answer: UpstreamAnswer, part: str) -> UpstreamAnswer:
+        def release() -> None:
+            del self._answers[watched]
+            self._free_place(part)
+
+        watched = UnreadAnswer(answer, release)
+        self._answers[watched] = part
+        return watched
+
+    async def _give_up_unread(self, part: str) -> None:
+        """Break off the answer that its client has left unread for longest, where that lets in a call of `part`."""
+        full = self._all >= self._shares.connections - self._shares.kept
+        unread = [one for one, its in self._answers.items() if full or its == part]
+        longest = min(unread, key=lambda one: one.unread_since, default=None)
+        now = asyncio.get_running_loop().time()
+        if longest is not None and longest.unread_since <= now - self._shares.unread_seconds:
+            ANSWERS_UNREAD.labels(self._area).inc()
+            await longest.give_up()
 
     def _may_begin(self, part: str) -> bool:
         shares, mine = self._shares, self._under_way[part]
@@ -86,7 +113,9 @@ class Bulkhead:
         self._queued += 1
         try:
             async with asyncio.timeout(seconds_left(self._shares.wait_seconds)):
-                await turn
+                while not turn.done():
+                    await self._give_up_unread(part)
+                    await asyncio.wait([turn], timeout=_LOOK_SECONDS)
         except BaseException as error:
             self._give_up(part, turn)
             if isinstance(error, TimeoutError):
@@ -95,7 +124,7 @@ class Bulkhead:
 
     def _give_up(self, part: str, turn: "asyncio.Future[None]") -> None:
         """One who waited has left, perhaps at the moment at which its turn came."""
-        if turn.done() and not turn.cancelled():
+        if turn.done():
             self._free_place(part)
             return
         self._dequeue(part, turn)

@@ -13,7 +13,7 @@ from bff.upstream.protocol import BODYLESS_STATUSES, Header
 
 _LARGEST_HEAD_BYTES: Final = 64 * 1024
 _FIELD_FRAME_BYTES: Final = 4  # the colon, a blank and the end of the line
-_MOST_BUFFERED_BYTES: Final = 256 * 1024
+_MOST_BUFFERED_BYTES: Final = 64 * 1024
 _HIGHEST_STATUS: Final = 599
 _SWITCHING_PROTOCOLS: Final = 101
 
@@ -154,7 +154,7 @@ class Exchange:
             self._fail_to_parse(type(error).__name__)
         if not self.begun and self._head_bytes > _LARGEST_HEAD_BYTES:
             self._refuse("an answer with a head that is too large")
-        if self._size > _MOST_BUFFERED_BYTES and not self._paused:
+        if self._size > _MOST_BUFFERED_BYTES and not (self._paused or self.complete):
             self._paused = True
             self._line.pause_reading()
         self._wake()

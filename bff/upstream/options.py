@@ -41,6 +41,7 @@ class Shares:
         few: fewer than this is few.
         queue: how many requests may wait, in all.
         wait_seconds: for how long.
+        unread_seconds: an answer whose client has not read on for so long is broken off for one who waits.
     """
 
     connections: int
@@ -49,6 +50,7 @@ class Shares:
     few: int
     queue: int
     wait_seconds: float
+    unread_seconds: float = 1.0
 
 
 PROXIED_CALLS: Final = ClientOptions(

@@ -1,6 +1,8 @@
 """An answer that gives something back when it is closed."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from math import inf
 
 from bff.upstream.protocol import Header, UpstreamAnswer
 
@@ -40,3 +42,33 @@ class ReleasingAnswer:
         finally:
             if release is not None:
                 release()
+
+
+class UnreadAnswer(ReleasingAnswer):
+    """An answer that knows since when its client has not taken what came, and that can be broken off.
+
+    Attributes:
+        unread_since: by the event loop's clock; never where upstream is what is waited for.
+    """
+
+    __slots__ = ("_reader", "unread_since")
+
+    def __init__(self, answer: UpstreamAnswer, release: Callable[[], None]) -> None:
+        super().__init__(answer, release)
+        self._reader: asyncio.Task[object] | None = None
+        self.unread_since = inf
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        self._reader, loop = asyncio.current_task(), asyncio.get_running_loop()
+        async for chunk in self._answer.chunks():
+            self.unread_since = loop.time()
+            yield chunk
+            self.unread_since = inf
+        await self.aclose()  # the client may still take long to read the end
+
+    async def give_up(self) -> None:
+        """Break off: give the place back, and end who passes the answer on."""
+        self.unread_since = inf
+        await self.aclose()
+        if self._reader is not None:
+            self._reader.cancel()

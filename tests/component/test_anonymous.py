@@ -116,7 +116,7 @@ async def test_a_shared_token_that_is_still_good_outlasts_an_outage(replica: Rep
     replica.clock.at += 3599 - 30
     assert await replica.engine.shared_token.token() == first
     replica.upstream.world.faults.clear()
-    replica.clock.at += 1
+    await replica.later(1)
     assert await replica.engine.shared_token.token() != first
 
 
@@ -125,7 +125,7 @@ async def test_without_a_good_shared_token_an_outage_is_said(replica: Replica) -
     replica.upstream.fail("GET /customerlogin*", "error")
     with pytest.raises(UpstreamUnavailable):
         await replica.engine.shared_token.token(refused=first)
-    replica.clock.at += 3599
+    await replica.later(3599)
     with pytest.raises(UpstreamUnavailable):
         await replica.engine.shared_token.token()
 

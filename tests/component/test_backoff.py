@@ -6,7 +6,7 @@ import pytest
 
 from bff.errors import BffError, UpstreamUnavailable
 from bff.session import HeldSession
-from tests.support import Replica, loaded, new_keys, new_replica
+from tests.support import Clock, Replica, loaded, new_keys, new_replica
 
 pytestmark = pytest.mark.anyio
 
@@ -27,7 +27,7 @@ async def seconds_until_the_next_try(one: Replica) -> int:
     """Ask every second until upstream is asked too, in vain, and return how many seconds that took."""
     before = len(one.upstream.calls(ANONYMOUS))
     for second in range(1, LONGEST + 2):
-        one.clock.at += 1
+        await one.later(1)
         with pytest.raises(BffError):
             await one.engine.shared_token.token()
         if len(one.upstream.calls(ANONYMOUS)) > before:
@@ -39,14 +39,14 @@ async def test_a_throttled_login_is_not_tried_before_upstream_wants_it(replica: 
     replica.upstream.fail(f"GET {ANONYMOUS}/login", "throttled", retryAfter=120)
     waits = {await refused(replica) for _ in range(20)}
     assert waits == {120}
-    replica.clock.at += 119
+    await replica.later(119)
     assert await refused(replica) == 1
     assert len(replica.upstream.calls(ANONYMOUS)) == 1
-    replica.clock.at += 1
+    await replica.later(1)
     assert await refused(replica) == 120
     assert len(replica.upstream.calls(ANONYMOUS)) == 2
     replica.upstream.world.faults.clear()
-    replica.clock.at += 120
+    await replica.later(120)
     assert await replica.engine.shared_token.token()
 
 
@@ -58,7 +58,7 @@ async def test_a_pause_of_one_replica_is_kept_by_all(redis_url: str) -> None:
     ):
         one.upstream.fail(f"GET {ANONYMOUS}/login", "throttled", retryAfter=120)
         assert await refused(one) == 120
-        one.clock.at += 50
+        await one.later(50)
         assert [await refused(other) for _ in range(3)] == [70] * 3
         assert len(one.upstream.calls(ANONYMOUS)) == 1
 
@@ -74,13 +74,13 @@ async def test_pauses_grow_to_a_limit_and_begin_anew_after_a_success(replica: Re
     assert pauses[3] >= 8
     assert all(LONGEST / 2 <= one <= LONGEST for one in pauses[5:])
     replica.upstream.world.faults.clear()
-    replica.clock.at += LONGEST
+    await replica.later(LONGEST)
     token = await replica.engine.shared_token.token()
     replica.upstream.fail(f"GET {ANONYMOUS}/*", kind)
     with pytest.raises(BffError):
         await replica.engine.shared_token.token(refused=token)
     replica.upstream.world.faults.clear()
-    replica.clock.at += 1
+    await replica.later(1)
     assert await replica.engine.shared_token.token(refused=token) != token
 
 
@@ -119,7 +119,7 @@ async def test_thirty_renewals_that_fail_ask_upstream_once(replica: Replica, fau
     if "retryAfter" in fault:
         assert set(waits) == {7}
     replica.upstream.world.faults.clear()
-    replica.clock.at += 7
+    await replica.later(7)
     assert await renew(replica, held) is None
 
 
@@ -150,11 +150,31 @@ async def test_a_failure_of_one_session_stops_no_other_and_a_throttled_one_stops
     assert asked(replica) == 3
 
 
+@pytest.mark.parametrize("jump", [-600, 600])
+async def test_a_clock_that_is_set_makes_no_pause_longer_or_shorter(redis_url: str, jump: float) -> None:
+    keys, elsewhere = new_keys(), Clock()
+    async with (
+        new_replica(redis_url, keys=keys) as one,
+        new_replica(redis_url, keys=keys, clock=elsewhere, upstream=one.upstream) as other,
+    ):
+        held = await one.guest()
+        one.upstream.fail(f"GET {REFRESH}", "throttled", times=1, retryAfter=20)
+        assert await renew(one, held) == 20
+        one.clock.jumped = elsewhere.jumped = jump
+        await one.later(10)
+        elsewhere.at += 10
+        assert [await renew(each, held) for each in (one, other)] == [10, 10]
+        await one.later(10)
+        elsewhere.at += 10
+        assert await renew(other, held) is None
+        assert asked(one) == 2
+
+
 async def test_a_token_that_is_still_good_is_used_meanwhile(replica: Replica) -> None:
     held = await replica.guest()
     replica.upstream.fail(f"GET {REFRESH}", "throttled", retryAfter=25)
     left = held.session.tokens.access_expires_at - replica.clock.at
-    replica.clock.at += left - 20
+    await replica.later(left - 20)
     for _ in range(3):
         session = await replica.engine.lifecycle.ensure_fresh(await loaded(replica, held))
         assert session is not None
@@ -166,7 +186,7 @@ async def test_upstream_cannot_stop_renewals_for_more_than_half_a_minute(replica
     held = await replica.guest()
     replica.upstream.fail(f"GET {REFRESH}", "throttled", times=1, retryAfter=3000)
     assert await renew(replica, held) == LONGEST
-    replica.clock.at += LONGEST
+    await replica.later(LONGEST)
     assert await renew(replica, held) is None
 
 
@@ -176,13 +196,13 @@ async def test_pauses_of_a_session_grow_and_begin_anew_after_a_success(replica: 
     for shortest in (0.5, 1, 2, 4):
         before = asked(replica)
         assert await renew(replica, held) is not None
-        replica.clock.at += shortest * 0.99
+        await replica.later(shortest * 0.99)
         assert await renew(replica, held) is not None
         assert asked(replica) == before + 1
-        replica.clock.at += shortest * 1.02
+        await replica.later(shortest * 1.02)
     replica.upstream.world.faults.clear()
     assert await renew(replica, held) is None
     replica.upstream.fail(f"GET {REFRESH}", "error", status=500, times=1)
     assert await renew(replica, held) is not None
-    replica.clock.at += 1
+    await replica.later(1)
     assert await renew(replica, held) is None

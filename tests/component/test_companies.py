@@ -81,7 +81,7 @@ async def test_a_company_that_stands_is_kept_where_its_refresh_fails_for_another
     with pytest.raises(UpstreamUnavailable):
         await replica.engine.lifecycle.refresh(visitor)
     assert await stored(replica, before) == before.session
-    replica.clock.at += 60  # after an outage nobody asks at once
+    await replica.later(60)  # after an outage nobody asks at once
     session = await replica.engine.lifecycle.refresh(visitor)
     assert session is not None
     assert session.legal_entity_id == COMPANY

@@ -161,7 +161,9 @@ async def test_a_token_that_is_still_good_outlasts_an_outage(replica: Replica, w
     replica.upstream.fail("GET /customer*", kind)
     assert await replica.engine.refresher.ensure_fresh(held) is held
     replica.upstream.world.faults.clear()
-    replica.clock.at += 1  # a customer's refresh needs the shared token, which is not asked for again at once
+    await replica.later(
+        1
+    )  # a customer's refresh needs the shared token, which is not asked for again at once
     assert (await replica.engine.refresher.ensure_fresh(held)).session.generation == 2
 
 
@@ -184,7 +186,7 @@ async def test_an_ended_token_in_an_outage_is_a_503_and_ends_nothing(replica: Re
         await replica.engine.refresher.ensure_fresh(held)
     assert (await replica.stored(held)).generation == 1
     replica.upstream.world.faults.clear()
-    replica.clock.at += 1  # what has failed is not asked for again at once
+    await replica.later(1)  # what has failed is not asked for again at once
     assert (await replica.engine.refresher.ensure_fresh(held)).session.generation == 2
 
 
@@ -198,7 +200,7 @@ async def test_what_a_gateway_says_meanwhile_ends_nothing(
     with pytest.raises(UpstreamUnavailable):
         await replica.engine.refresher.refresh(held)
     replica.upstream.world.faults.clear()
-    replica.clock.at += 1  # what has failed is not asked for again at once
+    await replica.later(1)  # what has failed is not asked for again at once
     assert (await replica.engine.refresher.refresh(held)).session.generation == 2
 
 

@@ -413,6 +413,43 @@ async def test_http_1_0_response_without_a_length_ends_with_the_connection(line:
     assert b"transfer-encoding" not in head
 
 
+async def test_http_1_0_response_that_is_not_whole_does_not_look_so() -> None:
+    async def breaking(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"one", "more_body": True})
+
+    async with serving(breaking) as client:
+        client.send(b"GET / HTTP/1.0\r\n\r\n")
+        with pytest.raises(ConnectionResetError):
+            await client.rest()
+
+
+async def test_response_that_breaks_off_unread_is_not_kept() -> None:
+    begun, over = asyncio.Event(), asyncio.Event()
+
+    async def large(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": bytes(1 << 24), "more_body": True})
+        begun.set()
+        await over.wait()
+
+    async def read_to_the_end() -> None:
+        while await loop.sock_recv(client, 1 << 20):
+            pass
+
+    with listening("127.0.0.1", 0) as listener, in_background(large, listener), socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        await listens(listener.getsockname()[1])
+        client.connect(listener.getsockname())
+        client.settimeout(0)
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(client, POST + b"content-length: 0\r\n\r\n")
+        await begun.wait()
+        over.set()
+        with pytest.raises(ConnectionResetError):
+            await read_to_the_end()
+
+
 @pytest.mark.parametrize("ahead", [0, 1, 5])
 async def test_application_is_notified_of_a_disconnect_with_any_number_of_pipelined_requests(
     ahead: int,

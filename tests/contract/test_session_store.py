@@ -346,12 +346,13 @@ async def test_a_pause_is_known_to_all_replicas_and_is_no_session(
     replicas: Replicas, backend: Backend
 ) -> None:
     name, other = secrets.token_bytes(32), replicas.open().store
-    assert await other.paused_until(name) is None
-    await backend.store.pause(name, NOW + 60)
-    assert await other.paused_until(name) == NOW + 60
-    await other.pause(name, NOW + 90)
-    assert await backend.store.paused_until(name) == NOW + 90
-    assert await other.paused_until(secrets.token_bytes(32)) is None
+    assert await other.paused_for(name) == 0
+    await backend.store.pause(name, 600)
+    assert 500 < await other.paused_for(name) <= 600
+    await other.pause(name, 900)
+    unknown = secrets.token_bytes(32)
+    assert 800 < await backend.store.paused_for(unknown, name) <= 900
+    assert await other.paused_for(unknown) == 0
     assert await backend.store.names() == []
 
 

@@ -17,7 +17,7 @@ from tests.contract.on_redis import OnRedis
 from tests.contract.replicas import Replicas, begin
 from tests.live import free_port
 from tests.relay import relaying
-from tests.values import NOW, a_session, new_ticket
+from tests.values import a_session, new_ticket
 
 pytestmark = pytest.mark.anyio
 
@@ -163,8 +163,8 @@ async def assert_unavailable(url: str) -> None:
             backend.store.retire_name(bytes(32), EndReason.ENDED),
             backend.store.delete(ticket),
             backend.store.claim(bytes(32), 1),
-            backend.store.pause(bytes(32), NOW + 1),
-            backend.store.paused_until(bytes(32)),
+            backend.store.pause(bytes(32), 1),
+            backend.store.paused_for(bytes(32)),
             backend.store.last_seen([bytes(32)]),
             backend.store.names(),
             backend.store.inspect(),

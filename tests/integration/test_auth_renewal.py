@@ -210,7 +210,7 @@ def test_an_outage_at_a_forced_renewal_ends_nothing(
             assert not set_cookies(answer)
             sandbox.control("DELETE", "/faults")
             assert browser.get("/auth/session").json()["kind"] == kind
-            clocked.ahead += LONGEST_PAUSE
+            clocked.outlast_pauses(LONGEST_PAUSE)
         assert browser.post("/auth/refresh").status_code == 200
         assert emporix_session(browser, sandbox) == session
 
@@ -235,7 +235,7 @@ def test_an_outage_with_an_ended_token_is_a_503_that_keeps_the_session(
     with guest(clocked) if kind == "anonymous" else customer(clocked) as browser:
         knob(sandbox, anonymousExpiresIn=3599)
         for outage in [*_OUTAGES, "stall"]:
-            clocked.ahead += LONGEST_PAUSE
+            clocked.outlast_pauses(LONGEST_PAUSE)
             fault(sandbox, _RENEWALS[kind], outage)
             before = seen(sandbox)
             answer = browser.get(CARTS, params={"siteCode": "main"})
@@ -246,7 +246,7 @@ def test_an_outage_with_an_ended_token_is_a_503_that_keeps_the_session(
             assert _RENEWALS[kind] in done
             assert "GET /cart/{tenant}/carts" not in done
             sandbox.control("DELETE", "/faults")
-        clocked.ahead += LONGEST_PAUSE
+        clocked.outlast_pauses(LONGEST_PAUSE)
         answers: list[httpx2.Response] = []
 
         def answered() -> bool:
@@ -267,7 +267,7 @@ def test_an_outage_with_a_token_that_is_still_good_goes_unnoticed(
     knob(sandbox, anonymousExpiresIn=20, customerExpiresIn=20, customerRotation="tolerant")
     match = _RENEWALS[kind]
     for outage in [*_OUTAGES, "stall"]:
-        clocked.ahead += LONGEST_PAUSE
+        clocked.outlast_pauses(LONGEST_PAUSE)
         with guest(clocked) if kind == "anonymous" else customer(clocked) as browser:
             session = emporix_session(browser, sandbox)
             clocked.ahead += 10.5  # a token is due for its second half at the latest

@@ -111,6 +111,11 @@ class RedisServer:
         self._ends[key] = self._loop.time() + int(milliseconds) / 1000
         return 1
 
+    def _pttl(self, key: bytes) -> int:
+        if self.get(key) is None:
+            return -2
+        return round((self._ends[key] - self._loop.time()) * 1000) if key in self._ends else -1
+
     def _expire(self, key: bytes, seconds: bytes) -> int:
         return self._pexpire(key, b"%d" % (int(seconds) * 1000))
 

@@ -6,13 +6,12 @@ from typing import Final
 
 from bff.api.token_kinds import TokenKind, call_credentials
 from bff.deadline import DEADLINE_SECONDS, deadline_in
-from bff.errors import BffError, NoSession, SessionExpired, SessionRotated, UpstreamUnavailable
+from bff.errors import BffError, NoSession, SessionExpired, SessionRotated
 from bff.security.secret import Secret
 from bff.session import Carrier, GuestContext, SessionKind, Ticket, record_name
 from bff.sessions.endings import reject_ended
 from bff.sessions.engine import Engine
 from bff.sessions.request_session import RequestSession
-from tests.simulation.choices import Fault
 from tests.simulation.emporix_client import VISITOR
 from tests.simulation.emporix_server import COMPANIES
 from tests.simulation.ledger import LATE_SECONDS, Invariant, Visitor, Wish
@@ -199,8 +198,6 @@ def _check_error(
     what = f"{visitor.name} {action.__name__}: {error!r}"
     if not isinstance(error, BffError):
         world.ledger.violate(Invariant.NO_SURPRISE, what)
-    elif healed and isinstance(error, UpstreamUnavailable) and Fault.JUMP in world.choices.rates:
-        pass  # a pause after a failure is until a time of the wall clock, which has gone back
     elif error.status >= 500 and (healed or world.choices.quiet):
         world.ledger.violate(Invariant.IT_HEALS, f"{what} {error.log_detail}")
 

@@ -134,6 +134,7 @@ class World:
             audit=Audit(_RING),
             tasks=Tasks(),
             clock=clock,
+            monotonic=self.loop.time,
             random_bytes=bytes_of,
         )
 

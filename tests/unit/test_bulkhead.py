@@ -142,6 +142,62 @@ async def test_nobody_waits_for_long() -> None:
     assert len(await fill(client, "a")) == 1, "who has left keeps a place"
 
 
+async def unread(client: Bulkhead, service: str) -> asyncio.Task[None]:
+    """Pass an answer on to a client that never reads."""
+    answer, begun = await sent(client, service), asyncio.Event()
+
+    async def deliver() -> None:
+        async for _ in answer.chunks():
+            begun.set()
+            await asyncio.Event().wait()
+
+    reader = asyncio.create_task(deliver())
+    await begun.wait()
+    return reader
+
+
+async def test_an_answer_that_nobody_reads_makes_room_for_who_waits() -> None:
+    client = bulkhead(Upstream())
+    longest, *others = [await unread(client, "a") for _ in range(6)]
+    advance(0.5)
+    call = asyncio.create_task(sent(client, "a"))
+    await settle()
+    assert not call.done()
+    advance(0.6)
+    await settle()
+    assert call.done()
+    assert longest.cancelled()
+    assert not any(reader.done() for reader in others)
+
+
+async def test_an_answer_that_upstream_is_slow_with_is_not_broken_off() -> None:
+    client = bulkhead(Upstream())
+    answers = [await sent(client, "a") for _ in range(6)]
+    advance(60)
+    call = asyncio.create_task(sent(client, "a"))
+    await settle()
+    assert not call.done()
+    await answers.pop().aclose()
+    await call
+
+
+async def test_an_answer_of_another_part_is_broken_off_where_all_have_too_many() -> None:
+    client = bulkhead(Upstream())
+    readers = [await unread(client, part) for part in "aaaaaabbcc"]
+    advance(1.1)
+    call = asyncio.create_task(sent(client, "d"))
+    await settle()
+    assert call.done()
+    assert [reader.cancelled() for reader in readers] == [True] + [False] * 9
+
+
+async def test_an_answer_that_is_read_to_its_end_gives_its_place_back() -> None:
+    client = bulkhead(Upstream())
+    answers = [await sent(client, "a") for _ in range(6)]
+    assert [chunk async for chunk in answers[0].chunks()] == [b"answer"]
+    assert len(await fill(client, "a")) == 1
+
+
 async def test_only_so_many_wait() -> None:
     client = bulkhead(Upstream())
     await fill(client, "a")

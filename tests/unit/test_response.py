@@ -107,7 +107,7 @@ async def test_a_head_without_its_body_leaves_before_the_connection_is_closed() 
 
 
 async def test_an_answer_without_a_length_ends_with_an_http_1_0_connection() -> None:
-    (sent,) = await written(start(), body(b"one", more=True), version="1.0")
+    (sent,) = await written(start(), body(b"one", more=True), body(b""), version="1.0")
     assert sent == b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\none"
 
 
