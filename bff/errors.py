@@ -218,6 +218,13 @@ class Paused(NotAsked):
     at_fault = "emporix"
 
 
+class CutShort(UpstreamUnavailable):
+    """The process ends, and the answer has not come in time."""
+
+    default_retry_after = 1
+    at_fault = "proxy"
+
+
 class StoreUnavailable(BffError):
     status = 503
     code = "store_unavailable"

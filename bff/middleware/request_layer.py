@@ -4,6 +4,7 @@ It gives the request an id, finds the client's address, answers preflights, limi
 renders every error. One `send` wrapper gives every answer its fields: the session's, security, CORS, request id.
 """
 
+import asyncio
 import logging
 import re
 import secrets
@@ -15,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bff.addresses import Network, client_address, within
 from bff.deadline import DEADLINE_SECONDS, deadline_in, uncounted
-from bff.errors import BffError, InternalError
+from bff.errors import BffError, CutShort, InternalError
 from bff.middleware import AREAS
 from bff.middleware.cors import Cors, is_preflight
 from bff.middleware.header_fields import HeaderFields
@@ -96,10 +97,8 @@ class RequestLayer:
 
         try:
             await self._admitted(scope, context, receive, enveloped)
-        except Exception as exc:  # noqa: BLE001 - the last resort
-            if not isinstance(exc, BffError):
-                _log.exception("unexpected")
-            error = exc if isinstance(exc, BffError) else InternalError()
+        except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001 - the last resort
+            error = _as_refusal(exc)
             if not status:
                 answer = context.session_answer
                 response = context.render_error(error, {} if answer is None else answer.members())
@@ -154,6 +153,18 @@ def _request_id(fields: HeaderFields) -> bytes:
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given
     return secrets.token_hex(16).encode()
+
+
+def _as_refusal(error: BaseException) -> BffError:
+    """Return what the client is told; the server cancels what runs still when the process has to end."""
+    match error:
+        case BffError():
+            return error
+        case asyncio.CancelledError():
+            return CutShort()
+        case _:
+            _log.error("unexpected", exc_info=error)
+            return InternalError()
 
 
 def _record(

@@ -1,5 +1,6 @@
 """The outermost layer: request ids, callers' addresses, the last resort."""
 
+import asyncio
 import json
 import logging
 from ipaddress import ip_network
@@ -7,7 +8,7 @@ from ipaddress import ip_network
 import httpx2
 import pytest
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bff.app import Proxy
 from bff.config.settings import load_settings
@@ -59,6 +60,36 @@ async def test_any_other_request_id_is_replaced_by_a_new_one(given_id: bytes | N
 async def test_the_request_id_ends_with_the_request() -> None:
     await answered(speaking, http_scope(headers=[(b"x-request-id", b"req-1")]))
     assert request_id.get() == "-"
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_request_that_is_cut_short_is_a_503_unless_its_answer_has_begun(*, begun: bool) -> None:
+    sent: list[Message] = []
+    waits = asyncio.Event()
+
+    async def slow(scope: Scope, _receive: Receive, send: Send) -> None:
+        if begun:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        waits.set()
+        await asyncio.Event().wait()
+
+    async def receive() -> Message:
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    request = asyncio.create_task(layer(slow)(http_scope(), receive, send))
+    await waits.wait()
+    request.cancel()
+    await request
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"][
+        : 1 if begun else 2
+    ]
+    if not begun:
+        assert sent[0]["status"] == 503
+        assert (b"retry-after", b"1") in sent[0]["headers"]
+        assert json.loads(sent[1]["body"])["code"] == "upstream_unavailable"
 
 
 async def test_an_unexpected_error_is_a_problem_without_its_text(caplog: pytest.LogCaptureFixture) -> None:
