@@ -1,18 +1,23 @@
 """The demo: sandbox upstream, embedded Redis, proxy and storefront on one machine, without configuration."""
 
 import fcntl
+import ipaddress
 import json
 import logging
 import os
 import secrets
+import tempfile
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
 
+from starlette.types import ASGIApp, Receive, Scope, Send
+
 from bff.app import Proxy
 from bff.config.embedded_redis import EmbeddedRedis
+from bff.config.parsing import InvalidValue
 from bff.config.settings import load_settings, state_directory
 from bff.sandbox.app import create_sandbox
 from bff.sandbox.state import DEMO_EMAIL, DEMO_PASSWORD
@@ -25,15 +30,22 @@ from bff.telemetry.logs import configure_logging
 TENANT = "acmeshop"
 SITE = "main"
 CLIENT_ID = "storefront"
+IDENTITY_PROVIDER = "/idp/authorize"
 MAX_DEMOS = 16
 OTHER_PORT = 'make demo ARGS="--port N", or bff demo --port N,'
 
 
-async def run_demo(port: int) -> int:
-    """Serve the demo until a signal ends it, and stop everything that was started; return the exit code."""
+async def run_demo(host: str, port: int, public_port: int | None) -> int:
+    """Serve the demo until a signal ends it, and stop everything that was started; return the exit code.
+
+    Args:
+        host: the address to listen on.
+        port: the port to listen on; 0 takes a free one.
+        public_port: the port that browsers open, where a container publishes another one.
+    """
     with ExitStack() as stack:
-        listener = stack.enter_context(listening("127.0.0.1", port, setting=OTHER_PORT))
-        home = _own_directory(state_directory(os.environ), stack)
+        listener = stack.enter_context(listening(host, port, setting=OTHER_PORT))
+        home = _own_directory(_state(stack), stack)
         redis = stack.enter_context(EmbeddedRedis.start(home / "redis"))
         path = home / "demo.log"
         log = stack.enter_context(path.open("w", encoding="utf-8", buffering=1))
@@ -41,14 +53,33 @@ async def run_demo(port: int) -> int:
         configure_logging(log)
         upstream = stack.enter_context(listening("127.0.0.1", 0))
         sandbox = f"http://127.0.0.1:{upstream.getsockname()[1]}"
-        origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        app = _application(origin, sandbox, redis.url)
-        stack.enter_context(in_background(create_sandbox(log=_log_writer(log)), upstream))
+        address, bound, *_ = listener.getsockname()
+        origin = f"http://127.0.0.1:{public_port or bound}"
+        emporix = create_sandbox(log=_log_writer(log))
+        app = _application(origin, sandbox, redis.url, emporix)
+        stack.enter_context(in_background(emporix, upstream))
+        _print_warnings(address, bound, redis)
         _print_addresses(origin, sandbox, redis, path)
         server = ProxyServer(configured(app))
         await server.serve(sockets=[listener])
     print("Everything has stopped.")
     return 0
+
+
+def _state(stack: ExitStack) -> Path:
+    """Return where demos keep their directories.
+
+    It is a temporary directory where this user has no place for state, as in a container with a read-only root: what a
+    demo keeps is of no use to the next one.
+    """
+    try:
+        state = state_directory(os.environ)
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except (InvalidValue, OSError):
+        if os.environ.get("XDG_STATE_HOME", "").startswith("/"):
+            return state_directory(os.environ)  # it was named: whoever named it is told that it does not do
+        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="emporix-bff-")))
+    return state
 
 
 def _own_directory(state: Path, stack: ExitStack) -> Path:
@@ -75,7 +106,7 @@ def _own_directory(state: Path, stack: ExitStack) -> Path:
     raise OSError(f"{MAX_DEMOS} demos are running already")
 
 
-def _application(origin: str, sandbox: str, redis_url: str) -> Proxy:
+def _application(origin: str, sandbox: str, redis_url: str, emporix: ASGIApp) -> Proxy:
     settings = load_settings(
         {
             "BFF_TENANT": TENANT,
@@ -88,7 +119,7 @@ def _application(origin: str, sandbox: str, redis_url: str) -> Proxy:
             "BFF_REDIS_URL": redis_url,
             "BFF_SITE_CODE": SITE,
             "BFF_SSO": json.dumps(
-                {"sandbox": {"authorize_url": f"{sandbox}/idp/authorize", "client_id": CLIENT_ID}}
+                {"sandbox": {"authorize_url": f"{origin}{IDENTITY_PROVIDER}", "client_id": CLIENT_ID}}
             ),
         }
     )
@@ -104,8 +135,18 @@ def _application(origin: str, sandbox: str, redis_url: str) -> Proxy:
         list_records=list_records,
         sso=tuple(settings.sso),
     )
-    proxy = Proxy(settings, draining=DRAINING, fallback=storefront)
+    proxy = Proxy(settings, draining=DRAINING, fallback=_with_identity_provider(storefront, emporix))
     return proxy
+
+
+def _with_identity_provider(storefront: ASGIApp, emporix: ASGIApp) -> ASGIApp:
+    """Serve the sandbox' sign-in page beside the storefront: browsers may reach no other port of a container."""
+
+    async def site(scope: Scope, receive: Receive, send: Send) -> None:
+        app = emporix if scope["path"] == IDENTITY_PROVIDER else storefront
+        await app(scope, receive, send)
+
+    return site
 
 
 def _log_writer(log: TextIO) -> Callable[[dict[str, Any]], None]:
@@ -115,9 +156,18 @@ def _log_writer(log: TextIO) -> Callable[[dict[str, Any]], None]:
     return write
 
 
-def _print_addresses(origin: str, sandbox: str, redis: EmbeddedRedis, log: Path) -> None:
+def _print_warnings(address: str, port: int, redis: EmbeddedRedis) -> None:
     if redis.warning:
         print(f"WARNING: {redis.warning}")
+    if not ipaddress.ip_address(address).is_loopback:
+        print(
+            f"WARNING: the demo listens on {address}, not on loopback alone. WHOEVER REACHES PORT {port} sees its "
+            "password and its sessions, and signs in as anybody. Publish a container's port on loopback: "
+            f"-p 127.0.0.1:{port}:{port}."
+        )
+
+
+def _print_addresses(origin: str, sandbox: str, redis: EmbeddedRedis, log: Path) -> None:
     print(
         f"""
   The shop         {origin}

@@ -68,7 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--workers", type=_count, default=1)
     serve.set_defaults(run=_serve)
     demo = commands.add_parser("demo", help="run everything on this machine, nothing configured")
+    demo.add_argument("--host", default="127.0.0.1", help="0.0.0.0 in a container")
     demo.add_argument("--port", type=_port, default=8080)
+    demo.add_argument("--public-port", type=_port, metavar="PORT", help="where a container publishes another")
     demo.set_defaults(run=_demo)
     sandbox = commands.add_parser("sandbox", help="run the sandbox upstream alone")
     sandbox.add_argument("--port", type=_port, default=8090)
@@ -273,7 +275,7 @@ def _conformance(arguments: argparse.Namespace) -> int:
 def _demo(arguments: argparse.Namespace) -> int:
     from bff.cli.demo import run_demo  # noqa: PLC0415 - nothing else needs the sandbox
 
-    return asyncio.run(run_demo(arguments.port))
+    return asyncio.run(run_demo(arguments.host, arguments.port, arguments.public_port))
 
 
 def _line(stream: TextIO) -> Callable[[dict[str, Any]], None]:

@@ -14,13 +14,14 @@ import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from bff import __version__
 from bff.cli.main import _parser
 from tests.deployment.dockerfile import ROOT, Stage, healthcheck, stages, steps
 from tests.integration.visitors import CARTS, ME, PRODUCTS, customer
-from tests.live import LiveProxy, Sandbox, environment, free_port
+from tests.live import ADA, LiveProxy, Process, Sandbox, environment, free_port
 from tests.resilience import servers
 
 IMAGE = os.environ.get("BFF_TEST_IMAGE")
@@ -85,6 +86,32 @@ def test_two_workers_of_the_image_serve_a_customer(
             assert browser.post("/auth/logout").status_code == 204
         assert proxy.stop(signal.SIGTERM) == 0, proxy.log
         assert "Traceback" not in proxy.log
+
+
+def test_the_image_shows_the_demo_shop_to_a_user_without_a_home(program: list[str]) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    everywhere = ("--host", "0.0.0.0", "--port", str(port))  # noqa: S104 - a container's only way in
+    homeless = {"HOME": "/" if IMAGE else os.devnull, "XDG_STATE_HOME": ""}
+    with (
+        Process("demo", *everywhere, environ=homeless, probe=url, program=program) as demo,
+        httpx2.Client(base_url=url, headers={"X-CSRF": "1", "Origin": url}, trust_env=False) as browser,
+    ):
+        assert "text/html" in browser.get("/").headers["content-type"]
+        assert browser.get("/demo/config.json").json()["demo"] == ADA
+        assert browser.post("/auth/login", json=ADA).status_code == 200
+        assert browser.get(ME).json()["contactEmail"] == ADA["email"]
+        assert not IMAGE or "bundled valkey-server" in demo.log
+        assert demo.stop(signal.SIGTERM) == 0, demo.log
+
+
+@pytest.mark.skipif(not IMAGE, reason="needs the image's root, which cannot be written")
+def test_the_image_keeps_no_sessions_in_a_container_because_redis_was_forgotten(
+    program: list[str], sandbox: Sandbox
+) -> None:
+    environ = environment(sandbox, "") | {"HOME": "/", "XDG_STATE_HOME": ""}
+    with pytest.raises(RuntimeError, match="ended with 3"):
+        LiveProxy(environ, program=program, fork=False)
 
 
 def test_the_healthcheck_tells_a_server_from_none(sandbox: Sandbox, redis_url: str) -> None:
@@ -154,7 +181,7 @@ def test_the_labels_are_those_of_the_annotation_specification(runtime: Stage) ->
 def test_nothing_but_what_is_copied_is_sent_to_the_builder() -> None:
     lines = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
     allowed = {line[1:] for line in lines if line.startswith("!")}
-    copied = {source.split()[0].rstrip("/") for source in stages()[0].all("COPY")}
+    copied = {name.rstrip("/") for copy in stages()[0].all("COPY") for name in copy.split()[:-1]}
     assert "*" in lines
     assert allowed == copied
     assert all(any(fnmatch.fnmatch(name, copy) for name in os.listdir(ROOT)) for copy in copied)  # noqa: PTH208

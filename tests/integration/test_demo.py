@@ -1,6 +1,7 @@
 """`bff demo` as people run it: beside another one, on a taken port, to its end."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -11,17 +12,20 @@ import httpx2
 import pytest
 
 from bff.config.embedded_redis import EmbeddedRedis, locate_server
-from tests.live import Process, free_port
+from tests.integration.visitors import ME
+from tests.live import ADA, TLS, Process, free_port
 
 
 class Demo(Process):
     """One `bff demo` of a user whose state is in `state`."""
 
-    def __init__(self, state: Path, **environ: str) -> None:
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        environ["XDG_STATE_HOME"] = str(state)
-        super().__init__("demo", "--port", str(port), environ=environ, probe=f"{self.url}/livez")
+    def __init__(self, state: Path, *arguments: str, **environ: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        whole = {"XDG_STATE_HOME": str(state)} | environ
+        super().__init__(
+            *("demo", "--port", str(self.port), *arguments), environ=whole, probe=f"{self.url}/livez"
+        )
 
     def records(self) -> list[dict[str, Any]]:
         """What its page shows of its Redis."""
@@ -90,3 +94,61 @@ def test_a_taken_port_says_how_to_take_another(tmp_path: Path) -> None:
     assert ended.returncode == 3
     assert f"port {port} of 127.0.0.1 " in ended.stderr
     assert 'make demo ARGS="--port N"' in ended.stderr
+
+
+def test_on_every_address_it_is_the_shop_of_the_loopback_origin_and_says_who_gets_in(tmp_path: Path) -> None:
+    with Demo(tmp_path, "--host", "0.0.0.0") as demo:  # noqa: S104 - a container's only way in
+        assert demo.told("The shop") == demo.url
+        assert f"WHOEVER REACHES PORT {demo.port}" in demo.log
+        assert log_in(demo, demo.url) == 200
+        assert log_in(demo, f"http://localhost:{demo.port}") == 200
+        assert log_in(demo, f"http://0.0.0.0:{demo.port}") == 403
+
+
+def test_on_loopback_it_warns_of_nobody(tmp_path: Path) -> None:
+    with Demo(tmp_path) as demo:
+        assert "WHOEVER" not in demo.log
+
+
+def test_the_origin_has_the_port_that_a_container_publishes(tmp_path: Path) -> None:
+    with Demo(tmp_path, "--public-port", "9000") as demo:
+        assert demo.told("The shop") == "http://127.0.0.1:9000"
+        assert log_in(demo, "http://127.0.0.1:9000") == 200
+        assert log_in(demo, "http://localhost:9000") == 200
+        assert log_in(demo, demo.url) == 403
+
+
+def log_in(demo: Demo, origin: str) -> int:
+    """Log the demo customer in as a page of this origin does; return the status."""
+    headers = {"X-CSRF": "1", "Origin": origin}
+    return httpx2.post(
+        f"{demo.url}/auth/login", json=ADA, headers=headers, trust_env=False, verify=TLS
+    ).status_code
+
+
+def test_a_browser_that_reaches_the_shop_alone_signs_on_at_the_identity_provider(tmp_path: Path) -> None:
+    with Demo(tmp_path) as demo, httpx2.Client(base_url=demo.url, trust_env=False, verify=TLS) as browser:
+        provider = browser.get("/auth/sso/sandbox").headers["location"]
+        assert provider.startswith(f"{demo.url}/")
+        page = browser.get(provider)
+        assert "Sandbox sign-in" in page.text
+        form = dict(re.findall(r'name="(\w+)" value="([^"]*)"', page.text))
+        form |= {"email": ADA["email"], "action": "continue"}
+        back = browser.post(provider.partition("?")[0], data=form).headers["location"]
+        assert back.startswith(f"{demo.url}/auth/")
+        assert browser.get(back).headers["location"] == "/"
+        assert browser.get(ME, headers={"X-CSRF": "1"}).json()["contactEmail"] == ADA["email"]
+
+
+def test_a_user_without_a_place_for_state_has_a_demo_in_a_temporary_directory(tmp_path: Path) -> None:
+    """Such as the user of a container."""
+    with Demo(tmp_path, XDG_STATE_HOME="", HOME=os.devnull, TMPDIR=str(tmp_path)) as demo:
+        assert log_in(demo, demo.url) == 200
+        assert Path(demo.told("Logs")).is_relative_to(tmp_path)
+        assert demo.stop() == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_was_named_and_cannot_be_had_is_no_reason_to_take_another(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=f"no place for the demo in {os.devnull}.*: set XDG_STATE_HOME"):
+        Demo(tmp_path, XDG_STATE_HOME=os.devnull)
