@@ -154,6 +154,7 @@ class Proxy:
     async def _closing(self, _app: object) -> AsyncIterator[None]:
         """Wait for nobody at the start: an outage then heals without a restart. The log says what ails Redis."""
         self._connections.backend.unready.look()
+        self._connections.backend.census.begin()
         try:
             yield
         finally:

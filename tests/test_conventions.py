@@ -191,6 +191,7 @@ def test_tasks_begin_in_one_place() -> None:
         ("sessions/tasks", "create_task"),
         ("store/shared_reads", "create_task"),  # a read of several, held until it is over
         ("store/invalidations", "create_task"),  # a connection that lasts; the backend closes it
+        ("store/census", "create_task"),  # one estimate after the other; the backend ends it
         ("store/unready", "create_task"),  # one look, held until it is over
         ("store/url_change", "create_task"),  # tries a URL, held until it is over
         ("store/locks", "create_task"),  # extends a lock, held and ended by the block that the lock is for

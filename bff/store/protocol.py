@@ -297,6 +297,14 @@ class Unready(Protocol):
         ...
 
 
+class Census(Protocol):
+    """Shows in the metrics about how many sessions there are."""
+
+    def begin(self) -> None:
+        """Begin to show it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Backend:
     """A store, and what comes with it, over the same connections.
@@ -308,6 +316,7 @@ class Backend:
         limits: counts logins and new guests.
         use_url: goes over to another URL as soon as that works; until then, the connections stay as they are.
         unready: says in the log why the store is not ready.
+        census: shows in the metrics about how many sessions there are.
         aclose: closes all connections; what is used after it may open new ones.
     """
 
@@ -317,4 +326,5 @@ class Backend:
     limits: RateLimits
     use_url: Callable[[Secret], None]
     unready: Unready
+    census: Census
     aclose: Callable[[], Awaitable[None]]

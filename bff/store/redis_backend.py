@@ -10,6 +10,7 @@ from bff.security.keyring import KeyRing
 from bff.security.secret import Secret
 from bff.store.cache import SessionCache
 from bff.store.cached_store import CachedSessionStore
+from bff.store.census import SessionCensus
 from bff.store.connection import connect, is_cluster_url
 from bff.store.customer_index import RedisCustomerIndex
 from bff.store.diagnosis import connection_mistake
@@ -65,11 +66,14 @@ def open_redis_backend(url: Secret, ring: KeyRing, options: StoreOptions, source
     )
     server = _Server(url, redis, cached, ring, options, sources)
 
+    census = SessionCensus(redis, keys)
+
     async def aclose() -> None:
+        await census.aclose()
         await locks.aclose()
         await server.aclose()
 
-    return Backend(store, locks, customers, limits, server.url_change, server.unready, aclose)
+    return Backend(store, locks, customers, limits, server.url_change, server.unready, census, aclose)
 
 
 class _Server:

@@ -73,6 +73,12 @@ SESSIONS_ENDED: Final = Counter(
     ["kind", "reason"],
     registry=REGISTRY,
 )
+SESSIONS_LIVE: Final = Gauge(
+    "bff_sessions_live_estimate",
+    "Sessions in Redis, estimated from a sample of its keys once a minute; NaN where that cannot be told",
+    registry=REGISTRY,
+    multiprocess_mode="livemostrecent",
+)
 CART_MERGES: Final = Counter(
     "bff_cart_merges", "Guest carts merged at login, by outcome", ["outcome"], registry=REGISTRY
 )
