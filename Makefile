@@ -109,8 +109,9 @@ mutate: $(READY) ## put known faults into copies of the code and report which on
 lock: $(READY) ## resolve the dependencies again
 	@$(PIP); $$pip install --quiet uv
 	$(COMPILE) --extra embedded $(SERVER_ONLY) pyproject.toml -o requirements.lock
-	$(COMPILE) --extra embedded --group dev -c requirements.lock pyproject.toml deploy/build.in -o requirements-dev.lock
+	$(COMPILE) --extra embedded --extra otel --group dev -c requirements.lock pyproject.toml deploy/build.in -o requirements-dev.lock
 	$(COMPILE) -c requirements-dev.lock --no-emit-package async-timeout deploy/redis.in -o requirements-redis.lock
+	$(COMPILE) -c requirements-dev.lock --no-emit-package typing-extensions deploy/otel.in -o requirements-otel.lock
 	$(BIN)/python -m deploy.sbom
 
 OLDEST := build/oldest-pip

@@ -51,9 +51,11 @@ from bff.wiring import (
     open_connections,
     session_policy,
     session_ports,
+    start_traces,
 )
 
 _FINISH_SECONDS: Final = 20.0
+_TRACES_SECONDS: Final = 3.0
 _HEALTH_PATHS: Final = frozenset({"/livez", "/readyz"})
 _log = logging.getLogger(__name__)
 
@@ -91,6 +93,7 @@ class Proxy:
         self.keys = ring = key_ring(settings, random_bytes)
         self.routes = RoutesInForce(_route_table(settings))
         self._draining = draining or Draining()
+        self._collector = settings.traces
         self._tasks = Tasks()
         self._connections = connections or open_connections(
             settings, ring, clock=clock, random_bytes=random_bytes
@@ -155,10 +158,13 @@ class Proxy:
         """Wait for nobody at the start: an outage then heals without a restart. The log says what ails Redis."""
         self._connections.backend.unready.look()
         self._connections.backend.census.begin()
+        traces = start_traces(self._collector)
         try:
             yield
         finally:
             await self.aclose()
+            if traces is not None:
+                await asyncio.to_thread(traces.stop, min(_TRACES_SECONDS, self._draining.seconds_left()))
 
     async def aclose(self) -> None:
         """End what was begun, then close every connection: tokens that upstream has issued must be stored."""

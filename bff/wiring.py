@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from typing import Protocol
 
 from bff.config.settings import Settings
 from bff.emporix.auth import EmporixAuth
@@ -51,6 +52,23 @@ def session_policy(settings: Settings, ring: KeyRing) -> Policy:
         keeps_context=settings.keep_context,
         shared_ticket=shared_ticket,
     )
+
+
+class Recording(Protocol):
+    """The traces of this process."""
+
+    def stop(self, seconds: float) -> None:
+        """Send what is there, for so many seconds at the most."""
+        ...
+
+
+def start_traces(collector: str | None) -> Recording | None:
+    """Begin to send traces; without a collector, what records them is not even imported."""
+    if collector is None:
+        return None
+    from bff.telemetry.traces import OtlpExporter, Traces  # noqa: PLC0415 - needs packages of an extra
+
+    return Traces(OtlpExporter(collector))
 
 
 @dataclass(frozen=True, slots=True)

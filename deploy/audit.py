@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, TypeAlias
 
-from deploy.lock import DEVELOPS, RUNS, SERVER, read
+from deploy.lock import DEVELOPS, RUNS, SERVER, TRACES, read
 
 Version: TypeAlias = tuple[str, str]  # a package's name, and which version of it
 Answers: TypeAlias = dict[Version, list[dict[str, Any]]]  # advisories, as pip-audit reports them
@@ -101,7 +101,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m deploy.audit", description=(__doc__ or "").partition("\n")[0]
     )
-    locks = [RUNS, SERVER, DEVELOPS]
+    locks = [RUNS, SERVER, TRACES, DEVELOPS]
     parser.add_argument("locks", nargs="*", type=Path, default=locks, help="lock files, instead of all")
     parser.add_argument("--offline-ok", action="store_true", help="end with 0 where nobody could be asked")
     parser.add_argument("--service", metavar="URL", help="where queries go, instead of OSV's own address")

@@ -9,6 +9,7 @@ from pip_requirements_parser import InstallRequirement, RequirementsFile
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "requirements.lock"
 SERVER = ROOT / "requirements-redis.lock"
+TRACES = ROOT / "requirements-otel.lock"
 DEVELOPS = ROOT / "requirements-dev.lock"
 PROXY = "emporix-bff"
 

@@ -20,7 +20,7 @@ from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
 from bff import __version__
-from deploy.lock import PROXY, ROOT, RUNS, SERVER, Pin, read
+from deploy.lock import PROXY, ROOT, RUNS, SERVER, TRACES, Pin, read
 
 BILL = ROOT / "deploy" / "sbom.cdx.json"
 Json: TypeAlias = dict[str, Any]
@@ -46,8 +46,14 @@ LICENCES = {
     "itsdangerous": "BSD-3-Clause",
     "limits": "MIT",
     "lupa": "MIT",
+    "opentelemetry-api": "Apache-2.0",
+    "opentelemetry-exporter-otlp-proto-common": "Apache-2.0",
+    "opentelemetry-proto": "Apache-2.0",
+    "opentelemetry-sdk": "Apache-2.0",
+    "opentelemetry-semantic-conventions": "Apache-2.0",
     "packaging": "Apache-2.0 OR BSD-2-Clause",
     "prometheus-client": "Apache-2.0 AND BSD-2-Clause",
+    "protobuf": "BSD-3-Clause",
     "pycparser": "BSD-3-Clause",
     "redis": "MIT",
     "sortedcontainers": "Apache-2.0",
@@ -118,7 +124,7 @@ def _component(pin: Pin) -> Component:
 def main() -> str | None:
     """Write the bill; returns why not, if so."""
     try:
-        BILL.write_text(render([*read(RUNS), *read(SERVER)]), "utf-8")
+        BILL.write_text(render([*read(RUNS), *read(SERVER), *read(TRACES)]), "utf-8")
     except KeyError as unknown:
         return f"deploy/sbom.py: look up the licence of {unknown.args[0]}, and add it to LICENCES"
     return None

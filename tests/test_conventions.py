@@ -42,6 +42,7 @@ TESTED_BY = {
     "server/target": "component/test_server_process.py",
     "server/workers": "integration/test_workers.py",
     "sessions/endings": "component/test_lifecycle.py",
+    "telemetry/spans": "unit/test_traces.py",
     "sessions/engine": "component/test_wiring.py",
     "sessions/legal_entity": "component/test_lifecycle.py",
     "sessions/ports": "component/test_wiring.py",

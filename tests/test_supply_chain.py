@@ -22,11 +22,11 @@ from packaging.utils import canonicalize_name
 
 from deploy import sbom
 from deploy.audit import KNOWN_BAD, Version
-from deploy.lock import DEVELOPS, PROXY, ROOT, RUNS, SERVER, Pin, read
+from deploy.lock import DEVELOPS, PROXY, ROOT, RUNS, SERVER, TRACES, Pin, read
 from tests.test_documents import DOCS, README, code, rows
 
-# All that may run here, the server for `embedded:` included.
-RUNNING = [*read(RUNS), *read(SERVER)]
+# All that may run here, the server for `embedded:` and what sends traces included.
+RUNNING = [*read(RUNS), *read(SERVER), *read(TRACES)]
 
 # Licences that ask for no more than to be named.
 PERMISSIVE = {"MIT", "MIT-0", "BSD-2-Clause", "BSD-3-Clause", "Apache-2.0", "PSF-2.0"}
@@ -202,7 +202,7 @@ def test_a_lock_that_is_not_wholly_understood_is_refused(tmp_path: Path, text: s
         read(path)
 
 
-@pytest.mark.parametrize("path", [RUNS, SERVER, DEVELOPS], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [RUNS, SERVER, TRACES, DEVELOPS], ids=lambda path: path.name)
 def test_every_line_of_a_lock_ends_up_in_a_pin(path: Path) -> None:
     text, pins = path.read_text("utf-8"), read(path)
     assert sum(len(pin.hashes) for pin in pins) == text.count("--hash=sha256:")
@@ -304,7 +304,9 @@ def test_the_bill_of_materials_is_cyclonedx_1_6() -> None:
 
 def test_the_bill_of_materials_has_every_hash_and_no_address_and_no_time() -> None:
     text = sbom.BILL.read_text("utf-8")
-    hashes = re.findall(r"sha256:([0-9a-f]{64})", RUNS.read_text("utf-8") + SERVER.read_text("utf-8"))
+    hashes = re.findall(
+        r"sha256:([0-9a-f]{64})", "".join(lock.read_text("utf-8") for lock in (RUNS, SERVER, TRACES))
+    )
     assert sorted(re.findall(r'"content": "([0-9a-f]{64})"', text)) == sorted(hashes)
     assert "://" not in text
     assert not re.search(r"\d{4}-\d\d-\d\dT|timestamp", text)

@@ -80,7 +80,7 @@ class Forwarder:
             CountedCall("api", service) as counted,
             self._breakers.watch(call.route.name, service, blameless=streamed) as watched,
         ):
-            answer = await self._upstream.open(call.method, target, headers, content)
+            answer = await self._upstream.open(call.method, target, counted.traced(headers), content)
             counted.status = answer.status
             watched.failed = answer.status in _NOBODY_BEHIND
         return answer

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import metadata
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 from types import MappingProxyType
@@ -172,14 +173,31 @@ def is_loopback(host: str) -> bool:
 
 def origin(text: str) -> str:
     """Parse an origin to ``scheme://host[:port]`` in lower case; a default port and a final slash are dropped."""
+    scheme, host, port = _origin_parts(text, "https://shop.example")
+    if scheme == "http" and not is_loopback(host):
+        raise InvalidValue("expected https; http is allowed for a loopback host only")
+    return f"{scheme}://{host}{port}"
+
+
+def collector(text: str) -> str:
+    """Parse the origin of a collector; plain http is usual there. What sends traces must be installed."""
+    scheme, host, port = _origin_parts(text, "http://collector:4318")
+    try:
+        metadata.version("opentelemetry-sdk")
+        metadata.version("opentelemetry-exporter-otlp-proto-common")
+    except metadata.PackageNotFoundError:
+        raise InvalidValue("needs the extra emporix-bff[otel], which is not installed") from None
+    return f"{scheme}://{host}{port}"
+
+
+def _origin_parts(text: str, example: str) -> tuple[str, str, str]:
+    """Return scheme, host, and the port with its colon where it is not the scheme's own."""
     match = _ORIGIN.fullmatch(text.lower()) if text.isascii() else None
     host = canonical_host(match[2]) if match else None
     if not match or not host or not is_port(match[3]):
-        raise InvalidValue("expected an origin, scheme://host[:port], such as https://shop.example")
-    if match[1] == "http" and not is_loopback(host):
-        raise InvalidValue("expected https; http is allowed for a loopback host only")
+        raise InvalidValue(f"expected an origin, scheme://host[:port], such as {example}")
     port = int(match[3] or _DEFAULT_PORTS[match[1]])
-    return f"{match[1]}://{host}" + ("" if port == _DEFAULT_PORTS[match[1]] else f":{port}")
+    return match[1], host, "" if port == _DEFAULT_PORTS[match[1]] else f":{port}"
 
 
 def origins(text: str) -> tuple[str, ...]:

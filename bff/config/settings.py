@@ -87,6 +87,7 @@ class Settings:
     grace_seconds: int
     log_level: str
     log_accounts: str
+    traces: str | None = None
 
     @property
     def secure(self) -> bool:
@@ -212,6 +213,7 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     _variable("GRACE_SECONDS", parsing.integer(1, 600), "the longest from SIGTERM to the end", "25"),
     _variable("LOG_LEVEL", parsing.choice("debug", "info", "warning", "error"), "the least level", "info"),
     _variable("LOG_ACCOUNTS", parsing.choice("digest", "plain"), "how audit events name people", "digest"),
+    _variable("TRACES", parsing.collector, "the OTLP/HTTP collector that gets traces"),
 )
 
 

@@ -25,12 +25,14 @@ from bff.middleware.security_headers import missing_fields
 from bff.middleware.stream_limit import StreamLimit
 from bff.telemetry.logs import event, request_id
 from bff.telemetry.metrics import REFUSALS, count_request
+from bff.telemetry.spans import Span, request_span
 from bff.upstream.protocol import Header
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _PROBES: Final = frozenset({"/livez", "/readyz"})
 _REFUSED: Final = frozenset({403, 413, 429})
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_VERBS: Final = tuple(f"{method} " for method in _METHODS)
 _UNTRUSTED: Final = (
     "X-Forwarded-For from a peer that BFF_TRUSTED_PROXIES does not name: if a load balancer sent it, all its visitors "
     "share one set of limits; name its network there"
@@ -80,6 +82,7 @@ class RequestLayer:
         name = _request_id(fields)
         token = request_id.set(name.decode("ascii"))
         context = add_request_context(scope, RequestContext(client_address(scope, self._trusted), fields))
+        span = None if scope["path"] in _PROBES else request_span(fields.every)
         if not self._warned:
             self._warn_of_untrusted_proxy(scope, fields)
         status = 0
@@ -104,7 +107,7 @@ class RequestLayer:
                 response = context.render_error(error, {} if answer is None else answer.members())
                 await response(scope, receive, enveloped)
         finally:
-            _record(scope, context, status, error, self._monotonic() - began)
+            _record(scope, context, status, error, self._monotonic() - began, span)
             request_id.reset(token)
 
     def _warn_of_untrusted_proxy(self, scope: Scope, fields: HeaderFields) -> None:
@@ -168,9 +171,14 @@ def _as_refusal(error: BaseException) -> BffError:
 
 
 def _record(
-    scope: Scope, context: RequestContext, status: int, error: BffError | None, seconds: float
+    scope: Scope,
+    context: RequestContext,
+    status: int,
+    error: BffError | None,
+    seconds: float,
+    span: Span | None,
 ) -> None:
-    """Count and log one request."""
+    """Count and log one request, and end its span."""
     method = scope["method"] if scope["method"] in _METHODS else "other"
     route = context.route or str(getattr(scope.get("route"), "path", "other"))
     area = scope["path"].split("/")[1] if scope["path"].startswith(AREAS) else "other"
@@ -181,8 +189,20 @@ def _record(
     fields: dict[str, Any] = {"route": route, "method": method, "status": status}
     if error is not None:
         fields["code"] = code
+    if span is not None:
+        fields["traceId"] = span.trace_id
+        _end(span, route, method, status, error)
     level = logging.DEBUG if status == 200 and route in _PROBES else logging.INFO
     event(_log, "request", level=level, **fields, durationMs=round(seconds * 1000, 1))
+
+
+def _end(span: Span, route: str, method: str, status: int, error: BffError | None) -> None:
+    template = route.rpartition(" ")[2] if route.startswith(_VERBS) else route
+    attributes: dict[str, str | int] = {"http.request.method": method, "http.route": template}
+    if status:
+        attributes["http.response.status_code"] = status
+    code = None if error is None else error.code
+    span.end(attributes, name=f"{method} {template}", error=code, failed=status >= 500)
 
 
 def _at_fault(area: str, status: int, error: BffError | None) -> str:

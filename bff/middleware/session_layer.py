@@ -22,6 +22,7 @@ from bff.sessions.endings import reject_ended
 from bff.sessions.lifecycle import SessionLifecycle
 from bff.sessions.request_session import RequestSession
 from bff.store.protocol import Touch
+from bff.telemetry.spans import step
 from bff.upstream.protocol import Header
 
 _LONGEST_USER_AGENT: Final = 256
@@ -105,7 +106,8 @@ class SessionLayer:
         session.may_begin = may_begin_session(scope["method"], context.fields)
         if rules.load:
             safe = scope["method"] in _SAFE_METHODS if rules.safe is None else rules.safe
-            await self._lifecycle.load(session, safe=safe, touch=rules.touch(scope))
+            with step("session load"):
+                await self._lifecycle.load(session, safe=safe, touch=rules.touch(scope))
             if rules.needs_session:
                 reject_ended(session)
         await selection.endpoint(scope, receive, send)

@@ -26,6 +26,7 @@ from bff.sessions.renewable import Renewable
 from bff.sessions.token_saver import TRANSIENT, TokenSaver
 from bff.store.protocol import Found
 from bff.telemetry.metrics import RENEWALS
+from bff.telemetry.spans import step
 from bff.tokens import TokenSet
 
 # How long a request with a token that is still good waits for a better one, and one without; the renewal goes on.
@@ -102,7 +103,12 @@ class TokenRefresher:
         )
 
     async def _joined(self, held: HeldSession, patience: float) -> HeldSession:
-        """Wait for the one renewal of this session in this process, beginning it if there is none."""
+        """Wait for the one renewal of this session in this process; it is in the trace of whoever begins it."""
+        with step("session refresh"):
+            return await self._shared(held, patience)
+
+    async def _shared(self, held: HeldSession, patience: float) -> HeldSession:
+        """Wait for the one renewal of this session, beginning it if there is none."""
         key = held.ticket.id
         flight = self._flights.get(key)
         mine = flight is None

@@ -23,6 +23,7 @@ _SECONDS_LENGTH: Final = len("2026-01-01T00:00:00")
 _FIELDS: Final = frozenset(
     {
         "code", "durationMs", "ended", "method", "outcome", "reason", "route", "status",
+        "traceId",
         # Of the audit trail; people are digests there, see `bff.sessions.audit`.
         "account", "by", "bySession", "client", "company", "customer", "how", "operator", "session",
     }

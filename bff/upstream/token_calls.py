@@ -7,7 +7,7 @@ import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import urlencode
 
@@ -82,7 +82,10 @@ class TokenCallClient:
             CountedCall(TOKEN_CALLS_AREA, name) as counted,
             self._breakers.watch(name, TOKEN_CALLS_AREA) as watched,
         ):
-            answer = await self._within(seconds_left(deadline or self._deadline), request)
+            answer = await self._within(
+                seconds_left(deadline or self._deadline),
+                replace(request, headers=counted.traced(request.headers)),
+            )
             counted.status = answer.status
             watched.failed = answer.status >= 500
         return answer

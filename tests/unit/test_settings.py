@@ -125,6 +125,8 @@ GOOD: list[tuple[str, str, Any]] = [
     ("BFF_GRACE_SECONDS", "1", 1),
     ("BFF_LOG_LEVEL", "debug", "debug"),
     ("BFF_LOG_ACCOUNTS", "plain", "plain"),
+    ("BFF_TRACES", "http://Collector:4318/", "http://collector:4318"),
+    ("BFF_TRACES", "https://collector.example:443", "https://collector.example"),
 ]
 
 INVALID_ORIGINS = [
@@ -260,6 +262,13 @@ WRONG: dict[str, list[str]] = {
     "BFF_DRAIN_SECONDS": ["300.1", "-1", "inf", "nan", "1e1", "1_0", ".5", "x"],
     "BFF_LOG_LEVEL": ["trace", "warn", "20"],
     "BFF_LOG_ACCOUNTS": ["true", "none"],
+    "BFF_TRACES": [
+        "true",
+        "collector:4318",
+        "grpc://collector:4317",
+        "http://collector:4318/v1/traces",
+        "http://u:p@c",
+    ],
 }
 DEFAULTS: dict[str, Any] = {
     "upstream_url": "https://api.emporix.io",
@@ -289,6 +298,7 @@ DEFAULTS: dict[str, Any] = {
     "grace_seconds": 25,
     "log_level": "info",
     "log_accounts": "digest",
+    "traces": None,
 }
 
 
