@@ -29,7 +29,7 @@ PYTHON = os.environ.get("BFF_TEST_PYTHON", sys.executable)
 BFF = (PYTHON, "-m", "bff")
 SESSION_CACHE = os.environ.get("BFF_TEST_SESSION_CACHE", "")
 """What replicas of tests are given that ask for nothing else: nothing takes the default, 0 turns the cache off."""
-_START_SECONDS = 30.0
+_START_SECONDS = 90.0
 STARTED = "Application startup complete."
 
 TLS = ssl.create_default_context()
@@ -86,7 +86,7 @@ class Process:
         try:
             self._await(probe)
         except BaseException:
-            self.stop()
+            Process.close(self)
             raise
 
     @property
@@ -212,7 +212,7 @@ class LiveProxy(Process):
             try:
                 self._await_workers(int(arguments[arguments.index("--workers") + 1]))
             except BaseException:
-                self.stop()
+                self.close()
                 raise
 
     def browser(self, **headers: str) -> httpx2.Client:

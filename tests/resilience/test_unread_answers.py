@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from bff.upstream.options import PROXIED_SHARES, TOKEN_CALLS
-from tests.integration.visitors import PRODUCTS
+from tests.integration.visitors import PRODUCTS, eventually
 from tests.integration.wire import PATIENCE, PRODUCT_ECHO, head
 from tests.live import LiveProxy, Sandbox, environment
 
@@ -72,6 +72,7 @@ def connections_to(port: int) -> int:
     return sum(remote.endswith(f":{port:04X}") and state == "01" for _, _, remote, state, *_ in lines)
 
 
+@pytest.mark.alone
 def test_three_hundred_that_do_not_read_leave_others_their_answers(
     proxy: LiveProxy, sandbox: Sandbox
 ) -> None:
@@ -81,13 +82,15 @@ def test_three_hundred_that_do_not_read_leave_others_their_answers(
             ending.enter_context(asked(proxy, cookies[one % ADDRESSES], f"198.51.100.{one % ADDRESSES}"))
             for one in range(READERS)
         ]
+        upstream = urlsplit(sandbox.url).port or 0
+        eventually(lambda: connections_to(upstream) >= PROXIED_SHARES.of_one_part)
         with proxy.browser(**{"X-Forwarded-For": "203.0.113.9"}) as browser:
             answers = [browser.get(PRODUCTS).status_code for _ in range(ORDINARY)]
             assert answers == [200] * ORDINARY
             assert browser.post("/auth/anonymous").is_success
             assert browser.get("/auth/session").status_code == 200
         most = PROXIED_SHARES.of_one_part + TOKEN_CALLS.connections
-        assert connections_to(urlsplit(sandbox.url).port or 0) <= most
+        assert connections_to(upstream) <= most
         assert resident(proxy) - before < READERS * MEBIBYTE
         assert any(not is_whole(one) for one in readers), "who makes room can tell that it is not all"
         assert any(is_whole(one) for one in reversed(readers)), "who reads at last has the whole answer"
