@@ -55,7 +55,7 @@ class Bulkhead:
         self._all = 0
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self._queued = 0
-        self._answers: dict[UnreadAnswer, str] = {}
+        self._unread: dict[UnreadAnswer, float] = {}
 
     async def open(
         self, method: str, target: bytes, headers: list[Header], body: RequestContent
@@ -72,29 +72,22 @@ class Bulkhead:
         except BaseException:
             self._free_place(part)
             raise
-        return self._watched(answer, part)
+        return UnreadAnswer(answer, lambda: self._free_place(part), part, self._unread)
 
     async def aclose(self) -> None:
         await self._client.aclose()
 
-    def _watched(self, answer: UpstreamAnswer, part: str) -> UpstreamAnswer:
-        def release() -> None:
-            del self._answers[watched]
-            self._free_place(part)
-
-        watched = UnreadAnswer(answer, release)
-        self._answers[watched] = part
-        return watched
-
     async def _give_up_unread(self, part: str) -> None:
         """Break off the answer that its client has left unread for longest, where that lets in a call of `part`."""
         full = self._all >= self._shares.connections - self._shares.kept
-        unread = [one for one, its in self._answers.items() if full or its == part]
-        longest = min(unread, key=lambda one: one.unread_since, default=None)
-        now = asyncio.get_running_loop().time()
-        if longest is not None and longest.unread_since <= now - self._shares.unread_seconds:
-            ANSWERS_UNREAD.labels(self._area).inc()
-            await longest.give_up()
+        latest = asyncio.get_running_loop().time() - self._shares.unread_seconds
+        for answer, since in self._unread.items():
+            if since > latest:
+                return
+            if full or answer.part == part:
+                ANSWERS_UNREAD.labels(self._area).inc()
+                await answer.give_up()
+                return
 
     def _may_begin(self, part: str) -> bool:
         shares, mine = self._shares, self._under_way[part]

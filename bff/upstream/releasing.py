@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from math import inf
 
 from bff.upstream.protocol import Header, UpstreamAnswer
 
@@ -45,30 +44,44 @@ class ReleasingAnswer:
 
 
 class UnreadAnswer(ReleasingAnswer):
-    """An answer that knows since when its client has not taken what came, and that can be broken off.
+    """An answer that notes since when its client has not taken what came, and that can be broken off.
 
-    Attributes:
-        unread_since: by the event loop's clock; never where upstream is what is waited for.
+    Args:
+        answer: the answer.
+        release: gives the place back; is called once.
+        part: which part of upstream it is of.
+        unread: which answers are unread, and since when by the event loop's clock; those unread for longest come first.
+            An answer for which upstream is waited for is not among them.
     """
 
-    __slots__ = ("_reader", "unread_since")
+    __slots__ = ("_reader", "_unread", "part")
 
-    def __init__(self, answer: UpstreamAnswer, release: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        answer: UpstreamAnswer,
+        release: Callable[[], None],
+        part: str,
+        unread: "dict[UnreadAnswer, float]",
+    ) -> None:
         super().__init__(answer, release)
+        self.part = part
         self._reader: asyncio.Task[object] | None = None
-        self.unread_since = inf
+        self._unread = unread
 
     async def chunks(self) -> AsyncIterator[bytes]:
         self._reader, loop = asyncio.current_task(), asyncio.get_running_loop()
         async for chunk in self._answer.chunks():
-            self.unread_since = loop.time()
+            self._unread[self] = loop.time()
             yield chunk
-            self.unread_since = inf
+            self._unread.pop(self, None)
         await self.aclose()  # the client may still take long to read the end
+
+    async def aclose(self) -> None:
+        self._unread.pop(self, None)
+        await super().aclose()
 
     async def give_up(self) -> None:
         """Break off: give the place back, and end who passes the answer on."""
-        self.unread_since = inf
         await self.aclose()
         if self._reader is not None:
             self._reader.cancel()

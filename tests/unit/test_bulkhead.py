@@ -1,6 +1,7 @@
 """One part of upstream takes not all connections, and nobody waits for one in a queue without end."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import Final
@@ -41,8 +42,18 @@ class Answer:
         """Nothing is held open."""
 
 
+class HalfAnswer(Answer):
+    """One whose rest does not come."""
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield b"ans"
+        await asyncio.Event().wait()
+
+
 class Upstream:
     """An upstream client that answers at once, and counts."""
+
+    kind: type[Answer] = Answer
 
     def __init__(self) -> None:
         self.failure: Exception | None = None
@@ -54,7 +65,7 @@ class Upstream:
         self.calls.append(target)
         if self.failure is not None:
             raise self.failure
-        return Answer()
+        return self.kind()
 
     async def aclose(self) -> None:
         """Nothing is held open."""
@@ -179,6 +190,29 @@ async def test_an_answer_that_upstream_is_slow_with_is_not_broken_off() -> None:
     assert not call.done()
     await answers.pop().aclose()
     await call
+
+
+async def test_an_answer_whose_client_has_read_all_that_came_is_not_broken_off() -> None:
+    upstream = Upstream()
+    upstream.kind = HalfAnswer
+    client = bulkhead(upstream)
+    answers, arrived = [await sent(client, "a") for _ in range(6)], Counter[bytes]()
+
+    async def read(answer: UpstreamAnswer) -> None:
+        async for chunk in answer.chunks():
+            arrived[chunk] += 1
+
+    readers = [asyncio.create_task(read(answer)) for answer in answers]
+    await settle()
+    assert arrived == {b"ans": 6}
+    advance(60)
+    call = asyncio.create_task(sent(client, "a"))
+    await settle()
+    assert not call.done()
+    assert not any(reader.done() for reader in readers)
+    for task in (call, *readers):
+        task.cancel()
+    await asyncio.gather(call, *readers, return_exceptions=True)
 
 
 async def test_an_answer_of_another_part_is_broken_off_where_all_have_too_many() -> None:
