@@ -49,8 +49,8 @@ class Recorder(Protocol):
         """Begin the answer to a request, as a part of what the client says that it belongs to."""
         ...
 
-    def call(self, name: str) -> Span:
-        """Begin a call to another server."""
+    def call(self, operation: str) -> Span:
+        """Begin a call to Emporix."""
         ...
 
     def step(self, name: str) -> Span:
@@ -91,9 +91,9 @@ def request_span(field: Callable[[bytes], Sequence[bytes]]) -> Span | None:
     return None if _recorder is None else _recorder.request(field(b"traceparent"), field(b"tracestate"))
 
 
-def call_span(name: str) -> Span | None:
+def call_span(operation: str) -> Span | None:
     """Begin a call to upstream."""
-    return None if _recorder is None else _recorder.call(name)
+    return None if _recorder is None else _recorder.call(operation)
 
 
 def step(name: str) -> AbstractContextManager[None]:

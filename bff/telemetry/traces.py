@@ -88,9 +88,9 @@ class SpanRecorder:
         parent = _parent(traceparent, b",".join(tracestate))
         return RecordedSpan(self._tracer.start_span("request", parent, SpanKind.SERVER))
 
-    def call(self, name: str) -> RecordedSpan:
-        """Begin a call to another server."""
-        return RecordedSpan(self._tracer.start_span(name, kind=SpanKind.CLIENT))
+    def call(self, operation: str) -> RecordedSpan:
+        """Begin a call to Emporix."""
+        return RecordedSpan(self._tracer.start_span(f"emporix {operation}", kind=SpanKind.CLIENT))
 
     def step(self, name: str) -> RecordedSpan:
         """Begin a part of the work."""

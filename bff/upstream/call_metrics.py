@@ -35,7 +35,7 @@ class CountedCall:
 
     def __enter__(self) -> Self:
         self._began = perf_counter()
-        self._span = call_span(f"emporix {self._labels[1]}")
+        self._span = call_span(self._labels[1])
         return self
 
     def traced(self, headers: list[Header]) -> list[Header]:
