@@ -3,7 +3,6 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Final
 
 from bff.cli.sessions import opened_backend
 from bff.config.settings import Settings
@@ -16,8 +15,6 @@ from bff.store.trial import rights_mistake
 from bff.upstream.httpx_client import HttpxClient
 from bff.upstream.options import TOKEN_CALLS
 from bff.upstream.token_calls import TokenCallClient
-
-_SECONDS: Final = 10.0
 
 
 async def mistakes(settings: Settings) -> list[str]:

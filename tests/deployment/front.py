@@ -2,17 +2,15 @@
 
 import os
 import re
-import signal
 import ssl
 import subprocess
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import httpx2
 
-from tests.bench.processes import program
+from tests.bench.processes import program, started
 from tests.conformance.deployed import certificate
 from tests.deployment.dockerfile import ROOT
 from tests.live import free_port
@@ -54,27 +52,9 @@ class Front:
         """Let nginx judge the configuration."""
         return subprocess.run([*self.command, "-t"], capture_output=True, text=True, check=False)
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        process = subprocess.Popen(self.command, stderr=subprocess.PIPE)
-        try:
-            self._await(process)
-            yield
-        finally:
-            process.send_signal(signal.SIGQUIT)
-            process.communicate()
-
-    def _await(self, process: "subprocess.Popen[bytes]") -> None:
-        until = time.monotonic() + _SECONDS
-        while True:
-            try:
-                httpx2.get(self.plain, trust_env=False, follow_redirects=False)
-            except httpx2.TransportError:
-                assert process.poll() is None, process.stderr
-                assert time.monotonic() < until
-                time.sleep(0.05)
-            else:
-                return
+    def running(self) -> AbstractContextManager[int]:
+        """Run it while the block lasts."""
+        return started(self.command, self._plain_port, measured=False)
 
     def _upstream(self, replicas: Sequence[int]) -> str:
         text = (SOURCES / "upstream.conf").read_text("utf-8")

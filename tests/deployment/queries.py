@@ -1,8 +1,11 @@
 """Queries of Prometheus: which metrics and labels they name, and which there are."""
 
+import json
 import os
 import re
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 from prometheus_client import Counter, Gauge, Histogram
@@ -66,6 +69,16 @@ def mistakes(query: str) -> list[str]:
     labels = {label for name in names for label in there.get(name, ())}
     found += [f"by {label}" for one in grouped for label in re.findall(r"\w+", one) if label not in labels]
     return found + [name for name in names if name not in there]
+
+
+def assert_prometheus_understands(asked: Sequence[str], folder: Path) -> None:
+    """Let promtool read each of these queries."""
+    group = [{"record": f"q{at}", "expr": one} for at, one in enumerate(asked)]
+    file = folder / "queries.yml"
+    file.write_text(json.dumps({"groups": [{"name": "queries", "rules": group}]}), "utf-8")
+    done = subprocess.run([PROMTOOL, "check", "rules", file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{len(asked)} rules found" in done.stdout
 
 
 def _names(query: str) -> list[str]:
