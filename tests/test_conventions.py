@@ -22,6 +22,7 @@ TESTED_BY = {
     "auth/endpoints": "integration/test_auth_session.py",
     "auth/query": "component/test_auth_answers.py",
     "api/call": "unit/test_forwarder.py",
+    "server/head": "component/test_server_http1.py",
     "api/route_file": "unit/test_routes.py",
     "cli/demo": "test_documents.py",
     "cli/main": "integration/test_ops.py",

@@ -6,26 +6,30 @@ assignments and no timer.
 """
 
 import asyncio
-import re
 import select
 from enum import Enum, auto
 from math import inf
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 
 import httptools
-from uvicorn._types import ASGI3Application
+from uvicorn._types import ASGI3Application, HTTPScope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from bff.errors import BffError, InvalidRequest, RequestTimeout
 from bff.server.connections import ConnectionLimit
 from bff.server.draining import DRAINING
+from bff.server.head import (
+    MAX_HEAD_BYTES,
+    check_head,
+    expects_continue,
+    read_fields,
+    speaks_another_protocol,
+)
 from bff.server.refusal import refusal
 from bff.server.response import ResponseCycle
 from bff.server.target import target_fields
 
-_MAX_HEAD_BYTES: Final = 128 * 1024
 _MAX_PIPELINED: Final = 32
-_OTHER_PROTOCOL: Final = re.compile(rb"(?<! ) +(?:RTSP|ICE)/[0-9]\.[0-9][\r\n]")
 
 
 class Phase(Enum):
@@ -72,7 +76,8 @@ class Http1Connection(HttpToolsProtocol):
         self._unread_bytes = 0
         self._deadline: float = inf
         self._pending_bytes = 0
-        self._recent = bytearray()
+        self._recent: list[bytes] = []
+        self._asgi = {"version": self.asgi_version, "spec_version": "2.3"}
         self._limit: ConnectionLimit | None = getattr(self.config, "connections", None)
         if self._limit is None or self._limit.admit(self, self.client[0] if self.client else ""):
             self._wait(Phase.IDLE, self.quiet_seconds)
@@ -89,8 +94,8 @@ class Http1Connection(HttpToolsProtocol):
             return
         self._pending_bytes += len(data)
         if self._phase is not Phase.HEAD:
-            self._recent.clear()
-        self._recent += data
+            self._recent = []
+        self._recent.append(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -98,37 +103,50 @@ class Http1Connection(HttpToolsProtocol):
         except httptools.HttpParserError:
             self.send_400_response("not an HTTP/1.1 request")
             return
-        if self._pending_bytes > _MAX_HEAD_BYTES and self._phase in {Phase.HEAD, Phase.BODY, Phase.DISCARD}:
+        if self._pending_bytes > MAX_HEAD_BYTES and self._phase in {Phase.HEAD, Phase.BODY, Phase.DISCARD}:
             # A header or trailer field that does not end: the parser would buffer all of it.
             self.send_400_response("header field too long")
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= _MAX_PIPELINED:
             raise ValueError("too many pipelined requests")
-        self._head_bytes = 0
-        self._head_fields = 0
+        self.url = b""
+        self.headers = []
+        self._trailers = self._trailer_bytes = 0
         self._wait(Phase.HEAD, self.head_seconds)
-        super().on_message_begin()
-
-    def on_url(self, url: bytes) -> None:
-        self._count_head_bytes(len(url))
-        super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count_head_bytes(len(name) + len(value))
-        self._head_fields += 1
-        if self._head_fields > self.most_fields:
-            raise ValueError("too many header fields")
         if self._phase is Phase.HEAD:  # a trailer field is not a header field (RFC 9110 §6.5.1)
-            # The parser strips leading blanks only (RFC 9112 §5).
-            self.headers.append((name.lower(), value.rstrip(b" \t")))
+            self.headers.append((name, value))
+            return
+        self._trailers += 1
+        self._trailer_bytes += len(name) + len(value)
+        if len(self.headers) + self._trailers > self.most_fields or self._trailer_bytes > MAX_HEAD_BYTES:
+            raise ValueError("too many trailer fields")
 
     def on_headers_complete(self) -> None:
         """Begin the request; see `target_fields` for what uvicorn would do otherwise."""
         version = self.parser.get_http_version()
-        self._check_head(version)
-        method = self.parser.get_method().decode("ascii")
-        self.scope |= {"method": method, "http_version": version, **target_fields(self.url)}  # type: ignore[typeddict-item]
+        names, self.headers = read_fields(self.url, self.headers, self.most_fields)
+        check_head(names, self.headers, version, upgrade=self.parser.should_upgrade())
+        if version not in {"1.0", "1.1"} or speaks_another_protocol(self._recent, self.url):
+            raise ValueError("unsupported protocol version")
+        # RFC 9110 §10.1.1
+        self.expect_100_continue = version != "1.0" and expects_continue(names, self.headers)
+        scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": self._asgi,
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": self.root_path,
+            "headers": self.headers,
+            "state": self.app_state.copy(),
+            "method": self.parser.get_method().decode("ascii"),
+            **target_fields(self.url),
+        }
+        self.scope = cast("HTTPScope", scope)
         waiting = self.cycle is not None and not self.cycle.response_complete  # type: ignore[redundant-expr]
         self.cycle = ResponseCycle(
             scope=self.scope,
@@ -152,38 +170,6 @@ class Http1Connection(HttpToolsProtocol):
             self._start_asgi_task(self.cycle, self.app)
         self._pending_bytes = 0
         self._wait(Phase.BODY, self.body_seconds)
-
-    def _check_head(self, version: str) -> None:
-        """Refuse heads that the parser accepts but that servers may interpret differently (RFC 9112 §3.2, §6.1)."""
-        hosts, codings, body = 0, [], False
-        for name, value in self.headers:
-            if name == b"host":
-                hosts += 1
-            elif name == b"transfer-encoding":
-                codings.append(value.lower())
-            elif name == b"content-length":
-                body = body or bool(value.strip(b"0"))
-            elif name == b"expect" and value.lower() == b"100-continue":
-                self.expect_100_continue = version != "1.0"  # RFC 9110 §10.1.1
-        if version not in {"1.0", "1.1"} or self._speaks_another_protocol():
-            raise ValueError("unsupported protocol version")
-        if hosts > 1 or (version == "1.1" and not hosts):
-            raise ValueError("not exactly one Host header")
-        if codings and (codings != [b"chunked"] or version == "1.0"):
-            raise ValueError("unsupported transfer coding")
-        if self.parser.should_upgrade() and (codings or body):
-            # The parser would take the body first for another protocol and then for a request (CWE-444).
-            raise ValueError("upgrade request with a body")
-
-    def _speaks_another_protocol(self) -> bool:
-        """Return whether the request line ends with RTSP/1.1, say: the parser takes that too and does not tell.
-
-        It stands somewhere in what was received since the head began, behind this request's own target.
-        """
-        if b"RTSP/" not in self._recent and b"ICE/" not in self._recent:
-            return False
-        others = _OTHER_PROTOCOL.finditer(self._recent)
-        return any(self._recent.endswith(self.url, 0, other.start()) for other in others)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._current_cycle = cycle
@@ -327,11 +313,6 @@ class Http1Connection(HttpToolsProtocol):
             self.transport.write_eof()
         else:  # TLS cannot close one direction only
             self.transport.close()
-
-    def _count_head_bytes(self, count: int) -> None:
-        self._head_bytes += count
-        if self._head_bytes > _MAX_HEAD_BYTES:
-            raise ValueError("request head too large")  # the parser turns this into a 400
 
     def _wait(self, phase: Phase, seconds: float) -> None:
         idle = phase is Phase.IDLE

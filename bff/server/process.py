@@ -1,6 +1,7 @@
 """uvicorn, as this proxy runs it: late clients swept, a drain before the end, exit code 0 after a signal."""
 
 import asyncio
+import gc
 import logging
 import math
 import signal
@@ -29,6 +30,7 @@ _QUEUE_SECONDS: Final = 0.3
 _WORD_SECONDS: Final = 2.0
 """How long one of several workers waits to hear that nobody can join the queue: its supervisor looks twice a second."""
 _TICKS_A_SECOND: Final = 10
+_OBJECTS_A_COLLECTION: Final = 10_000
 _USAGE_SECONDS: Final = 5
 HANG_UP: Final = {signal.SIGHUP}
 _log = logging.getLogger(__name__)
@@ -132,6 +134,7 @@ class ProxyServer(SweepingServer):
         """Start listening, on the admin port too."""
         await super().startup(sockets)
         note_start()
+        _spare_what_stays()
         if self._admin is not None and not self.should_exit:
             self._ending.enter_context(self._admin)
             self._ending.enter_context(in_background(self.config.loaded_app.admin(), self._admin))
@@ -188,6 +191,16 @@ class ProxyServer(SweepingServer):
             asked, self._hung_up = self._hung_up, False
             self.config.loaded_app.reload(asked=asked)
         return await super().on_tick(counter)
+
+
+def _spare_what_stays() -> None:
+    """Let the garbage collector leave out what was made until now, which stays, and look for cycles less often.
+
+    A request leaves none behind. Each look at everything held all requests up for some ten milliseconds.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_OBJECTS_A_COLLECTION, *gc.get_threshold()[1:])
 
 
 def _orphaned() -> bool:

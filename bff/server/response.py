@@ -3,9 +3,9 @@
 import asyncio
 import socket
 import struct
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
+from uvicorn._types import ASGI3Application, ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from bff.server.draining import DRAINING
@@ -27,17 +27,16 @@ class ResponseCycle(RequestResponseCycle):
     _until_close = False
 
     async def run_asgi(self, app: ASGI3Application) -> None:
-        """Run the application; uvicorn closes the connection after it where the response is not complete."""
-
-        async def released(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-            try:
-                await app(scope, receive, send)
-            finally:
-                self.release()
-
-        await super().run_asgi(released)
-        if self.response_started and not self.response_complete:
-            self._break_off()
+        """Run the application. What it leaves incomplete ends here, and closes the connection."""
+        try:
+            await app(self.scope, self.receive, self.send)
+        except BaseException:  # the last resort, behind the application's own
+            self.logger.exception("the application failed")
+        self.release()
+        if not self.response_complete and not self.disconnected:
+            self.logger.error("the application's response is not complete")
+            await self._give_up()
+        self.on_response = _nothing
 
     async def send(self, message: ASGISendEvent) -> None:
         """Take the response's head, or the next part of its body."""
@@ -48,21 +47,25 @@ class ResponseCycle(RequestResponseCycle):
         wanted = "http.response.body" if self.response_started else "http.response.start"
         if self.response_complete or message["type"] != wanted:
             raise RuntimeError(f"{message['type']} was sent where the next is {wanted}, or nothing")
-        fields = cast("dict[str, Any]", message)
         if self.response_started:
-            self._send_body(fields.get("body", b""), more=fields.get("more_body", False))
+            self._send_body(message.get("body", b""), more=message.get("more_body", False))  # type: ignore[arg-type]
             return
         self.response_started = True
         self.waiting_for_100_continue = False
-        self._held = self._head(fields["status"], [*self.default_headers, *fields.get("headers", ())])
+        start: Any = message
+        self._held = self._head(start["status"], [*self.default_headers, *start.get("headers", ())])
         asyncio.get_running_loop().call_soon(self.release)
 
-    def _break_off(self) -> None:
-        """End an answer that is not whole, where closing in order would hide that, or wait for who does not read."""
-        if self.disconnected or not (self._until_close or self.flow.write_paused):
-            return
-        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        self.transport.abort()
+    async def _give_up(self) -> None:
+        """End a response that was not begun, or is not whole."""
+        if not self.response_started:
+            await self.send_500_response()
+        elif self._until_close or self.flow.write_paused:
+            # Closing in order would hide that something is missing, or wait for who does not read.
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self.transport.abort()
+        else:
+            self.transport.close()
 
     def release(self) -> None:
         """Send the head, where it still waits for a body."""
@@ -73,24 +76,21 @@ class ResponseCycle(RequestResponseCycle):
 
     def _head(self, status: int, fields: list[tuple[bytes, bytes]]) -> bytes:
         """Return status line and fields, and learn from them how the body is framed (RFC 9112 §6)."""
-        _check(fields)
-        lines = [STATUS_LINE[status]]
+        fields = _checked(fields)
         self.keep_alive = self.keep_alive and not DRAINING.begun
         closing = False
         for name, value in fields:
-            lowered = name.lower()
-            if lowered in _FRAMING:
-                closing = self._learn_framing(lowered, value) or closing
-            lines.append(b"%b: %b\r\n" % (lowered, value))
+            if name in _FRAMING:
+                closing = self._learn_framing(name, value) or closing
+        lines = [*map(b": ".join, fields)]
         if not self.keep_alive and not closing:
-            lines.append(b"connection: close\r\n")
+            lines.append(b"connection: close")
         if self.chunked_encoding is None and self.scope["http_version"] == "1.0":
             self._until_close = True  # HTTP/1.0 has no chunks, and uvicorn keeps none of its connections open
         elif self._needs_chunks(status):
             self.chunked_encoding = True
-            lines.append(b"transfer-encoding: chunked\r\n")
-        lines.append(b"\r\n")
-        return b"".join(lines)
+            lines.append(b"transfer-encoding: chunked")
+        return STATUS_LINE[status] + b"\r\n".join([*lines, b"", b""])
 
     def _needs_chunks(self, status: int) -> bool:
         bodyless = self.scope["method"] == "HEAD" or status in _BODYLESS_STATUSES
@@ -137,11 +137,20 @@ class ResponseCycle(RequestResponseCycle):
         self.on_response()  # goes on reading where the request is answered before its end
 
 
-def _check(fields: list[tuple[bytes, bytes]]) -> None:
-    """Refuse a field that would be read as another one, or as several (RFC 9110 §5.1, §5.5)."""
-    names = b"".join([name for name, _ in fields])
-    values = b"".join([value for _, value in fields])
-    if len(names.translate(None, _NOT_IN_NAMES)) != len(names):
+def _checked(fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Refuse a field that would be read as another one, or as several (RFC 9110 §5.1, §5.5); names in lower case."""
+    if not fields:
+        return fields
+    names, values = zip(*fields, strict=True)
+    joined, together = b"".join(names), b"".join(values)
+    if len(joined.translate(None, _NOT_IN_NAMES)) != len(joined):
         raise RuntimeError("the name of a header field is not valid")
-    if len(values.translate(None, _NOT_IN_VALUES)) != len(values):
+    if len(together.translate(None, _NOT_IN_VALUES)) != len(together):
         raise RuntimeError("the value of a header field is not valid")
+    if joined.islower():
+        return fields
+    return [(name.lower(), value) for name, value in fields]
+
+
+def _nothing() -> None:
+    """Do nothing: the next request is not this one's to begin."""

@@ -1,6 +1,7 @@
 """uvicorn as the proxy runs it: strict targets, the drain, listeners."""
 
 import asyncio
+import gc
 import math
 import os
 import signal
@@ -139,6 +140,22 @@ async def test_one_of_several_workers_may_be_told_twice_to_drain(draining: Drain
     assert not server.should_exit
     server.handle_exit(signal.SIGINT, None)
     assert server.should_exit
+
+
+async def test_what_is_made_at_the_start_is_left_out_of_later_collections() -> None:
+    thresholds = gc.get_threshold()
+    server = ProxyServer(configured(telling, lifespan="off"))
+    try:
+        with listening("127.0.0.1", 0) as listener:
+            serving = asyncio.create_task(server._serve([listener]))
+            await until(lambda: server.started)
+            assert gc.get_freeze_count() > 10_000
+            assert gc.get_threshold()[0] > thresholds[0]
+            server.should_exit = True
+            await serving
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)
 
 
 async def test_the_server_keeps_answering_while_it_drains(draining: Draining) -> None:
