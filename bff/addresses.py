@@ -66,6 +66,7 @@ def networks_of(client: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_network(client, bits) for bits in (64, 56, 48)))
 
 
+@lru_cache(maxsize=4096)
 def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         parsed = ipaddress.ip_address(address)

@@ -5,7 +5,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -139,19 +139,17 @@ class Proxy:
         """Return the application of the second listener."""
         return with_problem_details(self.admin_endpoints())
 
-    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
-            await self._lifespan(scope, receive, send)
-            return
+            return self._lifespan(scope, receive, send)
         path = scope["path"]
         if path.startswith("/api/"):
-            await self._api_layer(scope, receive, send)
-        elif path.startswith("/auth/"):
-            await self._auth_layer(scope, receive, send)
-        elif path in _HEALTH_PATHS:
-            await self._health(scope, receive, send)
-        else:
-            await self._fallback(scope, receive, send)
+            return self._api_layer(scope, receive, send)
+        if path.startswith("/auth/"):
+            return self._auth_layer(scope, receive, send)
+        if path in _HEALTH_PATHS:
+            return self._health(scope, receive, send)
+        return self._fallback(scope, receive, send)
 
     @asynccontextmanager
     async def _closing(self, _app: object) -> AsyncIterator[None]:

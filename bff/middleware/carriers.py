@@ -20,7 +20,8 @@ TRANSPORT_HEADER: Final = b"x-session-transport"
 APP_HEADERS: Final = frozenset({SESSION_ID_HEADER, TRANSPORT_HEADER})
 _LONGEST_VALUE: Final = 512
 _REMEMBERED: Final = 1024
-"""Values that are not opened again; a visitor sends the same one with every request."""
+"""Fields and values that are not read again; a visitor sends the same ones with every request."""
+_LONGEST_USUAL_FIELD: Final = 4096
 _NEWEST, _OLDER = KEYS_OPENED.labels("newest"), KEYS_OPENED.labels("older")
 _FETCH_METADATA: Final = b"sec-fetch-"
 _NOT_BROWSERS_ALONE: Final = b"sec-fetch-mode"
@@ -49,6 +50,7 @@ class SessionCarriers:
         # Pure while the keys stay. What raises is not remembered, and no value is longer than 512.
         self._opened = lru_cache(maxsize=_REMEMBERED)(self._open)
         ring.on_replace(self._opened.cache_clear)
+        self._remembered = lru_cache(maxsize=_REMEMBERED)(self._own_cookies)
 
     def read_carrier(self, fields: HeaderFields) -> CarriedTicket:
         """Return what a request carries.
@@ -62,8 +64,9 @@ class SessionCarriers:
         cookies = [
             cookie
             for field in fields.every(b"cookie")
-            for key, cookie in cookie_pairs(field)
-            if key == self._cookie_key
+            for cookie in (self._remembered if len(field) <= _LONGEST_USUAL_FIELD else self._own_cookies)(
+                field
+            )
         ]
         if APP_HEADERS.isdisjoint(fields.names()):
             return self._carried(Carrier.COOKIE, cookies)
@@ -87,6 +90,10 @@ class SessionCarriers:
     def clear_cookie(self) -> bytes:
         """Return a Set-Cookie value that removes the cookie, with the attributes that it was set with."""
         return f"{self._cookie_name}=; Max-Age=0; {self._attributes}".encode("ascii")
+
+    def _own_cookies(self, field: bytes) -> tuple[bytes, ...]:
+        """Return the values of this proxy's cookie in a Cookie field."""
+        return tuple(value for name, value in cookie_pairs(field) if name == self._cookie_key)
 
     def _carried(self, carrier: Carrier, values: list[bytes]) -> CarriedTicket:
         if len(values) > 1:

@@ -19,6 +19,7 @@ _EXPOSED: Final = (
     b"Version, X-Session-Version, X-Total-Count"
 )
 _VARY: Final[Header] = (b"vary", b"Origin")
+_UNAPPROVED: Final = (_VARY,)
 
 
 class Cors:
@@ -31,6 +32,7 @@ class Cors:
     def __init__(self, origins: Iterable[str]) -> None:
         self._approvals: dict[bytes, tuple[Header, ...]] = {
             origin.encode("ascii"): (
+                _VARY,
                 (b"access-control-allow-origin", origin.encode("ascii")),
                 (b"access-control-allow-credentials", b"true"),
                 (b"access-control-expose-headers", _EXPOSED),
@@ -40,7 +42,7 @@ class Cors:
 
     def fields(self, origin: bytes | None) -> tuple[Header, ...]:
         """Return the fields of an answer to a request from `origin`."""
-        return (_VARY, *self._approvals.get(origin or b"", ()))
+        return self._approvals.get(origin or b"", _UNAPPROVED)
 
     def preflight_fields(self, scope: Scope) -> list[Header]:
         """Return the fields that approve a preflight.

@@ -10,6 +10,7 @@ from bff.middleware.header_fields import HeaderFields
 BEGIN_HEADER: Final = b"x-session-begin"
 _BEGINNING_NOTHING: Final = frozenset({"HEAD", "OPTIONS"})
 _PREFETCH_FIELDS: Final = (b"sec-purpose", b"purpose", b"x-moz")
+_ABOUT_BEGINNING: Final = frozenset({BEGIN_HEADER, *_PREFETCH_FIELDS})
 
 
 class Proof(Enum):
@@ -80,10 +81,11 @@ def may_begin_session(method: str, fields: HeaderFields) -> bool:
     Raises:
         InvalidRequest: `X-Session-Begin` has a value that nobody knows.
     """
+    may = method not in _BEGINNING_NOTHING
+    if _ABOUT_BEGINNING.isdisjoint(fields.names()):
+        return may
     forbidden = fields.every(BEGIN_HEADER)
     if any(value.lower() != b"never" for value in forbidden):
         raise InvalidRequest("X-Session-Begin knows only the value 'never'")
-    if forbidden or method in _BEGINNING_NOTHING:
-        return False
     hints = [value.lower() for name in _PREFETCH_FIELDS for value in fields.every(name)]
-    return not any(b"prefetch" in hint for hint in hints)
+    return may and not forbidden and not any(b"prefetch" in hint for hint in hints)

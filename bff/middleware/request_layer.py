@@ -29,6 +29,8 @@ from bff.telemetry.spans import Span, request_span
 from bff.upstream.protocol import Header
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_ID_BYTES: Final = 16
+_IDS_AT_ONCE: Final = 64
 _PROBES: Final = frozenset({"/livez", "/readyz"})
 _REFUSED: Final = frozenset({403, 413, 429})
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -92,10 +94,7 @@ class RequestLayer:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [
-                    *self._fields(scope, context, message["headers"], fields.first(b"origin")),
-                    (b"x-request-id", name),
-                ]
+                message["headers"] = self._fields(scope, context, message["headers"], name)
             await send(message)
 
         try:
@@ -135,27 +134,50 @@ class RequestLayer:
             with uncounted():
                 return await receive()
 
-        with deadline_in(DEADLINE_SECONDS), await self._policy.streams.admit(context.client):
-            await self._app(scope, received, send)
+        streams = self._policy.streams
+        with deadline_in(DEADLINE_SECONDS):
+            networks = streams.admitted(context.client) or await streams.admitted_later(context.client)
+            try:
+                await self._app(scope, received, send)
+            finally:
+                streams.release(networks)
 
     def _fields(
-        self, scope: Scope, context: RequestContext, headers: Sequence[Header], origin: bytes | None
+        self, scope: Scope, context: RequestContext, headers: Sequence[Header], name: bytes
     ) -> list[Header]:
-        """Return an answer's own fields with those that the layers add."""
+        """Return an answer's own fields with those that the layers add; `name` is the request's id."""
         fields = [*headers]
         if context.session_answer is not None:
             fields += context.session_answer.fields()
         fields += missing_fields(fields, self._policy.security_fields)
         if scope["path"].startswith(AREAS):
-            fields += self._policy.cors.fields(origin)
+            fields += self._policy.cors.fields(context.fields.first(b"origin"))
+        fields.append((b"x-request-id", name))
         return fields
+
+
+class _RequestIds:
+    """Random ids, of which the system is asked for many at once."""
+
+    def __init__(self) -> None:
+        self._ready: list[bytes] = []
+
+    def next(self) -> bytes:
+        """Return 128 random bits, in hexadecimal digits."""
+        if not self._ready:
+            digits = secrets.token_hex(_ID_BYTES * _IDS_AT_ONCE).encode()
+            self._ready = [digits[at : at + 2 * _ID_BYTES] for at in range(0, len(digits), 2 * _ID_BYTES)]
+        return self._ready.pop()
+
+
+_IDS: Final = _RequestIds()
 
 
 def _request_id(fields: HeaderFields) -> bytes:
     given = fields.first(b"x-request-id")
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given
-    return secrets.token_hex(16).encode()
+    return _IDS.next()
 
 
 def _as_refusal(error: BaseException) -> BffError:

@@ -21,5 +21,5 @@ def security_fields(*, secure: bool) -> tuple[Header, ...]:
 
 def missing_fields(headers: Iterable[Header], fields: Iterable[Header]) -> list[Header]:
     """Return those of `fields` that an answer's headers do not set themselves."""
-    present = {name for name, _ in headers}
+    present = dict(headers)
     return [field for field in fields if field[0] not in present]

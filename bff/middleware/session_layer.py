@@ -129,44 +129,48 @@ class SessionLayer:
         return carried
 
 
-@dataclass(frozen=True, slots=True)
 class _Answer:
     """What the answer to one request says of its session."""
 
-    session: RequestSession
-    rules: Rules
-    carriers: SessionCarriers
-    clock: Callable[[], float]
+    __slots__ = ("_carriers", "_clock", "_rules", "_session")
+
+    def __init__(
+        self, session: RequestSession, rules: Rules, carriers: SessionCarriers, clock: Callable[[], float]
+    ) -> None:
+        self._session = session
+        self._rules = rules
+        self._carriers = carriers
+        self._clock = clock
 
     def fields(self) -> list[Header]:
         """Return the version, a browser's cookie, and an app's new session id where no body has it."""
         fields: list[Header] = []
         # A navigation's answer is read by no script, and some are given without a look at the session.
-        if self.session.known or self.rules.proof is not Proof.NAVIGATION:
-            version = 0 if self.session.session is None else self.session.session.version
-            fields.append((b"x-session-version", str(version).encode("ascii")))
-        if self.session.carrier is Carrier.COOKIE:
+        if self._session.known or self._rules.proof is not Proof.NAVIGATION:
+            current = self._session.session
+            fields.append((b"x-session-version", b"%d" % (0 if current is None else current.version)))
+        if self._session.carrier is Carrier.COOKIE:
             fields += self._cookie()
-        elif not self.rules.id_in_body and (session_id := self._new_session_id()) is not None:
+        elif not self._rules.id_in_body and (session_id := self._new_session_id()) is not None:
             fields.append((b"x-session-id", session_id.reveal().encode("ascii")))
         return fields
 
     def members(self) -> dict[str, Any]:
         """Return an app's new session id, where it belongs into the body."""
-        session_id = self._new_session_id() if self.rules.id_in_body else None
+        session_id = self._new_session_id() if self._rules.id_in_body else None
         return {} if session_id is None else {"sessionId": session_id.reveal()}
 
     def _cookie(self) -> list[Header]:
-        issued = self.session.issued
+        issued = self._session.issued
         if issued is not None:
-            left = int(issued.session.expires_at - self.clock())
-            return [(b"set-cookie", self.carriers.set_cookie(issued.ticket, max(0, left)))]
-        return [(b"set-cookie", self.carriers.clear_cookie())] if self.session.cleared else []
+            left = int(issued.session.expires_at - self._clock())
+            return [(b"set-cookie", self._carriers.set_cookie(issued.ticket, max(0, left)))]
+        return [(b"set-cookie", self._carriers.clear_cookie())] if self._session.cleared else []
 
     def _new_session_id(self) -> Secret | None:
-        if self.session.carrier is Carrier.COOKIE or self.session.issued is None:
+        if self._session.carrier is Carrier.COOKIE or self._session.issued is None:
             return None
-        return Secret(self.carriers.seal(Carrier.HEADER, self.session.issued.ticket))
+        return Secret(self._carriers.seal(Carrier.HEADER, self._session.issued.ticket))
 
 
 def _user_agent(fields: HeaderFields) -> str | None:

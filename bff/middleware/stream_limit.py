@@ -37,18 +37,23 @@ class StreamLimit:
         self._waiting: dict[str, int] = {}
         self._queues: dict[str, dict[asyncio.Future[None], Networks]] = {}
 
-    async def admit(self, client: str) -> "Admission":
-        """Count a request of `client`, a network address, as soon as there is room; until the result's block ends.
+    def admitted(self, client: str) -> Networks | None:
+        """Count a request of `client`, a network address, if there is room; `release` counts the result no more."""
+        networks = networks_of(client)
+        if not self._fits(self._under_way, networks, 1):
+            return None
+        _increase(self._under_way, networks)
+        return networks
+
+    async def admitted_later(self, client: str) -> Networks:
+        """Count a request of `client` as soon as there is room.
 
         Raises:
             TooManyRequests: too many requests of that client wait already, or this one waited for too long.
         """
-        networks = networks_of(client)
-        if self._fits(self._under_way, networks, 1):
-            _increase(self._under_way, networks)
-        else:
-            await self._wait(networks)
-        return Admission(self, networks)
+        waiting = networks_of(client)
+        await self._wait(waiting)
+        return waiting
 
     def _fits(self, count: dict[str, int], networks: Networks, times: int) -> bool:
         for one, most in zip(networks, self._bounds, strict=False):  # noqa: SIM110 - a generator costs more
@@ -90,22 +95,6 @@ class StreamLimit:
                 del queue[turn]
                 _increase(self._under_way, waiting)
                 turn.set_result(None)
-
-
-class Admission:
-    """A request that is counted until the block ends."""
-
-    __slots__ = ("_limit", "_networks")
-
-    def __init__(self, limit: StreamLimit, networks: Networks) -> None:
-        self._limit = limit
-        self._networks = networks
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        self._limit.release(self._networks)
 
 
 def _came(turn: asyncio.Future[None]) -> bool:

@@ -19,6 +19,14 @@ pytestmark = pytest.mark.anyio
 HERE = "192.0.2.1"
 
 
+async def admit(limit: StreamLimit, client: str) -> ExitStack:
+    """Count a request as the request layer does, until the result's block ends."""
+    networks = limit.admitted(client) or await limit.admitted_later(client)
+    counted = ExitStack()
+    counted.callback(limit.release, networks)
+    return counted
+
+
 class Held:
     """An application behind the limit that answers when it is let go, or fails."""
 
@@ -88,7 +96,7 @@ async def test_the_networks_that_a_site_is_given_have_bounds_of_their_own() -> N
         """Return how many requests are let in, each from another /64."""
         for number in range(20):
             try:
-                stack.enter_context(await limit.admit(form.format(number)))
+                stack.enter_context(await admit(limit, form.format(number)))
             except TooManyRequests:
                 return number
         return 20
@@ -121,12 +129,12 @@ async def test_a_request_that_ended_counts_no_more(ending: str) -> None:
 
 async def test_a_refused_request_is_not_counted_itself() -> None:
     limit = StreamLimit(1, wait_seconds=0)
-    with await limit.admit(HERE):
+    with await admit(limit, HERE):
         for _ in range(2):
             with pytest.raises(TooManyRequests):
-                await limit.admit(HERE)
+                await admit(limit, HERE)
         assert (sum(limit._under_way.values()), limit._waiting, limit._queues) == (1, {}, {})
-    with await limit.admit(HERE):
+    with await admit(limit, HERE):
         assert sum(limit._under_way.values()) == 1
 
 
@@ -134,7 +142,7 @@ async def test_those_that_wait_are_let_in_one_by_one_in_their_order() -> None:
     limit, served = StreamLimit(1, wait_seconds=60), []
 
     async def request(number: int) -> None:
-        with await limit.admit(HERE):
+        with await admit(limit, HERE):
             served.append(number)
             await asyncio.sleep(0)
             assert limit._under_way == {HERE: 1}
@@ -148,11 +156,11 @@ async def test_those_that_wait_are_let_in_one_by_one_in_their_order() -> None:
 
 async def test_no_more_may_wait_than_the_queue_has_places() -> None:
     limit = StreamLimit(1, wait_seconds=60)
-    with await limit.admit(HERE):
-        waiting = [asyncio.ensure_future(limit.admit(HERE)) for _ in range(WAITING_EACH)]
+    with await admit(limit, HERE):
+        waiting = [asyncio.ensure_future(admit(limit, HERE)) for _ in range(WAITING_EACH)]
         await asyncio.sleep(0)
         with pytest.raises(TooManyRequests):
-            await limit.admit(HERE)
+            await admit(limit, HERE)
     with await waiting[0]:
         for one in waiting[1:]:
             one.cancel()
@@ -162,8 +170,8 @@ async def test_no_more_may_wait_than_the_queue_has_places() -> None:
 
 async def test_a_turn_that_comes_to_one_who_has_left_goes_to_the_next() -> None:
     limit = StreamLimit(1, wait_seconds=60)
-    with await limit.admit(HERE):
-        first, second = (asyncio.ensure_future(limit.admit(HERE)) for _ in range(2))
+    with await admit(limit, HERE):
+        first, second = (asyncio.ensure_future(admit(limit, HERE)) for _ in range(2))
         await asyncio.sleep(0)
     first.cancel()
     with await second:
@@ -173,10 +181,10 @@ async def test_a_turn_that_comes_to_one_who_has_left_goes_to_the_next() -> None:
 
 async def test_who_has_room_does_not_wait_for_a_neighbour_who_has_none() -> None:
     limit = StreamLimit(2, wait_seconds=60)
-    with await limit.admit("2001:db8::1"), await limit.admit("2001:db8::2"):
-        neighbour = asyncio.ensure_future(limit.admit("2001:db8::3"))
+    with await admit(limit, "2001:db8::1"), await admit(limit, "2001:db8::2"):
+        neighbour = asyncio.ensure_future(admit(limit, "2001:db8::3"))
         await asyncio.sleep(0)
-        with await limit.admit("2001:db8:0:1::1"):
+        with await admit(limit, "2001:db8:0:1::1"):
             assert not neighbour.done()
     with await neighbour:
         assert sum(limit._under_way.values()) == 3
