@@ -124,8 +124,8 @@ class Proxy:
         self._fallback = fallback or _nothing_here
         self._stack = RequestLayer(self._dispatch, _request_policy(settings), monotonic=time.monotonic)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._stack(scope, receive, send)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return self._stack(scope, receive, send)
 
     def endpoints(self) -> EndpointRouter:
         """Return what the proxy serves by itself, `/api` aside."""

@@ -32,6 +32,10 @@ class HeaderFields:
         value = self._first.get(name)
         return [] if value is None else [value]
 
+    def has_twice(self, name: bytes) -> bool:
+        """Return whether there are several fields of this name."""
+        return self._repeat and len(self.every(name)) > 1
+
     def names(self) -> KeysView[bytes]:
         """Return all names."""
         return self._first.keys()

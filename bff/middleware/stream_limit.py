@@ -87,7 +87,11 @@ class StreamLimit:
     def release(self, networks: Networks) -> None:
         """Count a request no more, and let in those that wait and have room now, in their order."""
         _decrease(self._under_way, networks)
-        queue = self._queues.get(networks[-1], {})
+        queue = self._queues.get(networks[-1])
+        if queue is not None:
+            self._let_in(queue, networks)
+
+    def _let_in(self, queue: dict[asyncio.Future[None], Networks], networks: Networks) -> None:
         for turn, waiting in list(queue.items()):
             if self._under_way.get(networks[-1], 0) >= self._bounds[len(networks) - 1]:
                 break

@@ -192,12 +192,13 @@ class Http1Connection(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        super().on_message_complete()
         self._pending_bytes = 0
         if self.cycle.response_complete:
             self._wait(Phase.IDLE, self.quiet_seconds)
-        else:
-            self._wait(Phase.RESPONSE, inf)
+            return
+        self.cycle.more_body = False
+        self.cycle.message_event.set()
+        self._phase, self._deadline = Phase.RESPONSE, inf
 
     def on_response_complete(self) -> None:
         if self._phase is Phase.CLOSING and len(self.pipeline) == 1 and self.cycle.disconnected:

@@ -231,7 +231,7 @@ def configured(
     **options: Any,
 ) -> ProxyConfig:
     """Return the configuration for everything that this proxy listens with; `options` are uvicorn's."""
-    defaults: dict[str, Any] = {"http": Http1Connection, "lifespan": "on"}
+    defaults: dict[str, Any] = {"http": Http1Connection, "lifespan": "on", "interface": "asgi3"}
     config = ProxyConfig(
         app,
         ws="none",

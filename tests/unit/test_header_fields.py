@@ -23,3 +23,10 @@ def test_a_name_that_comes_twice_has_both_values_and_the_first_one_is_first() ->
     assert REPEATED.first(b"accept") == b"one"
     assert REPEATED.every(b"accept") == [b"one", b"two"]
     assert REPEATED.every(b"host") == [b"shop"]
+
+
+def test_a_name_is_there_twice_or_not() -> None:
+    assert REPEATED.has_twice(b"accept")
+    assert not REPEATED.has_twice(b"host")
+    assert not REPEATED.has_twice(b"cookie")
+    assert not USUAL.has_twice(b"accept")
