@@ -55,7 +55,7 @@ class Http1Connection(HttpToolsProtocol):
         reader_seconds: how many seconds a client may lag behind `body_rate` when it reads a response.
         linger_seconds: how long to read and discard the rest of a refused request. Closing earlier would reset the
             connection, and the client might lose the response (RFC 9112 §9.6).
-        fresh_seconds: how old a connection without a request may become while the server ends.
+        spare_seconds: how long a connection without a request is kept once nobody listens any more.
         most_fields: header and trailer fields of a request.
     """
 
@@ -65,7 +65,7 @@ class Http1Connection(HttpToolsProtocol):
     body_rate: ClassVar[float] = 512.0
     reader_seconds: ClassVar[float] = 60.0
     linger_seconds: ClassVar[float] = 5.0
-    fresh_seconds: ClassVar[float] = 1.0
+    spare_seconds: ClassVar[float] = 1.0
     most_fields: ClassVar[int] = 100
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -227,11 +227,10 @@ class Http1Connection(HttpToolsProtocol):
         """Close the connection when it is idle; a request that has begun to come in is still answered."""
         if self._phase in {Phase.BODY, Phase.RESPONSE}:
             super().shutdown()
-        elif self._phase is Phase.IDLE and self._current_cycle is None and DRAINING.begun:
-            self._deadline += self.fresh_seconds - self.quiet_seconds  # its request is on its way
-        elif DRAINING.begun and (self._phase is not Phase.IDLE or _has_input(self.transport)):
-            return  # what has come in is answered, and the answer closes the connection
-        elif self._phase in {Phase.IDLE, Phase.HEAD}:
+        elif self._phase is Phase.IDLE and DRAINING.begun:
+            # Its next request may be on its way: a balancer looks elsewhere once it has been refused a connection.
+            self._deadline = min(self._deadline, self.loop.time() + self.spare_seconds)
+        elif self._phase is Phase.IDLE or (self._phase is Phase.HEAD and not DRAINING.begun):
             self.transport.close()
 
     def pause_writing(self) -> None:
@@ -278,7 +277,7 @@ class Http1Connection(HttpToolsProtocol):
     def _time_out(self) -> None:
         if self._phase in {Phase.HEAD, Phase.BODY}:
             self._refuse(RequestTimeout(), f"{self._phase.name.lower()} timeout")
-        else:
+        elif self._phase is not Phase.IDLE or not _has_input(self.transport):
             self.transport.close()
 
     def _refuse(self, error: BffError, reason: str) -> None:

@@ -282,9 +282,42 @@ class LastMoment(ProxyServer):
 
     kept: socket.socket
 
-    async def _empty_queue(self, listeners: list[socket.socket]) -> None:
-        await super()._empty_queue(listeners)
-        self.kept.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
+    def _sweep(self) -> None:
+        for connection in self.server_state.connections if self.should_exit else ():
+            assert isinstance(connection, Http1Connection)
+            connection._deadline = 0
+            self.kept.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
+        super()._sweep()
+
+
+async def test_an_idle_connection_may_be_used_for_a_moment_after_nobody_listens(draining: Draining) -> None:
+    server = ProxyServer(configured(telling, lifespan="off"))
+    with listening("127.0.0.1", 0) as listener:
+        address = listener.getsockname()
+        serving = asyncio.create_task(server._serve([listener]))
+        await until(lambda: server.started)
+        used, unused = [await asyncio.open_connection(*address) for _ in range(2)]
+        used[1].write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert b"connection: close" not in await head_of(used[0])
+        server.handle_exit(signal.SIGTERM, None)
+        await until(lambda: is_refused(address))
+        used[1].write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
+        assert b"connection: close" in await head_of(used[0])
+        assert await unused[0].read() == b"", "it ends by itself"
+        used[1].close()
+        unused[1].close()
+        await serving
+    assert draining()
+
+
+def is_refused(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address, timeout=0.1).close()
+    except ConnectionRefusedError:
+        return True
+    except TimeoutError:
+        pass
+    return False
 
 
 async def test_a_request_on_an_idle_connection_that_is_not_read_yet_is_answered(draining: Draining) -> None:
