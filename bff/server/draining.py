@@ -10,10 +10,16 @@ _KEPT_SHARE: Final = 0.25
 
 
 class Draining:
-    """Set once, by the server; read by `/readyz`, by every response, and by whatever is waited for at the end."""
+    """Set once, by the server; read by `/readyz`, by every response, and by whatever is waited for at the end.
+
+    Attributes:
+        begun: whether the process has been told to end.
+        last_request: when the last request since then came, by the event loop's clock.
+    """
 
     def __init__(self) -> None:
         self.begun = False
+        self.last_request = -math.inf
         self._deadline = math.inf
         self._kept_back = 0.0
 

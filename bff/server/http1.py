@@ -55,7 +55,8 @@ class Http1Connection(HttpToolsProtocol):
         reader_seconds: how many seconds a client may lag behind `body_rate` when it reads a response.
         linger_seconds: how long to read and discard the rest of a refused request. Closing earlier would reset the
             connection, and the client might lose the response (RFC 9112 §9.6).
-        spare_seconds: how long a connection without a request is kept once nobody listens any more.
+        spare_seconds: how long a connection without a request is kept once nobody listens any more, counted from the
+            last request on any of them.
         most_fields: header and trailer fields of a request.
     """
 
@@ -113,6 +114,8 @@ class Http1Connection(HttpToolsProtocol):
         self.url = b""
         self.headers = []
         self._trailers = self._trailer_bytes = 0
+        if DRAINING.begun:
+            DRAINING.last_request = self.loop.time()
         self._wait(Phase.HEAD, self.head_seconds)
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -277,8 +280,18 @@ class Http1Connection(HttpToolsProtocol):
     def _time_out(self) -> None:
         if self._phase in {Phase.HEAD, Phase.BODY}:
             self._refuse(RequestTimeout(), f"{self._phase.name.lower()} timeout")
-        elif self._phase is not Phase.IDLE or not _has_input(self.transport):
+        elif not self._may_be_used():
             self.transport.close()
+
+    def _may_be_used(self) -> bool:
+        """Return whether a request may be on its way on this idle connection.
+
+        While the server ends, a balancer that uses one connection of its own will use the next ones too.
+        """
+        if self._phase is not Phase.IDLE:
+            return False
+        used = DRAINING.begun and self.loop.time() < DRAINING.last_request + self.spare_seconds
+        return used or _has_input(self.transport)
 
     def _refuse(self, error: BffError, reason: str) -> None:
         """Respond in place of the application, then discard input until the client closes the connection."""

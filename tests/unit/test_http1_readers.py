@@ -1,4 +1,4 @@
-"""How long a client may take to read its answer: by the bytes that it takes, not by their coming at all."""
+"""How long a connection is kept: for a client that reads, and for one that may ask again while the server ends."""
 
 import asyncio
 
@@ -6,6 +6,8 @@ import pytest
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from bff.server import http1
+from bff.server.draining import DRAINING, Draining
 from bff.server.http1 import Http1Connection
 from bff.server.process import configured
 from tests.frozen_time import FrozenLoop, advance, settle
@@ -86,3 +88,26 @@ async def test_a_client_that_reads_next_to_nothing_is_ended_though_it_never_stop
 async def test_a_client_that_keeps_the_pace_is_waited_for() -> None:
     pace = int(Http1Connection.body_rate) + 1
     assert await seconds_until_ended(taken=pace, most=1000) is None
+
+
+async def test_idle_connections_are_kept_while_a_balancer_uses_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http1, "_has_input", lambda _transport: False)
+    for name, value in vars(Draining()).items():
+        monkeypatch.setattr(DRAINING, name, value)
+    one, other, last = Outgoing(), Outgoing(), Outgoing()
+    DRAINING.begin(30)
+    for client in (one, other, last):
+        client.connection.shutdown()
+    for client in (one, other):
+        advance(0.9 * Http1Connection.spare_seconds)
+        client.connection.data_received(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        last.connection.sweep()
+        assert not last.ended
+    advance(1.1 * Http1Connection.spare_seconds)
+    last.connection.sweep()
+    assert last.ended
+    one.abort()
+    other.abort()
+    await settle()
