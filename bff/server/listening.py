@@ -3,6 +3,7 @@
 import ctypes
 import socket
 import struct
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
@@ -10,6 +11,8 @@ from typing import Final
 _ATTACH_FILTER: Final = 26  # SO_ATTACH_FILTER of Linux, which Python does not name
 _FLAGS_AT, _SYN = 13, 0x02  # of a TCP header (RFC 9293 §3.1)
 _LOAD, _AND, _IF_EQUAL, _RETURN = 0x30, 0x54, 0x15, 0x06  # classic BPF
+_QUEUED_AT: Final = 24
+"""Where `struct tcp_info` of Linux has the length of a listener's queue: it is its `tcpi_unacked` then."""
 _NO_SYN: Final = (
     (_LOAD, 0, 0, _FLAGS_AT),
     (_AND, 0, 0, _SYN),
@@ -52,3 +55,11 @@ def let_nobody_in(listener: socket.socket) -> None:
     program = struct.pack("HP", len(_NO_SYN), ctypes.addressof(buffer))
     with suppress(OSError):
         listener.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, program)
+
+
+def is_waited_for(listener: socket.socket) -> bool:
+    """Return whether somebody has connected and is not accepted yet; False where the kernel does not tell."""
+    if sys.platform != "linux":
+        return False
+    told = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _QUEUED_AT + 4)
+    return bool(int.from_bytes(told[_QUEUED_AT:], sys.byteorder))

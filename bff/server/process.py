@@ -19,14 +19,15 @@ from starlette.types import ASGIApp
 from bff.server.connections import ConnectionLimit
 from bff.server.draining import DRAINING
 from bff.server.http1 import Http1Connection
-from bff.server.listening import let_nobody_in
+from bff.server.listening import is_waited_for, let_nobody_in
 from bff.telemetry.process import note_load, note_start, note_usage
 
 _BACKLOG: Final = 512
 """How many connections are accepted at once, before any of them is counted."""
 _GRACE_SECONDS: Final = 30
 _QUEUE_SECONDS: Final = 0.3
-"""How long to take in who is in the listen queue, once nobody can join it."""
+"""How long to take in who is in the listen queue, at least, once nobody can join it."""
+_LOOK_SECONDS: Final = 0.05
 _WORD_SECONDS: Final = 2.0
 """How long one of several workers waits to hear that nobody can join the queue: its supervisor looks twice a second."""
 _TICKS_A_SECOND: Final = 10
@@ -164,6 +165,10 @@ class ProxyServer(SweepingServer):
             for listener in listeners:
                 let_nobody_in(listener)
         await asyncio.sleep(_QUEUE_SECONDS)
+        until = time.monotonic() + DRAINING.seconds_for_requests()
+        while not self._handed_over and any(map(is_waited_for, listeners)) and time.monotonic() < until:  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(_LOOK_SECONDS)  # who was accepted last is a connection of this server then
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
         """Take a signal; it is not raised again at the end, because it was obeyed.

@@ -12,9 +12,10 @@ import pytest
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
+from bff.server import process
 from bff.server.draining import DRAINING, Draining
 from bff.server.http1 import Http1Connection
-from bff.server.listening import let_nobody_in, listening
+from bff.server.listening import is_waited_for, let_nobody_in, listening
 from bff.server.process import ProxyServer, configured, in_background
 from tests.support import listens, until
 
@@ -336,6 +337,26 @@ async def test_a_request_on_an_idle_connection_that_is_not_read_yet_is_answered(
     assert draining()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells how long the queue is")
+async def test_a_server_that_is_too_busy_to_accept_takes_its_time_at_the_end(
+    draining: Draining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        process, "_QUEUE_SECONDS", 0
+    )  # as if the loop had had something else to do all the while
+    server = Visited(configured(telling, lifespan="off"))
+    with listening("127.0.0.1", 0) as listener:
+        server.port = listener.getsockname()[1]
+        serving = asyncio.create_task(server._serve([listener]))
+        await until(lambda: server.started)
+        server.handle_exit(signal.SIGTERM, None)
+        await serving
+    assert draining()
+    for visitor in server.visitors:
+        with visitor:
+            assert visitor.recv(1000).startswith(b"HTTP/1.1 200 OK")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="a filter of Linux")
 def test_who_comes_after_the_queue_was_ended_is_refused_and_not_reset() -> None:
     with listening("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()) as early:
@@ -343,7 +364,9 @@ def test_who_comes_after_the_queue_was_ended_is_refused_and_not_reset() -> None:
         let_nobody_in(listener)
         with pytest.raises(TimeoutError):
             socket.create_connection(address, timeout=0.2)
+        assert is_waited_for(listener)
         accepted, _ = listener.accept()
+        assert not is_waited_for(listener)
         with accepted:
             early.sendall(b"still here")
             assert accepted.recv(100) == b"still here"
