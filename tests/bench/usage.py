@@ -27,6 +27,13 @@ def memory(pid: int) -> int:
     )
 
 
+def resident(pid: int) -> int:
+    """Return the bytes that one process has in memory, what it shares with others included."""
+    return next(
+        (int(line.split()[1]) * 1024 for line in _read(pid, "status").splitlines() if "VmRSS:" in line), 0
+    )
+
+
 def tree(pid: int) -> Iterator[int]:
     """Yield a process and all that it began."""
     yield pid
