@@ -20,7 +20,7 @@ from tests.bench.load import Generator
 from tests.bench.ours import ours, settings
 from tests.bench.processes import on_core
 from tests.bench.rounds import run_once
-from tests.bench.usage import resident
+from tests.bench.usage import connections, resident
 from tests.bench.wire import SCENARIOS, SLOW_2000
 from tests.commands import settings_only
 from tests.contract.on_redis import OnRedis
@@ -83,21 +83,24 @@ def _ready(port: int) -> bool:
 
 def _connections(ground: Ground, send: Generator) -> Goal:
     """Let 2,000 connections wait for an upstream that takes its time, at proxies that had no request before."""
-    return Goal(
-        "memory a connection, at 2,000",
-        30,
-        statistics.median(_each_connection(ground, send) for _ in range(_FRESH)) / 1024,
-        "KiB",
-        most=True,
-    )
+    fresh = [_each_connection(ground, send) for _ in range(_FRESH)]
+    held, count = (statistics.median(column) for column in zip(*fresh, strict=True))
+    return Goal(f"memory a connection, at {count:,.0f}", 30, held / 1024, "KiB", most=True)
 
 
-def _each_connection(ground: Ground, send: Generator) -> float:
+def _each_connection(ground: Ground, send: Generator) -> tuple[float, int]:
+    """Return the bytes that each connection takes, and how many there were when that was looked at."""
     scenario = next(one for one in SCENARIOS if one.name == SLOW_2000)
+    counts: list[int] = []
     with ours(ground) as one:
         resting = resident(one.pid)
-        run = run_once(one, scenario, send, scenario.least_seconds, held=resident)
-    return (run.memory - resting) / scenario.connections
+
+        def held(pid: int) -> int:
+            counts.append(connections(one.port))
+            return resident(pid)
+
+        run = run_once(one, scenario, send, scenario.least_seconds, held)
+    return (run.memory - resting) / counts[0], counts[0]
 
 
 def _sessions(count: int) -> Iterator[Goal]:

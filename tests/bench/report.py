@@ -18,6 +18,8 @@ def goal_table(goals: Sequence[Goal]) -> str:
 
 def table(results: Results) -> str:
     """Return a table for each scenario; a ratio is the smaller of those of requests and of CPU time."""
+    if not results.scenarios():
+        return ""
     lines = [
         "",
         "At rest: " + ", ".join(f"{n} {b / 2**20:.0f} MiB" for n, b in results.resting.items()) + ".",
