@@ -92,7 +92,11 @@ class Process:
     @property
     def log(self) -> str:
         """Everything that the process has said."""
-        return Path(self._log.name).read_text(encoding="utf-8", errors="replace")
+        return self.log_path.read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def log_path(self) -> Path:
+        return Path(self._log.name)
 
     def log_lines(self) -> list[dict[str, Any]]:
         """The lines of its log that are JSON."""

@@ -75,6 +75,7 @@ TESTED_BY = {
     "tokens": "unit/test_session.py",
     "store/diagnosis": "integration/test_live_check.py",
     "upstream/connection": "component/test_llhttp_client.py",
+    "upstream/answer_parser": "component/test_llhttp_client.py",
     "upstream/exchange": "component/test_llhttp_client.py",
     "upstream/httpx_client": "contract/test_upstream_client.py",
     "upstream/pool": "component/test_llhttp_client.py",

@@ -61,9 +61,9 @@ class Forwarder:
             ClientLeft: the client left while its body was read.
             BffError: there is no answer.
         """
-        query = _owned_query(call, credentials)
+        query = call.query and _owned_query(call, credentials)
         headers = request_headers(call.headers, own=self._own_headers(call, credentials))
-        content = await body.content()
+        content = None if body.empty else await body.content()
         if self._resolver is not None and credentials.session_id is not None:
             query = self._resolver.resolved(query, credentials.session_id)
             if content is not None:
@@ -107,7 +107,7 @@ class Forwarder:
 
 def _owned_query(call: Call, credentials: UpstreamCredentials) -> bytes:
     """Return the query, with the session's own ids where the route takes the owner from the session."""
-    if not call.route.session_id or not call.query:
+    if not call.route.session_id:
         return call.query
     session_id = None if credentials.session_id is None else credentials.session_id.reveal()
     return replace_owner(call.query, session_id=session_id, customer_id=credentials.customer_id)

@@ -8,12 +8,15 @@ result is remembered by name, so a usual header costs one lookup.
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import compress
+from operator import itemgetter
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from bff.api.memo import Memo
 
 Headers = Sequence[tuple[bytes, bytes]]
+_name_of: Final = itemgetter(0)
 
 _HOP_BY_HOP: Final = frozenset(  # RFC 9110 §7.6.1, and those of older clients
     b"connection keep-alive te trailer trailers transfer-encoding upgrade http2-settings".split()
@@ -41,6 +44,7 @@ _BLOCKED_RESPONSE_PREFIXES: Final = (
     *(b"proxy-", b"x-session-", b"access-control-", b"cross-origin-", b"content-security-policy"),
     *(b"public-key-pins", b"surrogate-", b"cdn-cache-control", b"cloudflare-cdn-cache-control"),
 )
+_CONNECTION: Final = b"connection"
 _LONGEST_USUAL_NAME: Final = 64
 _FRAMING: Final = b"content-length"  # a Connection header cannot remove it, and `content_length` is blocked
 _LOCATIONS: Final = frozenset({b"location", b"content-location"})
@@ -60,8 +64,12 @@ def request_headers(headers: Headers, *, own: Headers) -> list[tuple[bytes, byte
     Names that `own` sets are removed from the client's headers. The client's Connection header removes headers of the
     client, never those in `own`.
     """
-    removed = _connection_options(headers).union([_canonical[name] for name, _ in own])
-    passed = [header for header in headers if (key := _request_key[header[0]]) and key not in removed]
+    keys = list(map(_request_key.__getitem__, map(_name_of, headers)))
+    own_keys = list(map(_request_key.__getitem__, map(_name_of, own)))
+    if _CONNECTION in keys or any(own_keys):  # what is blocked anyway need not be removed
+        removed = _connection_options(headers).union(own_keys, [_CONNECTION])
+        keys = [b"" if key in removed else key for key in keys]
+    passed = list(compress(headers, keys))
     passed.extend(own)
     return passed
 
@@ -106,8 +114,9 @@ def _key(name: bytes, names: frozenset[bytes], prefixes: tuple[bytes, ...]) -> b
 
 
 _canonical: Final = Memo(_in_one_spelling, longest=_LONGEST_USUAL_NAME)
-_request_key: Final = Memo(
-    lambda name: _key(name, _BLOCKED_REQUEST_NAMES, _BLOCKED_REQUEST_PREFIXES), longest=_LONGEST_USUAL_NAME
+_request_key: Final = Memo(  # of `connection` too, so that one look at the keys tells whether there is one
+    lambda name: _key(name, _BLOCKED_REQUEST_NAMES - {_CONNECTION}, _BLOCKED_REQUEST_PREFIXES),
+    longest=_LONGEST_USUAL_NAME,
 )
 _response_key: Final = Memo(
     lambda name: _key(name, _BLOCKED_RESPONSE_NAMES, _BLOCKED_RESPONSE_PREFIXES), longest=_LONGEST_USUAL_NAME

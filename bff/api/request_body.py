@@ -1,7 +1,7 @@
 """The body of a request that is forwarded: a small body is buffered so that it can be sent again, others stream."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from starlette.types import Receive
@@ -19,6 +19,7 @@ class RequestBody:
     """Reads the body of an ASGI request once, up to a limit.
 
     Attributes:
+        empty: whether there is none.
         replayable: whether `content` may be called more than once.
 
     Args:
@@ -31,21 +32,21 @@ class RequestBody:
         InvalidRequest: Content-Length is not valid.
     """
 
-    def __init__(self, headers: Iterable[tuple[bytes, bytes]], receive: Receive, limit: int) -> None:
+    def __init__(self, headers: Sequence[tuple[bytes, bytes]], receive: Receive, limit: int) -> None:
         self._receive = receive
         self._limit = limit
         self._length, chunked = _framing(headers)
-        self._empty = not chunked and not self._length
+        self.empty = not chunked and not self._length
         self._buffered: bytes | None = None
-        self._not_reading = asyncio.Event()
-        self._not_reading.set()
-        self.replayable = self._empty or (not chunked and (self._length or 0) <= REPLAYABLE_BYTES)
+        self._reading = False
+        self._read: asyncio.Event | None = None
+        self.replayable = self.empty or (not chunked and (self._length or 0) <= REPLAYABLE_BYTES)
         if self._length is not None and self._length > limit:
             raise BodyTooLarge
 
     async def content(self) -> bytes | AsyncIterator[bytes] | None:
         """Return the body to send: None if it is empty, bytes if it is replayable, otherwise a stream."""
-        if self._empty:
+        if self.empty:
             return None
         if not self.replayable:
             return self._stream()
@@ -55,12 +56,14 @@ class RequestBody:
 
     async def left(self) -> None:
         """Wait until the client disconnects. A body that is still being read has its own reader, which notices that."""
-        await self._not_reading.wait()
+        if self._reading:
+            self._read = asyncio.Event()
+            await self._read.wait()
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
     async def _stream(self) -> AsyncIterator[bytes]:
-        self._not_reading.clear()
+        self._reading = True
         try:
             read = 0
             while True:
@@ -76,18 +79,18 @@ class RequestBody:
                 if not message.get("more_body", False):
                     return
         finally:
-            self._not_reading.set()
+            self._reading = False
+            if self._read is not None:
+                self._read.set()
 
 
-def _framing(headers: Iterable[tuple[bytes, bytes]]) -> tuple[int | None, bool]:
+def _framing(headers: Sequence[tuple[bytes, bytes]]) -> tuple[int | None, bool]:
     """Return the Content-Length, if any, and whether the body is chunked (RFC 9112 §6.3)."""
+    names = [name for name, _ in headers]
     length: int | None = None
-    chunked = False
-    for name, value in headers:
-        if name == b"transfer-encoding":
-            chunked = True
-        elif name == b"content-length":
+    if b"content-length" in names:
+        for value in [value for name, value in headers if name == b"content-length"]:
             if not value.isdigit() or len(value) > 18 or length not in {None, int(value)}:
                 raise InvalidRequest("Content-Length is not valid")
             length = int(value)
-    return length, chunked
+    return length, b"transfer-encoding" in names

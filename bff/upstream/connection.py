@@ -9,13 +9,14 @@ from typing import Final, cast
 
 from bff.deadline import ends_at
 from bff.errors import UpstreamTimeout, UpstreamUnavailable
+from bff.upstream.answer_parser import AnswerParser
 from bff.upstream.exchange import Exchange
 from bff.upstream.options import ClientOptions
 
 _LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class WireRequest:
     """A request as it goes out.
 
@@ -53,6 +54,7 @@ class Connection(asyncio.Protocol):
         self._idle = idle
         self._transport: asyncio.Transport | None = None
         self._poll = select.poll()
+        self._parser = AnswerParser()
         self._exchange: Exchange | None = None
         self._sender: asyncio.Task[None] | None = None
         self._body_left = False
@@ -60,11 +62,12 @@ class Connection(asyncio.Protocol):
         self.closed = False
         self.broke = False
         """It broke under its last request, or what came is not HTTP."""
-        self.idle_since = 0.0
+        self.idle_since = self.sent_at = 0.0
 
     # What asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._loop = asyncio.get_running_loop()
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
@@ -72,7 +75,7 @@ class Connection(asyncio.Protocol):
         if self._exchange is None:
             self.close()  # nobody asked for anything
         else:
-            self._exchange.feed(data)
+            self._parser.feed(data)
 
     def eof_received(self) -> None:
         # A peer that has closed its side has given its answer; what is not sent yet is not wanted any more.
@@ -129,16 +132,19 @@ class Connection(asyncio.Protocol):
             # An upload takes as long as its client takes to send it.
             head_by=ends_at() if request.stream is None else inf,
         )
+        self._parser.expect(exchange)
+        self.sent_at = self._loop.time()
         self._transport.write(request.head)
         if request.stream is None:
-            exchange.listen()
+            exchange.listens = True
         else:
             self._body_left = True
             self._sender = asyncio.ensure_future(self._send_body(exchange, request.stream, request.length))
         try:
-            await exchange.head()
+            while not exchange.begun:
+                await exchange.more()
         except BaseException:
-            await exchange.aclose()
+            self.finish(exchange)
             raise
         return exchange
 
@@ -152,14 +158,17 @@ class Connection(asyncio.Protocol):
         if exchange is not self._exchange:
             return
         self._exchange = None
+        del self._parser.exchange
         if self._sender is not None:
             self._sender.cancel()
             self._sender = None
         self.broke = exchange.broken
         if self.closed or self._body_left or not exchange.reusable:
             self.close()
-        else:
-            self._idle(self)
+            return
+        if not self._parser.between:
+            self._parser = AnswerParser()
+        self._idle(self)
 
     def close(self) -> None:
         """Close at once."""
@@ -197,7 +206,7 @@ class Connection(asyncio.Protocol):
         elif sent != length:
             raise UpstreamUnavailable(log_detail="the body is not as long as announced")
         self._body_left = False
-        exchange.listen()
+        exchange.listens = True
 
     async def _drained(self) -> None:
         """Wait until upstream takes more, and let its answer in meanwhile."""

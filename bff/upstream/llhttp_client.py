@@ -6,7 +6,6 @@ cookies, and a pool that looks at every connection. This one writes the request'
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
 from typing import Final
 
 import httpx2
@@ -36,7 +35,7 @@ class LlhttpClient:
         self, upstream_url: str, options: ClientOptions, *, tls: ssl.SSLContext | None = None
     ) -> None:
         scheme, _, netloc = upstream_url.partition("://")
-        self._host = b"host: " + netloc.rstrip("/").encode("ascii") + b"\r\n"
+        self._host = b"host: " + netloc.rstrip("/").encode("ascii")
         if scheme == "https" and tls is None:
             tls = httpx2.create_ssl_context(trust_env=False)
         self._pool = ConnectionPool(upstream_url, options, tls if scheme == "https" else None)
@@ -48,15 +47,16 @@ class LlhttpClient:
         Raises:
             InvalidRequest: a field or the target has a byte that would end its line.
         """
-        request = self._request(method, target, headers, body)
+        request = WireRequest(self._head(method, target, headers, body), method == "HEAD")
+        if body is not None and not isinstance(body, bytes):
+            request.stream, request.length = body, _length(headers)
         resend = self._resend_safe and body is None and method in _SAFE_METHODS
         connection = await self._pool.acquire(sent_once=not resend)
-        began = asyncio.get_running_loop().time()
         try:
             return await connection.send(request)
         except BffError:
             # Upstream may have closed an idle connection at the same moment; after a while it is something else.
-            soon = asyncio.get_running_loop().time() - began < _RESEND_SECONDS
+            soon = asyncio.get_running_loop().time() - connection.sent_at < _RESEND_SECONDS
             if not (resend and connection.broke and soon):
                 raise
         return await (await self._pool.acquire(fresh=True)).send(request)
@@ -65,30 +65,28 @@ class LlhttpClient:
         """Close all connections."""
         await self._pool.aclose()
 
-    def _request(
-        self, method: str, target: bytes, headers: list[Header], body: RequestContent
-    ) -> WireRequest:
-        lines = [b"%s %s HTTP/1.1\r\n" % (method.encode("ascii"), target), self._host]
-        length = None
-        for name, value in headers:
-            lines.append(b"%s: %s\r\n" % (name, value))
-            if name == b"content-length":
-                length = int(value)
-        content, stream = (body, None) if body is None or isinstance(body, bytes) else (b"", body)
-        if length is None:
-            lines.append(_framing(method, content, stream))
-        head = b"".join(lines)
-        if head.count(b"\n") != len(lines) - (lines[-1] == b"") or head.count(b"\r") != head.count(b"\n"):
+    def _head(self, method: str, target: bytes, headers: list[Header], body: RequestContent) -> bytes:
+        lines = [b"%s %s HTTP/1.1" % (method.encode("ascii"), target), self._host]
+        lines += map(b": ".join, headers)
+        if body is not None or method not in _BODYLESS_METHODS:
+            lines += _framing(headers, body)
+        text = b"".join(lines)
+        if b"\r" in text or b"\n" in text:
             raise InvalidRequest("a header field or the path ends its line")
         if b" " in target:
             raise InvalidRequest("the path has a blank")
-        return WireRequest(b"%s\r\n%s" % (head, content or b""), method == "HEAD", stream, length)
+        lines += b"", body if isinstance(body, bytes) else b""
+        return b"\r\n".join(lines)
 
 
-def _framing(method: str, content: bytes | None, stream: AsyncIterator[bytes] | None) -> bytes:
-    """Return the field that says how long the body is, or nothing where no body is expected (RFC 9110 §8.6)."""
-    if stream is not None:
-        return b"transfer-encoding: chunked\r\n"
-    if content is None and method in _BODYLESS_METHODS:
-        return b""
-    return b"content-length: %d\r\n" % len(content or b"")
+def _framing(headers: list[Header], body: RequestContent) -> list[bytes]:
+    """Return the field that says how long the body is, where none of the call's does (RFC 9110 §8.6)."""
+    if _length(headers) is not None:
+        return []
+    if body is None or isinstance(body, bytes):
+        return [b"content-length: %d" % len(body or b"")]
+    return [b"transfer-encoding: chunked"]
+
+
+def _length(headers: list[Header]) -> int | None:
+    return next((int(value) for name, value in headers if name == b"content-length"), None)

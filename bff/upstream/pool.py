@@ -41,6 +41,7 @@ class ConnectionPool:
         self._idle: deque[Connection] = deque()
         self._waiters: deque[asyncio.Future[Connection | None]] = deque()
         self._sweeper: asyncio.TimerHandle | None = None
+        self._swept_at = 0.0
         self._closed = False
 
     async def acquire(self, *, fresh: bool = False, sent_once: bool = False) -> Connection:
@@ -55,7 +56,13 @@ class ConnectionPool:
             UpstreamUnavailable: all are in use, or none could be opened in time.
         """
         while True:
-            connection = await self._kept_or_slot(fresh=fresh)
+            connection: Connection | None = None
+            if self._idle and not (fresh and self._free_slots):
+                connection = self._idle.pop()
+            elif self._free_slots:
+                self._free_slots -= 1
+            else:
+                connection = await self._next_given()
             if connection is None:
                 return await self._open()
             if not connection.closed and not fresh and not (sent_once and connection.stale()):
@@ -74,13 +81,8 @@ class ConnectionPool:
         for connection in list(self._connections):
             connection.close()
 
-    async def _kept_or_slot(self, *, fresh: bool) -> Connection | None:
-        """Return a kept connection, or None: the right to open one."""
-        if self._idle and not (fresh and self._free_slots):
-            return self._idle.pop()
-        if self._free_slots:
-            self._free_slots -= 1
-            return None
+    async def _next_given(self) -> Connection | None:
+        """Return a connection that somebody gives back, or None: the right to open one."""
         waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
@@ -148,9 +150,9 @@ class ConnectionPool:
 
     def _keep(self, connection: Connection) -> None:
         """A connection can take the next request."""
-        if self._hand_over(connection):
+        if self._waiters and self._hand_over(connection):
             return
-        connection.idle_since = asyncio.get_running_loop().time()
+        connection.idle_since = self._swept_at
         self._idle.append(connection)
         if len(self._idle) > self._options.idle_connections:
             self._idle[0].close()
@@ -164,8 +166,9 @@ class ConnectionPool:
         return False
 
     def _sweep_later(self) -> None:
-        seconds = min(_SWEEP_SECONDS, self._options.read_seconds / 4)
-        self._sweeper = asyncio.get_running_loop().call_later(seconds, self._sweep)
+        seconds, loop = min(_SWEEP_SECONDS, self._options.read_seconds / 4), asyncio.get_running_loop()
+        self._swept_at = loop.time()
+        self._sweeper = loop.call_later(seconds, self._sweep)
 
     def _sweep(self) -> None:
         """End answers that take too long, and connections that have been idle for long; the oldest come first."""

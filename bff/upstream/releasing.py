@@ -1,9 +1,9 @@
 """An answer that gives something back when it is closed."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 
-from bff.upstream.protocol import Header, UpstreamAnswer
+from bff.upstream.protocol import UpstreamAnswer
 
 
 class ReleasingAnswer:
@@ -14,22 +14,14 @@ class ReleasingAnswer:
         release: gives the place back; is called once.
     """
 
-    __slots__ = ("_answer", "_release")
+    __slots__ = ("_answer", "_release", "headers", "status", "whole")
 
     def __init__(self, answer: UpstreamAnswer, release: Callable[[], None]) -> None:
         self._answer = answer
         self._release: Callable[[], None] | None = release
-
-    @property
-    def status(self) -> int:
-        return self._answer.status
-
-    @property
-    def headers(self) -> Sequence[Header]:
-        return self._answer.headers
-
-    def whole(self) -> bytes | None:
-        return self._answer.whole()
+        self.status = answer.status
+        self.headers = answer.headers
+        self.whole = answer.whole
 
     def chunks(self) -> AsyncIterator[bytes]:
         return self._answer.chunks()

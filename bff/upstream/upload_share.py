@@ -4,6 +4,7 @@ A request with a streamed body has its connection for as long as its client take
 """
 
 import asyncio
+from collections.abc import Coroutine
 
 from bff.deadline import seconds_left
 from bff.telemetry.metrics import UPSTREAM_BUSY
@@ -26,11 +27,16 @@ class UploadShare:
         self._free = asyncio.Semaphore(most)
         self._wait_seconds = wait_seconds
 
-    async def open(
+    def open(
+        self, method: str, target: bytes, headers: list[Header], body: RequestContent
+    ) -> Coroutine[object, object, UpstreamAnswer]:
+        if body is None or isinstance(body, bytes):
+            return self._client.open(method, target, headers, body)
+        return self._upload(method, target, headers, body)
+
+    async def _upload(
         self, method: str, target: bytes, headers: list[Header], body: RequestContent
     ) -> UpstreamAnswer:
-        if body is None or isinstance(body, bytes):
-            return await self._client.open(method, target, headers, body)
         await self._take()
         try:
             answer = await self._client.open(method, target, headers, body)

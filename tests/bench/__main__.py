@@ -6,23 +6,28 @@ slow moment hits everybody. Only the ratios mean anything elsewhere, and those o
 
 import argparse
 import os
+import platform
 import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from bff.config.embedded_redis import EmbeddedRedis
+from tests.bench.beside import beside_requests
 from tests.bench.checks import check_features
-from tests.bench.contenders import Contender, Ground, NotInstalled, contenders
-from tests.bench.load import generator
-from tests.bench.processes import on_core, program
-from tests.bench.report import chart, table
+from tests.bench.contenders import contenders
+from tests.bench.goals import Goal, reached
+from tests.bench.ground import Contender, Ground, NotInstalled, prepared
+from tests.bench.load import Generator, generator
+from tests.bench.names import OURS
+from tests.bench.processes import program
+from tests.bench.report import chart, goal_table, table
+from tests.bench.results import Results
 from tests.bench.rounds import measured
-from tests.bench.upstream import upstream
 from tests.bench.wire import SCENARIOS
 
 _DOCUMENT = Path(__file__).parents[2] / "deploy" / "docs" / "performance.md"
 _BEGIN, _END = "<!-- measured -->", "<!-- /measured -->"
+_BESIDE = "beside the requests"
 
 
 def main() -> None:
@@ -31,30 +36,55 @@ def main() -> None:
     if program("nginx") is None:
         sys.exit("nginx is needed: it is the upstream of every contender")
     name, send = generator()
-    loads = ", ".join(f"{one:.1f}" for one in os.getloadavg())
-    sys.stdout.write(f"{os.cpu_count()} CPUs, load by {name}, load average {loads}\n")
-    with ExitStack() as ending:
-        folder = Path(ending.enter_context(tempfile.TemporaryDirectory()))
-        with on_core(measured=False):
-            redis = ending.enter_context(EmbeddedRedis.start(folder / "redis"))
-        ground = Ground(ending.enter_context(upstream(folder)), redis.url, folder)
-        running = _begun(ground, ending, options.only)
-        scenarios = [one for one in SCENARIOS if _wanted(one.name, options.scenarios)]
-        results = measured(running, scenarios, send, rounds=options.rounds, seconds=options.seconds)
-    text = table(results)
+    machine = _machine(name, options)
+    sys.stdout.write(machine)
+    with tempfile.TemporaryDirectory() as folder, prepared(Path(folder)) as ground:
+        beside = _beside(ground, send, options)
+        results = _measured(ground, send, options)
+    goals = [*reached(results), *beside]
+    text = goal_table(goals) + table(results)
     sys.stdout.write(text)
     if options.write:
-        _write(text, chart(results))
+        _write(f"\n{machine}{text}", chart(results))
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=3.0, help="length of one run")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of one run")
+    parser.add_argument("--rounds", type=int, default=7, help="runs of each, of which the median counts")
     parser.add_argument("--only", default="", help="words of the names of contenders, comma-separated")
-    parser.add_argument("--scenarios", default="", help="words of the names of scenarios, comma-separated")
-    parser.add_argument("--write", action="store_true", help="put table and chart into deploy/docs")
+    parser.add_argument(
+        "--scenarios",
+        default="",
+        help=f"words of the names of scenarios, comma-separated; '{_BESIDE}' is one of them",
+    )
+    parser.add_argument("--sessions", type=int, default=100_000, help="how many are written into Redis")
+    parser.add_argument("--write", action="store_true", help="put tables and chart into deploy/docs")
     return parser.parse_args()
+
+
+def _machine(load: str, options: argparse.Namespace) -> str:
+    loads = ", ".join(f"{one:.1f}" for one in os.getloadavg())
+    return (
+        f"{os.cpu_count()} CPUs, Python {platform.python_version()}, load by {load}, {options.rounds} rounds "
+        f"of {options.seconds:g} s, load average before them {loads}.\n"
+    )
+
+
+def _beside(ground: Ground, send: Generator, options: argparse.Namespace) -> list[Goal]:
+    """Measure it first, before anything else has warmed the machine or filled its Redis."""
+    if not _wanted(OURS, options.only) or not _wanted(_BESIDE, options.scenarios):
+        return []
+    return beside_requests(ground, send, options.sessions)
+
+
+def _measured(ground: Ground, send: Generator, options: argparse.Namespace) -> Results:
+    scenarios = [one for one in SCENARIOS if _wanted(one.name, options.scenarios)]
+    if not scenarios:
+        return Results({})
+    with ExitStack() as ending:
+        running = _begun(ground, ending, options.only)
+        return measured(running, scenarios, send, rounds=options.rounds, seconds=options.seconds)
 
 
 def _begun(ground: Ground, ending: ExitStack, only: str) -> list[Contender]:

@@ -4,7 +4,7 @@ import time
 
 import httpx2
 
-from tests.bench.contenders import Contender
+from tests.bench.ground import Contender
 from tests.bench.load import Load
 from tests.bench.wire import PRODUCTS
 
@@ -36,22 +36,20 @@ def check_features(contender: Contender) -> None:
 
 def logged_when_quiet(contender: Contender) -> int:
     """Wait until the proxy has done with everything asked so far; return how many requests it has logged."""
-    lines, before = _logged(contender), -1
+    if contender.log is None:
+        return 0
+    lines, before = contender.log.count(), -1
     until = time.monotonic() + _LOG_SECONDS
-    while lines != before and contender.proxy is not None and time.monotonic() < until:
+    while lines != before and time.monotonic() < until:
         time.sleep(_QUIET_SECONDS)
-        lines, before = _logged(contender), lines
+        lines, before = contender.log.count(), lines
     return lines
 
 
 def check_log(contender: Contender, before: int, load: Load, connections: int) -> None:
     """Require a log line for every request; those that the load left unfinished may have one too."""
-    if contender.proxy is None:
+    if contender.log is None:
         return
     lines = logged_when_quiet(contender) - before
     if not load.requests <= lines <= load.requests + 2 * connections:
         raise NotAsUsed(f"{load.requests} requests, but {lines} log lines")
-
-
-def _logged(contender: Contender) -> int:
-    return 0 if contender.proxy is None else contender.proxy.log.count('"event": "request"')

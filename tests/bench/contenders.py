@@ -3,87 +3,59 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import httpx2
 
-from tests.bench.processes import nginx_command, on_core, program, started
-from tests.live import ADA, CLIENT_ID, TENANT, LiveProxy, free_port, new_key
+from tests.bench.ground import ANYBODY, Contender, Ground, NotInstalled
+from tests.bench.names import BARE, EXPRESS, NAIVE, NGINX, OPENIDC, OURS, OVER_TLS, TWO_WORKERS, UNCACHED
+from tests.bench.openidc import openidc
+from tests.bench.ours import ours, over_tls, two_workers, uncached
+from tests.bench.processes import nginx_command, program, started
+from tests.bench.wire import FIRST, MANY, ONE_CONNECTION
+from tests.live import free_port
 
-NAIVE = "naive Starlette + httpx2"
-OURS = "this proxy"
-UNCACHED = "this proxy, session cache off"
 _VISITORS = 50
-_CUSTOMERS = 10
-_EXPRESS = Path(__file__).with_name("express.js")
-
-
-class NotInstalled(Exception):
-    """A contender that this machine cannot run."""
-
-
-@dataclass(frozen=True)
-class Ground:
-    """What every contender stands on."""
-
-    upstream: str
-    redis: str
-    folder: Path
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A server that answers requests.
-
-    Attributes:
-        visitors: what its visitors send, by their kind; kinds that it does not know are not asked.
-        proxy: the proxy's own process, to look at its log.
-    """
-
-    name: str
-    port: int
-    pid: int
-    visitors: Mapping[str, list[dict[str, str]]] = field(repr=False)
-    proxy: LiveProxy | None = None
-
-
-_ANYBODY: Mapping[str, list[dict[str, str]]] = {kind: [{}] for kind in ("guest", "customer", "none")}
+_EXPRESS_APP = Path(__file__).with_name("express.js")
 
 
 def contenders() -> dict[str, Callable[[Ground], AbstractContextManager[Contender]]]:
     """Return everybody, by name, in the order of the tables."""
     return {
         NAIVE: _naive,
-        "bare Starlette": _bare,
-        "nginx proxy_pass": _nginx,
-        "Express": _express,
-        OURS: _ours,
-        UNCACHED: partial(_ours, name=UNCACHED, session_cache="0"),
+        BARE: _bare,
+        NGINX: _nginx,
+        OPENIDC: openidc,
+        EXPRESS: _express,
+        OURS: ours,
+        UNCACHED: uncached,
+        OVER_TLS: over_tls,
+        TWO_WORKERS: two_workers,
     }
 
 
 @contextmanager
 def _naive(ground: Ground) -> Iterator[Contender]:
-    with _app(NAIVE, "naive", ground.upstream, ground.redis) as one:
-        yield one
+    """Leave it out where it finishes nothing, and goes on with what nobody waits for while others are measured."""
+    port = free_port()
+    with _app("naive", port, ground.upstream.url, ground.redis) as pid:
+        yield Contender(NAIVE, port, pid, ANYBODY, without=MANY)
 
 
 @contextmanager
 def _bare(_ground: Ground) -> Iterator[Contender]:
-    with _app("bare Starlette", "bare") as one:
-        yield one
+    port = free_port()
+    with _app("bare", port) as pid:
+        yield Contender(BARE, port, pid, ANYBODY, only=frozenset({FIRST, ONE_CONNECTION}))
 
 
 @contextmanager
-def _app(name: str, role: str, *arguments: str) -> Iterator[Contender]:
-    port = free_port()
+def _app(role: str, port: int, *arguments: str) -> Iterator[int]:
     command = [sys.executable, "-m", "tests.bench.apps", role, str(port), *arguments]
     with started(command, port, measured=True) as pid:
-        yield Contender(name, port, pid, _ANYBODY)
+        yield pid
 
 
 @contextmanager
@@ -92,13 +64,13 @@ def _nginx(ground: Ground) -> Iterator[Contender]:
     if program("nginx") is None:
         raise NotInstalled("nginx is not installed")
     port = free_port()
-    configuration = f"""upstream source {{ server {ground.upstream.removeprefix("http://")};
+    configuration = f"""upstream source {{ server {ground.upstream.url.removeprefix("http://")};
 keepalive 4096; keepalive_requests 1000000000; }}
 server {{ listen 127.0.0.1:{port} backlog=4096;
 location /api/ {{ proxy_pass http://source/; proxy_http_version 1.1; proxy_set_header Connection ''; }} }}
 """
     with started(nginx_command(ground.folder / "proxy", configuration), port, measured=True) as pid:
-        yield Contender("nginx proxy_pass", port, pid, _ANYBODY)
+        yield Contender(NGINX, port, pid, ANYBODY)
 
 
 @contextmanager
@@ -110,12 +82,12 @@ def _express(ground: Ground) -> Iterator[Contender]:
     port = free_port()
     environ = {
         "PORT": str(port),
-        "UPSTREAM": ground.upstream,
+        "UPSTREAM": ground.upstream.url,
         "REDIS": ground.redis,
         "NODE_PATH": f"{folder}/node_modules",
         "NODE_ENV": "production",
     }
-    with started(["node", str(_EXPRESS)], port, measured=True, environ=environ) as pid:
+    with started(["node", str(_EXPRESS_APP)], port, measured=True, environ=environ) as pid:
         cookies = [
             httpx2.get(f"http://127.0.0.1:{port}/login", trust_env=False)
             .headers["set-cookie"]
@@ -123,41 +95,4 @@ def _express(ground: Ground) -> Iterator[Contender]:
             for _ in range(_VISITORS)
         ]
         visitors = [{"Cookie": cookie} for cookie in cookies]
-        yield Contender("Express", port, pid, {"guest": visitors, "customer": visitors, "none": [{}]})
-
-
-@contextmanager
-def _ours(ground: Ground, *, name: str = OURS, session_cache: str = "") -> Iterator[Contender]:
-    """Run the proxy as its users do: every check on, a log line a request, a second listener with the metrics."""
-    many = "1000000/60"
-    environ = {
-        "BFF_TENANT": TENANT,
-        "BFF_CLIENT_ID": CLIENT_ID,
-        "BFF_UPSTREAM_URL": ground.upstream,
-        "BFF_KEYS": new_key(),
-        "BFF_REDIS_URL": ground.redis,
-        "BFF_SESSION_CACHE": session_cache,
-        "BFF_DRAIN_SECONDS": "0",
-        # One machine is all visitors here: its bounds are those of thousands.
-        "BFF_CLIENT_STREAMS": "4000",
-        "BFF_CLIENT_CONNECTIONS": "4000",
-        "BFF_ADMIN_PORT": str(free_port()),
-        **dict.fromkeys(("BFF_LOGIN_RATE", "BFF_GUEST_RATE", "BFF_ACCOUNT_RATE", "BFF_REFRESH_RATE"), many),
-    }
-    with on_core(measured=True):
-        proxy = LiveProxy(environ, fork=False)
-    with proxy:
-        csrf = {"X-CSRF": "1", "Origin": proxy.url}
-        visitors = {
-            "guest": [csrf | _session(proxy, customer=False) for _ in range(_VISITORS)],
-            "customer": [csrf | _session(proxy, customer=True) for _ in range(_CUSTOMERS)],
-            "none": [csrf],
-        }
-        yield Contender(name, proxy.port, proxy.process.pid, visitors, proxy)
-
-
-def _session(proxy: LiveProxy, *, customer: bool) -> dict[str, str]:
-    with proxy.browser() as browser:
-        began = browser.post("/auth/login", json=ADA) if customer else browser.post("/auth/anonymous")
-        began.raise_for_status()
-        return {"Cookie": f"bff={browser.cookies['bff']}"}
+        yield Contender(EXPRESS, port, pid, {"guest": visitors, "customer": visitors, "none": [{}]})

@@ -9,19 +9,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-MEASURED = 0
-"""The core of what is measured; everything else has the others."""
 _START_SECONDS = 15
 
 
 @contextmanager
-def on_core(measured: bool) -> Iterator[None]:  # noqa: FBT001 - it says which
-    """Begin processes on the measured core, or on the others, while the block lasts."""
+def on_core(measured: bool, cores: int = 1) -> Iterator[None]:  # noqa: FBT001 - it says which
+    """Begin processes on the measured cores, or on the others, while the block lasts.
+
+    Where the measured ones are all that there are, everything else shares them.
+    """
     if not hasattr(os, "sched_setaffinity") or (os.cpu_count() or 1) < 2:
         yield
         return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {MEASURED} if measured else before - {MEASURED} or before)
+    before, theirs = os.sched_getaffinity(0), set(range(cores))
+    os.sched_setaffinity(0, theirs if measured else before - theirs or before)
     try:
         yield
     finally:

@@ -1,51 +1,30 @@
-"""The figures of the bench as a Markdown table and as a chart."""
+"""The figures of the bench as Markdown tables and as a chart."""
 
-import statistics
-from collections import defaultdict
+from collections.abc import Sequence
 from html import escape
 
-from tests.bench.contenders import NAIVE, OURS
-from tests.bench.load import Load
+from tests.bench.goals import Goal
+from tests.bench.names import NAIVE, OURS
+from tests.bench.results import Results
 
 _BAR, _GAP, _LEFT, _WIDTH = 20, 8, 210, 760
 
 
-class Results:
-    """Every run's figures, by scenario and contender.
-
-    Args:
-        resting: the memory that each contender had before its first request.
-    """
-
-    def __init__(self, resting: dict[str, int]) -> None:
-        self.resting = resting
-        self._runs: dict[str, dict[str, list[tuple[float, ...]]]] = defaultdict(lambda: defaultdict(list))
-
-    def add(self, scenario: str, name: str, load: Load, cpu: float, memory: int) -> None:
-        """Take the figures of one run."""
-        each = cpu / load.requests * 1e6 if load.requests else float("inf")
-        row = (load.rate, load.p50, load.p99, each, float(load.errors), memory / 2**20)
-        self._runs[scenario][name].append(row)
-
-    def scenarios(self) -> list[str]:
-        return list(self._runs)
-
-    def medians(self, scenario: str) -> dict[str, list[float]]:
-        """Return each contender's rate, p50, p99, CPU microseconds, errors and MiB."""
-        return {
-            name: [statistics.median(column) for column in zip(*rows, strict=True)]
-            for name, rows in self._runs[scenario].items()
-        }
+def goal_table(goals: Sequence[Goal]) -> str:
+    """Return a table of goals, what they came to and whether they hold."""
+    head = ["", "| goal | wanted | this run | holds |", "|---|---|---|---|"]
+    return "\n".join([*head, *(goal.row() for goal in goals), ""]) if goals else ""
 
 
 def table(results: Results) -> str:
     """Return a table for each scenario; a ratio is the smaller of those of requests and of CPU time."""
+    if not results.scenarios():
+        return ""
     lines = [
         "",
         "At rest: " + ", ".join(f"{n} {b / 2**20:.0f} MiB" for n, b in results.resting.items()) + ".",
     ]
     for scenario in results.scenarios():
-        medians = results.medians(scenario)
         lines += [
             "",
             f"**{scenario}**",
@@ -53,27 +32,36 @@ def table(results: Results) -> str:
             "| | requests/s | p50 ms | p99 ms | CPU µs each | MiB | errors | this proxy against it |",
             "|---|---|---|---|---|---|---|---|",
         ]
-        for name, (rate, p50, p99, cpu, errors, memory) in medians.items():
-            against = _against(medians, name)
-            figures = f"{rate:,.0f} | {p50:.2f} | {p99:.1f} | {cpu:.0f} | {memory:.0f} | {errors:.0f}"
-            lines.append(f"| {name} | {figures} | {against} |")
+        lines += [_row(results, scenario, name) for name in results.names(scenario)]
     return "\n".join([*lines, "", ""])
 
 
-def _against(medians: dict[str, list[float]], other: str) -> str:
-    if OURS not in medians or other == OURS:
+def _row(results: Results, scenario: str, name: str) -> str:
+    figures = (
+        f"{results.median(scenario, name, lambda run: run.rate):,.0f}",
+        f"{results.median(scenario, name, lambda run: run.p50):.2f}",
+        f"{results.median(scenario, name, lambda run: run.p99):.1f}",
+        f"{results.median(scenario, name, lambda run: run.cpu):.0f}",
+        f"{results.median(scenario, name, lambda run: run.memory) / 2**20:.0f}",
+        f"{results.errors(scenario, name)}",
+        _against(results, scenario, name),
+    )
+    return f"| {name} | {' | '.join(figures)} |"
+
+
+def _against(results: Results, scenario: str, other: str) -> str:
+    if other == OURS or not results.has(scenario, OURS):
         return ""
-    ours, its = medians[OURS], medians[other]
-    if not its[0]:
-        return ""
-    by_cpu = its[3] / ours[3] if ours[3] else float("inf")
-    return f"{min(ours[0] / its[0], by_cpu):.2f} × (requests {ours[0] / its[0]:.2f}, CPU {by_cpu:.2f})"
+    ratio = results.ratio(scenario, OURS, other)
+    return f"{ratio.smaller:.2f} × (requests {ratio.requests:.2f}, CPU {ratio.cpu:.2f})"
 
 
 def chart(results: Results) -> str:
     """Return the CPU time of each contender's request in the first scenario, as bars."""
     scenario = results.scenarios()[0]
-    bars = sorted((row[3], name) for name, row in results.medians(scenario).items())
+    bars = sorted(
+        (results.median(scenario, name, lambda run: run.cpu), name) for name in results.names(scenario)
+    )
     widest = max(cpu for cpu, _ in bars)
     height = 40 + len(bars) * (_BAR + _GAP)
     parts = [

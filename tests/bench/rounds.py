@@ -1,14 +1,19 @@
 """The rounds: every scenario with everybody in turn."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 
 from tests.bench.checks import check_log, logged_when_quiet
-from tests.bench.contenders import Contender
+from tests.bench.ground import Contender
 from tests.bench.load import Generator
 from tests.bench.processes import on_core
-from tests.bench.report import Results
+from tests.bench.results import Results, Run
 from tests.bench.usage import cpu_seconds, memory
 from tests.bench.wire import Scenario, request_bytes
+
+_WARM_SECONDS = 1.0
+_FULL_AT = 0.7
+"""When in a run the memory is looked at: all connections are there, and none has gone."""
 
 
 def measured(
@@ -24,19 +29,39 @@ def measured(
     for number in range(rounds + 1):
         for scenario in scenarios:
             for one in running:
-                if one.name not in scenario.without:
-                    _run(one, scenario, send, seconds if number else 1.0, results if number else None)
+                if not one.takes_part(scenario.name, scenario.visitor):
+                    continue
+                run = run_once(one, scenario, send, seconds if number else _WARM_SECONDS)
+                if number:
+                    results.add(scenario.name, one.name, run)
     return results
 
 
-def _run(
-    one: Contender, scenario: Scenario, send: Generator, seconds: float, results: Results | None
-) -> None:
+def run_once(
+    one: Contender,
+    scenario: Scenario,
+    send: Generator,
+    seconds: float,
+    held: Callable[[int], int] = memory,
+) -> Run:
+    """Send the requests of a scenario for a while; return what that came to.
+
+    Args:
+        one: who answers them.
+        scenario: what is asked.
+        send: what sends them.
+        seconds: for how long at least.
+        held: tells how much memory a process has.
+    """
     wires = request_bytes(scenario, one.port, one.visitors[scenario.visitor])
+    seconds = max(seconds, scenario.least_seconds)
     lines, spent = logged_when_quiet(one), cpu_seconds(one.pid)
-    with on_core(measured=False):
+    seen: list[int] = []
+    with on_core(measured=False, cores=one.cores):
+        looking = threading.Timer(seconds * _FULL_AT, lambda: seen.append(held(one.pid)))
+        looking.start()
         load = send(one.port, wires, scenario.connections, seconds)
+        looking.join()
     spent = cpu_seconds(one.pid) - spent
     check_log(one, lines, load, scenario.connections)
-    if results is not None:
-        results.add(scenario.name, one.name, load, spent, memory(one.pid))
+    return Run.of(load, spent, seen[0])

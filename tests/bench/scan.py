@@ -17,13 +17,12 @@ from pathlib import Path
 import brotli
 
 from bff.api.token_scan import BodySearch, found_in_head, searchable
-from bff.config.embedded_redis import EmbeddedRedis
-from tests.bench.contenders import OURS, Contender, Ground, contenders
+from tests.bench.ground import Contender, prepared
 from tests.bench.load import generator
+from tests.bench.ours import ours
 from tests.bench.processes import started
 from tests.bench.report import table
 from tests.bench.rounds import measured
-from tests.bench.upstream import upstream
 from tests.bench.wire import SCENARIOS
 from tests.live import free_port
 
@@ -86,9 +85,7 @@ def main() -> None:
         microseconds(items)
     with ExitStack() as ending:
         folder = Path(ending.enter_context(tempfile.TemporaryDirectory()))
-        redis = ending.enter_context(EmbeddedRedis.start(folder / "redis"))
-        ground = Ground(ending.enter_context(upstream(folder)), redis.url, folder)
-        scanned = ending.enter_context(contenders()[OURS](ground))
+        scanned = ending.enter_context(ours(ending.enter_context(prepared(folder))))
         without = ending.enter_context(unscanned(scanned))
         asked = [one for one in SCENARIOS if one.visitor == "none"]
         results = measured(

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.processes import nginx_command, on_core, started
@@ -16,29 +17,44 @@ from tests.bench.wire import (
     PRODUCTS,
     SEARCH_PATH,
     SLOW_PATH,
+    WHAT_CAME_PATH,
 )
+from tests.certificates import certificate
 from tests.live import Sandbox, free_port
 
 
+@dataclass(frozen=True)
+class Upstream:
+    """Where the upstream answers, and the certificate to trust where it speaks TLS."""
+
+    url: str
+    tls_url: str
+    certificate: Path
+
+
 @contextmanager
-def upstream(folder: Path) -> Iterator[str]:
-    """Yield the upstream's address while it runs."""
+def upstream(folder: Path) -> Iterator[Upstream]:
+    """Yield the upstream's addresses while it runs."""
     files = folder / "documents"
     files.mkdir()
     for name, content in (("document", DOCUMENT), ("large", LARGE), ("packed", PACKED)):
         (files / name).write_bytes(content)
-    port, slow_port = free_port(), free_port()
+    port, tls_port, slow_port = free_port(), free_port(), free_port()
+    trusted = certificate(folder)
     with ExitStack() as ending:
         with on_core(measured=False):
             sandbox = ending.enter_context(Sandbox())
         slow = [sys.executable, "-m", "tests.bench.apps", "slow", str(slow_port)]
         ending.enter_context(started(slow, slow_port, measured=False))
-        command = nginx_command(folder / "upstream", _configuration(port, files, sandbox.url, slow_port))
+        listen = f"""listen 127.0.0.1:{port} backlog=4096;
+listen 127.0.0.1:{tls_port} ssl backlog=4096;
+ssl_certificate {trusted}; ssl_certificate_key {trusted};"""
+        command = nginx_command(folder / "upstream", _configuration(listen, files, sandbox.url, slow_port))
         ending.enter_context(started(command, port, measured=False))
-        yield f"http://127.0.0.1:{port}"
+        yield Upstream(f"http://127.0.0.1:{port}", f"https://127.0.0.1:{tls_port}", trusted)
 
 
-def _configuration(port: int, files: Path, sandbox: str, slow_port: int) -> str:
+def _configuration(listen: str, files: Path, sandbox: str, slow_port: int) -> str:
     fields = "\n".join(
         f"add_header {name} '{value}';"
         for name, value in DOCUMENT_FIELDS
@@ -47,11 +63,12 @@ def _configuration(port: int, files: Path, sandbox: str, slow_port: int) -> str:
     return f"""default_type application/json;
 upstream slow {{ server 127.0.0.1:{slow_port}; keepalive 4096; keepalive_requests 1000000000; }}
 server {{
-listen 127.0.0.1:{port} backlog=4096;
+{listen}
 {fields}
 location = {PRODUCTS} {{ alias {files}/document; }}
 location = {LARGE_PATH} {{ alias {files}/large; }}
 location = {PACKED_PATH} {{ alias {files}/packed; add_header Content-Encoding gzip; }}
+location = {WHAT_CAME_PATH} {{ return 200 '{{"authorization":"$http_authorization"}}'; }}
 location = {SEARCH_PATH} {{ return 200 '{DOCUMENT.decode("ascii")}'; }}
 location = {SLOW_PATH} {{ proxy_pass http://slow; proxy_http_version 1.1; proxy_set_header Connection ''; }}
 location / {{ proxy_pass {sandbox}; }}

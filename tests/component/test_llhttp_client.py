@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from bff.errors import BadUpstreamAnswer, BffError, InvalidRequest, UpstreamTimeout, UpstreamUnavailable
 from bff.upstream import pool
+from bff.upstream.answer_parser import AnswerParser
 from bff.upstream.exchange import Exchange
 from bff.upstream.failures import ClosedUnanswered, NotConnected
 from bff.upstream.llhttp_client import LlhttpClient
@@ -82,6 +83,7 @@ async def test_interim_answers_are_passed_over(interim: bytes) -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\nhello",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nhello",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nX-A: 1\r\n folded\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nX A: 1\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nX-A : 1\r\nContent-Length: 0\r\n\r\n",
@@ -123,6 +125,31 @@ async def test_trailers_are_not_passed_on() -> None:
         got = await client.open("GET", b"/x", [], None)
         assert await whole(got) == b"hello"
         assert got.headers == [(b"transfer-encoding", b"chunked")]
+
+
+async def test_nothing_of_an_answer_is_in_the_next_one_on_its_connection() -> None:
+    chunked = (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nSet-Cookie: a=b\r\n\r\n"
+    )
+    interim = b"HTTP/1.1 103 X\r\nLink: </a>\r\n\r\n"
+    head = answer(b"hello", b"X-One: 1").removesuffix(b"hello")
+
+    async def serve(connection: Connection) -> None:
+        for raw in (chunked, interim + answer(b"a", b"X-Two: 2"), head, answer(b"b"), chunked, answer(b"c")):
+            await connection.head()
+            await connection.send(raw)
+
+    async with between(serve) as (client, upstream):
+        got = []
+        for method in ("GET", "GET", "HEAD", "GET", "GET", "GET"):
+            one = await client.open(method, b"/x", [], None)
+            got.append((await whole(one), [name for name, _ in one.headers]))
+        coding, length = [b"transfer-encoding"], [b"content-length"]
+        assert got == [
+            *((b"hello", coding), (b"a", [*length, b"x-two"]), (b"", [*length, b"x-one"])),
+            *((b"b", length), (b"hello", coding), (b"c", length)),
+        ]
+        assert upstream.connections == 1
 
 
 @pytest.mark.parametrize(
@@ -564,12 +591,14 @@ def _single(parts: list[bytes]) -> list[bytes]:
 
 
 async def _read(parts: list[bytes], *, head_only: bool) -> object:
-    exchange = Exchange(_Line(), head_only=head_only, read_seconds=20)
+    exchange, parser = Exchange(_Line(), head_only=head_only, read_seconds=20), AnswerParser()
+    parser.expect(exchange)
     for part in parts:
-        exchange.feed(part)
+        parser.feed(part)
     exchange.lose(None)
     try:
-        await exchange.head()
+        while not exchange.begun:
+            await exchange.more()
         body = [chunk async for chunk in exchange.chunks()]
     except BffError as failure:
         return type(failure), exchange.status

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.deployed import Deployments, certificate
+from tests.certificates import certificate
+from tests.conformance.deployed import Deployments
 
 
 @pytest.fixture(scope="session")

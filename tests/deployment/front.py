@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx2
 
 from tests.bench.processes import program, started
-from tests.conformance.deployed import certificate
+from tests.certificates import certificate
 from tests.deployment.dockerfile import ROOT
 from tests.live import free_port
 

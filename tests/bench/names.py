@@ -1,0 +1,11 @@
+"""The names of those who are measured."""
+
+NAIVE = "naive Starlette + httpx2"
+BARE = "bare Starlette"
+NGINX = "nginx proxy_pass"
+OPENIDC = "mod_auth_openidc"
+EXPRESS = "Express"
+OURS = "this proxy"
+UNCACHED = "this proxy, session cache off"
+OVER_TLS = "this proxy, upstream over TLS"
+TWO_WORKERS = "this proxy, two workers"

@@ -1,0 +1,99 @@
+"""Whether `make bench` says rightly which goals hold, and which it did not measure."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.bench.goals import Goal, reached
+from tests.bench.names import EXPRESS, NGINX, OPENIDC, OURS
+from tests.bench.provider import signed
+from tests.bench.report import goal_table, table
+from tests.bench.request_log import RequestLog
+from tests.bench.results import Results, Run
+from tests.bench.wire import FIRST, ONE_CONNECTION, SLOW_2000
+
+
+def run(rate: float = 1000, *, p50: float = 1, p99: float = 5, cpu: float = 100, errors: int = 0) -> Run:
+    return Run(rate, p50, p99, cpu, errors, 1 << 20)
+
+
+def results(*rows: tuple[str, str, Run]) -> Results:
+    found = Results({})
+    for scenario, name, one in rows:
+        found.add(scenario, name, one)
+    return found
+
+
+def held(found: Results) -> dict[str, bool]:
+    return {goal.what: goal.holds for goal in reached(found)}
+
+
+@pytest.mark.parametrize(
+    ("figure", "most", "holds"),
+    [(3.0, False, True), (2.996, False, True), (2.99, False, False), (3.0, True, True), (3.01, True, False)],
+)
+def test_a_goal_holds_by_what_is_printed(figure: float, most: bool, holds: bool) -> None:  # noqa: FBT001
+    goal = Goal("it", 3, figure, most=most)
+    assert goal.holds is holds
+    assert ("yes" in goal.row()) is holds
+
+
+def test_one_error_at_2000_connections_is_too_many() -> None:
+    rows = [(SLOW_2000, OURS, run(errors=errors)) for errors in (0, 0, 1)]
+    assert held(results(*rows))[f"{SLOW_2000}, errors in all rounds"] is False
+
+
+def test_the_smaller_ratio_decides_and_a_slow_round_does_not() -> None:
+    rows = [(FIRST, OPENIDC, run(1000, cpu=400)) for _ in range(3)]
+    rows += [(FIRST, OURS, run(rate, cpu=100)) for rate in (3200, 400, 3100)]
+    found = results(*rows)
+    ratio = found.ratio(FIRST, OURS, OPENIDC)
+    assert (ratio.requests, ratio.cpu, ratio.smaller) == (3.1, 4.0, 3.1)
+    assert held(found) == {f"{FIRST}, against {OPENIDC}": True}
+
+
+def test_runs_are_compared_within_their_round() -> None:
+    """A machine that gets slower by and by must not make a difference between the two."""
+    rows = [(FIRST, name, run(rate * times)) for rate in (900, 500, 100) for name, times in pair()]
+    assert results(*rows).ratio(FIRST, OURS, EXPRESS).requests == 4
+
+
+def pair() -> list[tuple[str, int]]:
+    return [(EXPRESS, 1), (OURS, 4)]
+
+
+def test_the_added_time_is_that_between_the_two() -> None:
+    rows = [(ONE_CONNECTION, OURS, run(p50=0.45)), (ONE_CONNECTION, NGINX, run(p50=0.15))]
+    assert held(results(*rows)) == {f"added p50 at one connection, against {NGINX}": False}
+
+
+def test_the_p99_of_many_connections_is_held_against_their_throughput() -> None:
+    """2,000 connections at 4,000 requests a second wait 500 ms each."""
+    what = f"{SLOW_2000}, p99 against the mean of its throughput"
+    assert held(results((SLOW_2000, OURS, run(4000, p99=990))))[what] is True
+    assert held(results((SLOW_2000, OURS, run(4000, p99=1100))))[what] is False
+
+
+def test_nothing_is_said_of_what_was_not_measured() -> None:
+    assert reached(results((FIRST, NGINX, run()))) == []
+    assert goal_table([]) == ""
+
+
+def test_a_contender_that_finished_nothing_has_a_line_all_the_same() -> None:
+    rows = [(FIRST, OURS, run()), (FIRST, EXPRESS, run(0, cpu=float("inf")))]
+    assert "| Express | 0 |" in table(results(*rows))
+
+
+def test_log_lines_are_counted_once_and_only_whole(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    line = '{"event": "request"}\n'
+    file.write_text(line * 2 + '{"event": "problem"}\n' + line[:-5])
+    log = RequestLog(file)
+    assert log.count() == 2
+    with file.open("a") as more:
+        more.write(line[-5:] + line)
+    assert (log.count(), log.count()) == (4, 4)
+
+
+def test_the_providers_tokens_have_three_parts() -> None:
+    assert signed({"sub": "x"}).count(".") == 2
