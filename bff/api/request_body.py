@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from operator import itemgetter
 from typing import Final
 
 from starlette.types import Receive
 
 from bff.errors import BodyTooLarge, InvalidRequest
 
+_name_of: Final = itemgetter(0)
 REPLAYABLE_BYTES: Final = 64 * 1024
 
 
@@ -86,7 +88,7 @@ class RequestBody:
 
 def _framing(headers: Sequence[tuple[bytes, bytes]]) -> tuple[int | None, bool]:
     """Return the Content-Length, if any, and whether the body is chunked (RFC 9112 §6.3)."""
-    names = [name for name, _ in headers]
+    names = list(map(_name_of, headers))
     length: int | None = None
     if b"content-length" in names:
         for value in [value for name, value in headers if name == b"content-length"]:

@@ -1,5 +1,6 @@
 """What httptools calls while it parses the answers of one connection, one after another (RFC 9112)."""
 
+from operator import itemgetter
 from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -12,6 +13,8 @@ _LARGEST_HEAD_BYTES: Final = 64 * 1024
 _FIELD_FRAME_BYTES: Final = 4  # the colon, a blank and the end of the line
 _HIGHEST_STATUS: Final = 599
 _SWITCHING_PROTOCOLS: Final = 101
+_name_of: Final = itemgetter(0)
+_value_of: Final = itemgetter(1)
 
 
 class AnswerParser:
@@ -101,8 +104,8 @@ class AnswerParser:
         if self._received > _LARGEST_HEAD_BYTES and self._interim_bytes + _size(fields) > _LARGEST_HEAD_BYTES:
             exchange.refuse("an answer with a head that is too large")
             return
-        headers = exchange.headers = [(name.lower(), value) for name, value in fields]
-        names = [name for name, _ in headers]
+        names = list(map(bytes.lower, map(_name_of, fields)))
+        headers = exchange.headers = list(zip(names, map(_value_of, fields), strict=True))
         if b"transfer-encoding" in names and not _is_chunked(headers):
             exchange.refuse("an unknown transfer coding")
             return

@@ -8,8 +8,9 @@ broken off.
 """
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from bff.deadline import seconds_left
@@ -51,7 +52,7 @@ class Bulkhead:
         self._shares = shares
         self._part_of = part_of
         self._area = area
-        self._under_way: Counter[str] = Counter()
+        self._under_way: dict[str, int] = {}
         self._all = 0
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self._queued = 0
@@ -66,13 +67,16 @@ class Bulkhead:
             Busy: there is none, or too many wait for one.
         """
         part = self._part_of(target)
-        await self._take_place(part)
+        if part not in self._waiting and self._may_begin(part):
+            self._begin(part)
+        else:
+            await self._wait_for_place(part)
         try:
             answer = await self._client.open(method, target, headers, body)
         except BaseException:
             self._free_place(part)
             raise
-        return UnreadAnswer(answer, lambda: self._free_place(part), part, self._unread)
+        return UnreadAnswer(answer, partial(self._free_place, part), part, self._unread)
 
     async def aclose(self) -> None:
         await self._client.aclose()
@@ -90,15 +94,12 @@ class Bulkhead:
                 return
 
     def _may_begin(self, part: str) -> bool:
-        shares, mine = self._shares, self._under_way[part]
+        shares, mine = self._shares, self._under_way.get(part, 0)
         if self._all >= shares.connections - shares.kept:
             return mine < shares.few and self._all < shares.connections
         return mine < shares.of_one_part
 
-    async def _take_place(self, part: str) -> None:
-        if part not in self._waiting and self._may_begin(part):
-            self._begin(part)
-            return
+    async def _wait_for_place(self, part: str) -> None:
         if self._queued >= self._shares.queue:
             raise self._busy("too many wait for a connection")
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -123,15 +124,15 @@ class Bulkhead:
         self._dequeue(part, turn)
 
     def _begin(self, part: str) -> None:
-        self._under_way[part] += 1
+        self._under_way[part] = self._under_way.get(part, 0) + 1
         self._all += 1
 
     def _free_place(self, part: str) -> None:
-        self._under_way[part] -= 1
+        left = self._under_way.pop(part) - 1
+        if left:
+            self._under_way[part] = left
         self._all -= 1
-        if not self._under_way[part]:
-            del self._under_way[part]
-        for each in [part, *self._waiting]:
+        for each in [part, *self._waiting] if self._waiting else ():
             while each in self._waiting and self._may_begin(each):
                 turn = self._waiting[each][0]
                 self._dequeue(each, turn)

@@ -3,7 +3,6 @@
 import asyncio
 import select
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from dataclasses import dataclass, field
 from math import inf
 from typing import Final, cast
 
@@ -14,23 +13,6 @@ from bff.upstream.exchange import Exchange
 from bff.upstream.options import ClientOptions
 
 _LAST_CHUNK: Final = b"0\r\n\r\n"
-
-
-@dataclass(slots=True)
-class WireRequest:
-    """A request as it goes out.
-
-    Attributes:
-        head: everything before the body, and a short body with it.
-        head_only: it is a HEAD.
-        stream: a body that comes bit by bit.
-        length: how long that body is; None: it goes out in chunks (RFC 9112 §7.1).
-    """
-
-    head: bytes = field(repr=False)
-    head_only: bool
-    stream: AsyncIterator[bytes] | None = None
-    length: int | None = None
 
 
 class Connection(asyncio.Protocol):
@@ -114,10 +96,23 @@ class Connection(asyncio.Protocol):
         """
         return self.closed or bool(self._poll.poll(0))
 
-    async def send(self, request: WireRequest) -> Exchange:
+    async def send(
+        self,
+        head: bytes,
+        *,
+        head_only: bool,
+        stream: AsyncIterator[bytes] | None = None,
+        length: int | None = None,
+    ) -> Exchange:
         """Send a request and return when the answer's head is there.
 
         An answer that comes before the whole body is out is returned at once; the rest goes on being sent.
+
+        Args:
+            head: everything before the body, and a short body with it.
+            head_only: it is a HEAD.
+            stream: a body that comes bit by bit.
+            length: how long that body is; None: it goes out in chunks (RFC 9112 §7.1).
 
         Raises:
             UpstreamUnavailable, UpstreamTimeout, BadUpstreamAnswer: see `bff.upstream.failures`.
@@ -127,19 +122,19 @@ class Connection(asyncio.Protocol):
         assert self._exchange is None
         exchange = self._exchange = Exchange(
             self,
-            head_only=request.head_only,
+            head_only=head_only,
             read_seconds=self._options.read_seconds,
             # An upload takes as long as its client takes to send it.
-            head_by=ends_at() if request.stream is None else inf,
+            head_by=ends_at() if stream is None else inf,
         )
         self._parser.expect(exchange)
         self.sent_at = self._loop.time()
-        self._transport.write(request.head)
-        if request.stream is None:
+        self._transport.write(head)
+        if stream is None:
             exchange.listens = True
         else:
             self._body_left = True
-            self._sender = asyncio.ensure_future(self._send_body(exchange, request.stream, request.length))
+            self._sender = asyncio.ensure_future(self._send_body(exchange, stream, length))
         try:
             while not exchange.begun:
                 await exchange.more()

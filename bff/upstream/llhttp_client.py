@@ -11,7 +11,6 @@ from typing import Final
 import httpx2
 
 from bff.errors import BffError, InvalidRequest
-from bff.upstream.connection import WireRequest
 from bff.upstream.exchange import Exchange
 from bff.upstream.options import ClientOptions
 from bff.upstream.pool import ConnectionPool
@@ -47,19 +46,20 @@ class LlhttpClient:
         Raises:
             InvalidRequest: a field or the target has a byte that would end its line.
         """
-        request = WireRequest(self._head(method, target, headers, body), method == "HEAD")
-        if body is not None and not isinstance(body, bytes):
-            request.stream, request.length = body, _length(headers)
+        head, head_only = self._head(method, target, headers, body), method == "HEAD"
+        stream = None if body is None or isinstance(body, bytes) else body
+        length = None if stream is None else _length(headers)
         resend = self._resend_safe and body is None and method in _SAFE_METHODS
         connection = await self._pool.acquire(sent_once=not resend)
         try:
-            return await connection.send(request)
+            return await connection.send(head, head_only=head_only, stream=stream, length=length)
         except BffError:
             # Upstream may have closed an idle connection at the same moment; after a while it is something else.
             soon = asyncio.get_running_loop().time() - connection.sent_at < _RESEND_SECONDS
             if not (resend and connection.broke and soon):
                 raise
-        return await (await self._pool.acquire(fresh=True)).send(request)
+        connection = await self._pool.acquire(fresh=True)
+        return await connection.send(head, head_only=head_only)
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -1,7 +1,7 @@
 """An answer that gives something back when it is closed."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 
 from bff.upstream.protocol import UpstreamAnswer
 
@@ -68,9 +68,9 @@ class UnreadAnswer(ReleasingAnswer):
             self._unread.pop(self, None)
         await self.aclose()  # the client may still take long to read the end
 
-    async def aclose(self) -> None:
+    def aclose(self) -> Coroutine[object, object, None]:
         self._unread.pop(self, None)
-        await super().aclose()
+        return super().aclose()
 
     async def give_up(self) -> None:
         """Break off: give the place back, and end who passes the answer on."""
