@@ -3,8 +3,9 @@
 Times are seconds since the epoch as floats.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from bff.security.needles import Needle, needles
 from bff.security.secret import Secret
 
 
@@ -50,7 +51,7 @@ class UpstreamCredentials:
     """What one proxied request is sent with; there is no refresh token in it.
 
     `session_id` and `customer_id` are what the proxy puts where upstream wants the session's own; `customer` says
-    that the token is a customer's, `shared` that it is the proxy's own.
+    that the token is a customer's, `shared` that it is the proxy's own. `own` finds the tokens in an answer.
     """
 
     access: Secret
@@ -60,3 +61,8 @@ class UpstreamCredentials:
     customer_id: str | None = None
     customer: bool = False
     shared: bool = False
+    own: tuple[Needle, ...] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        tokens = [self.access] if self.saas is None else [self.access, self.saas]
+        object.__setattr__(self, "own", needles(token.reveal().encode() for token in tokens))

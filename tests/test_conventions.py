@@ -85,7 +85,6 @@ TESTED_BY = {
 
 # The only places where a bare secret is wanted, and what for.
 REVEALING = {
-    "api/delivery": "the session's own tokens, to find them in an answer",
     "api/forwarder": "tokens in proxied calls",
     "auth/aliases": "what drop-in clients see instead of an id",
     "auth/placeholders": "what drop-in clients hold instead of tokens",
@@ -102,6 +101,7 @@ REVEALING = {
     "store/connection": "the address of Redis",
     "store/customer_index": "the name of a customer's index",
     "store/record": "the record, to seal it",
+    "tokens": "the session's own tokens, to find them in an answer",
 }
 
 # Where a bare secret is part of a longer text: bearers and a path, in the calls that send them.

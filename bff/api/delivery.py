@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator, Coroutine
 from starlette.types import Message, Send
 
 from bff.api.call import Call
-from bff.api.headers import response_headers
+from bff.api.headers import ResponseHead, response_head
 from bff.api.request_body import REPLAYABLE_BYTES, RequestBody
-from bff.api.token_scan import BodySearch, Finding, found_in_head, searchable
+from bff.api.token_scan import BodySearch, Finding, found_in_body, found_in_head, searchable
 from bff.errors import BadUpstreamAnswer, BffError, UpstreamTimeout, UpstreamUnavailable
 from bff.telemetry.logs import event
 from bff.telemetry.metrics import ANSWERS_WITHHELD
 from bff.tokens import UpstreamCredentials
-from bff.upstream.protocol import BODYLESS_STATUSES, Header, UpstreamAnswer
+from bff.upstream.protocol import BODYLESS_STATUSES, UpstreamAnswer
 
 _log = logging.getLogger(__name__)
 
@@ -42,27 +42,26 @@ class Delivery:
         Raises:
             BadUpstreamAnswer: there is a token in it.
         """
-        headers = response_headers(
+        status, own = answer.status, credentials.own
+        head = response_head(
             answer.headers, upstream_origin=self._upstream_origin, browser_cache=call.route.browser_cache
         )
-        if answer.status in BODYLESS_STATUSES:
+        bodyless = status in BODYLESS_STATUSES
+        if bodyless:
             # Of a 304 it says how long a 200 would be (RFC 9110 §8.6); the server takes it for a promise.
-            headers = [field for field in headers if field[0] != b"content-length"]
-        bodyless = call.method == "HEAD" or answer.status in BODYLESS_STATUSES
-        own = _own_tokens(credentials)
-        _withhold(call, answer.status, found_in_head(headers, own))
-        search = BodySearch(headers, own) if not bodyless and searchable(headers) else None
-        start: Message = {"type": "http.response.start", "status": answer.status, "headers": headers}
-        whole = b"" if bodyless else answer.whole()
+            head.fields = [field for field in head.fields if field[0] != b"content-length"]
+        start: Message = {"type": "http.response.start", "status": status, "headers": head.fields}
+        _withhold(call, status, found_in_head(head, own))
+        whole = b"" if bodyless or call.method == "HEAD" else answer.whole()
         if whole is not None:
-            if search is not None and whole:
-                _withhold(call, answer.status, search.feed(whole))
+            if whole:
+                _withhold(call, status, found_in_body(head, whole, own))
             await send(start)
             await send({"type": "http.response.body", "body": whole})
-        elif _length(headers) <= REPLAYABLE_BYTES:
-            await _streamed(call, answer, search, start, send)
-        else:
-            await _while_listening(_streamed(call, answer, search, start, send), body)
+            return
+        search = BodySearch(head, own) if searchable(head) else None
+        streamed = _streamed(call, answer, search, start, send)
+        await (streamed if _is_short(head) else _while_listening(streamed, body))
 
 
 async def _streamed(
@@ -122,10 +121,6 @@ def _withhold(call: Call, status: int, finding: Finding | None) -> None:
     raise BadUpstreamAnswer("Emporix' answer to this has a token in it, or can not be searched for one")
 
 
-def _own_tokens(credentials: UpstreamCredentials) -> list[bytes]:
-    return [token.reveal().encode() for token in (credentials.access, credentials.saas) if token is not None]
-
-
 async def _while_listening(delivery: Coroutine[None, None, None], body: RequestBody) -> None:
     """Stop reading a long or endless answer when nobody listens any more."""
     deliver = asyncio.ensure_future(delivery)
@@ -152,6 +147,6 @@ async def _pump(call: Call, chunks: AsyncIterator[bytes], send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def _length(headers: list[Header]) -> float:
-    """Return the announced length of an answer; without one it may be endless."""
-    return next((int(value) for name, value in headers if name == b"content-length"), float("inf"))
+def _is_short(head: ResponseHead) -> bool:
+    """Return whether an answer is announced to be short; without a length it may be endless."""
+    return head.length is not None and int(head.length) <= REPLAYABLE_BYTES

@@ -11,7 +11,7 @@ from bff.api.delivery import Delivery
 from bff.api.forwarder import Forwarder
 from bff.api.memo import Memo
 from bff.api.merged_cart import is_merged_already, merged
-from bff.api.paths import check_query, parse_path
+from bff.api.paths import UpstreamPath, check_query, parse_path
 from bff.api.request_body import ClientLeft, RequestBody
 from bff.api.routes import RoutesInForce
 from bff.api.token_kinds import call_credentials, renewed_credentials
@@ -66,7 +66,9 @@ class ApiEndpoint:
         self._forwarder = forwarder
         self._delivery = delivery
         self._max_body_bytes = max_body_bytes
-        self._paths = Memo(lambda raw: parse_path(raw, PREFIX), longest=_LONGEST_USUAL_PATH)
+        self._paths = Memo[bytes, UpstreamPath](
+            lambda raw: parse_path(raw, PREFIX), longest=_LONGEST_USUAL_PATH
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = self._matched(scope)

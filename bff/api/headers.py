@@ -46,6 +46,7 @@ _BLOCKED_RESPONSE_PREFIXES: Final = (
 )
 _CONNECTION: Final = b"connection"
 _LONGEST_USUAL_NAME: Final = 64
+_LONGEST_USUAL_NAMES: Final = 1024
 _FRAMING: Final = b"content-length"  # a Connection header cannot remove it, and `content_length` is blocked
 _LOCATIONS: Final = frozenset({b"location", b"content-location"})
 
@@ -74,10 +75,31 @@ def request_headers(headers: Headers, *, own: Headers) -> list[tuple[bytes, byte
     return passed
 
 
-def response_headers(
+class ResponseHead:
+    """The header fields of an answer as the client gets them, and what they say of its body.
+
+    Attributes:
+        fields: with names in lower case.
+        types: how many fields give a Content-Type.
+        content_type: the first of them; empty where there is none.
+        codings: what the Content-Encoding fields list; empty where there is none.
+        length: the Content-Length; None where there is none.
+    """
+
+    __slots__ = ("codings", "content_type", "fields", "length", "types")
+
+    def __init__(self, headers: Headers, plan: "_Plan", fields: list[tuple[bytes, bytes]]) -> None:
+        self.fields = fields
+        self.types = plan.types
+        self.content_type = headers[plan.type_at][1] if plan.types else b""
+        self.codings = b",".join([headers[at][1] for at in plan.codings_at]) if plan.codings_at else b""
+        self.length = None if plan.length_at is None else headers[plan.length_at][1]
+
+
+def response_head(
     headers: Headers, *, upstream_origin: str, api_prefix: str = "/api", browser_cache: bool
-) -> list[tuple[bytes, bytes]]:
-    """Return the upstream response headers to send to the client, with names in lower case.
+) -> ResponseHead:
+    """Return the head of the upstream's response as the client gets it.
 
     Args:
         headers: the headers of the upstream response.
@@ -85,20 +107,62 @@ def response_headers(
         api_prefix: the path prefix of the proxied API.
         browser_cache: whether the route allows the browser to cache the response, if the upstream does too.
     """
-    removed = _connection_options(headers)
-    passed: list[tuple[bytes, bytes]] = []
-    for name, value in headers:
-        key = _response_key[name]
-        if not key or key in removed:
-            continue
-        new_value = _location(value, upstream_origin, api_prefix) if key in _LOCATIONS else value
-        if new_value is not None:
-            passed.append((name.lower(), new_value))
+    plan = _plans[tuple(map(_name_of, headers))]
+    if plan.connections_at:
+        removed = _removed_by[b",".join([headers[at][1] for at in plan.connections_at])]
+        if not removed.isdisjoint(plan.keys):
+            headers = [header for header in headers if _response_key[header[0]] not in removed]
+            plan = _plans[tuple(map(_name_of, headers))]
+    passed = list(compress(headers, plan.passes))
+    if plan.rewrites:
+        passed = _rewritten(passed, upstream_origin, api_prefix)
     cache_control = _browser_cache(headers) if browser_cache else _NO_STORE
     passed.append((b"cache-control", cache_control))
     if cache_control != _NO_STORE:
         passed.append((b"vary", _VARY))
-    return passed
+    return ResponseHead(headers, plan, passed)
+
+
+class _Plan:
+    """What becomes of response headers with these names in this order, whatever their values.
+
+    Attributes:
+        passes: says of each header whether it passes.
+        keys: the canonical names of those that pass.
+        rewrites: a name is not in lower case, or a value is an address.
+        types: how many give a Content-Type; the first of them is at `type_at`.
+    """
+
+    __slots__ = (
+        "codings_at", "connections_at", "keys", "length_at", "passes", "rewrites", "type_at", "types",
+    )  # fmt: skip
+
+    def __init__(self, names: tuple[bytes, ...]) -> None:
+        keys = [_response_key[name] for name in names]
+        lowered = [name.lower() for name in names]
+        self.passes = tuple(map(bool, keys))
+        self.keys = frozenset(filter(None, keys))
+        self.rewrites = not _LOCATIONS.isdisjoint(keys) or lowered != list(names)
+        self.connections_at = _places(b"connection", [_canonical[name] for name in names])
+        self.codings_at = _places(b"content-encoding", lowered)
+        types = _places(b"content-type", lowered)
+        self.types, self.type_at = len(types), next(iter(types), 0)
+        self.length_at = next(iter(_places(b"content-length", lowered)), None)
+
+
+def _places(name: bytes, names: list[bytes]) -> tuple[int, ...]:
+    return tuple(at for at, one in enumerate(names) if one == name)
+
+
+def _rewritten(headers: Headers, upstream_origin: str, api_prefix: str) -> list[tuple[bytes, bytes]]:
+    """Return headers with names in lower case, and with addresses as the client can use them."""
+    rewritten: list[tuple[bytes, bytes]] = []
+    for name, value in headers:
+        address = _response_key[name] in _LOCATIONS
+        new_value = _location(value, upstream_origin, api_prefix) if address else value
+        if new_value is not None:
+            rewritten.append((name.lower(), new_value))
+    return rewritten
 
 
 def _in_one_spelling(name: bytes) -> bytes:
@@ -113,14 +177,20 @@ def _key(name: bytes, names: frozenset[bytes], prefixes: tuple[bytes, ...]) -> b
     return key
 
 
-_canonical: Final = Memo(_in_one_spelling, longest=_LONGEST_USUAL_NAME)
-_request_key: Final = Memo(  # of `connection` too, so that one look at the keys tells whether there is one
+_canonical: Final = Memo[bytes, bytes](_in_one_spelling, longest=_LONGEST_USUAL_NAME)
+_request_key: Final = Memo[bytes, bytes](
+    # Of `connection` too: one look at the keys tells whether there is one.
     lambda name: _key(name, _BLOCKED_REQUEST_NAMES - {_CONNECTION}, _BLOCKED_REQUEST_PREFIXES),
     longest=_LONGEST_USUAL_NAME,
 )
-_response_key: Final = Memo(
+_response_key: Final = Memo[bytes, bytes](
     lambda name: _key(name, _BLOCKED_RESPONSE_NAMES, _BLOCKED_RESPONSE_PREFIXES), longest=_LONGEST_USUAL_NAME
 )
+_plans: Final = Memo(_Plan, longest=_LONGEST_USUAL_NAMES, length=lambda names: sum(map(len, names)))
+_removed_by: Final = Memo[bytes, set[bytes]](
+    lambda value: _connection_options([(b"connection", value)]), longest=_LONGEST_USUAL_NAME
+)
+"""The names that a Connection header with this value removes."""
 
 
 def _connection_options(headers: Headers) -> set[bytes]:

@@ -9,19 +9,18 @@ quotes and be assigned to, and in a form it is a parameter.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from bff.api.codings import Decompression, is_compressed
+from bff.api.headers import ResponseHead
 from bff.api.memo import Memo
-
-Headers = Sequence[tuple[bytes, bytes]]
+from bff.security.needles import Needle, is_in
 
 LIMIT: Final = 16 * 1024  # a token response has one or two KiB
 
-_MIN_TOKEN_LENGTH: Final = 16  # shorter values would also match ordinary text
 # The names that Emporix and OAuth use for access tokens and the like. Other names that end in "token" are not
 # listed: pages need the tokens of payments (`authorizationToken`, `scaProviderToken`, `creditCardToken`).
 _NAME: Final = (
@@ -53,61 +52,92 @@ class Finding(StrEnum):
     TYPES = "types"
 
 
-def searchable(headers: Headers) -> bool:
+class _Kind:
+    """How a body with this Content-Type is searched.
+
+    Attributes:
+        several: it is two types, of which a client may take either.
+        ends: the body is text that ends, so that it is searched also where its length is not known.
+        is_text: a short body is searched.
+        pattern: finds the name of a token where it has a value.
+    """
+
+    __slots__ = ("_is_form", "ends", "is_text", "pattern", "several")
+
+    def __init__(self, content_type: bytes) -> None:
+        kind = content_type.strip().lower()
+        self.several = b"," in kind and b"," in _QUOTED.sub(b"", kind)
+        script, self._is_form = _SCRIPT.match(kind) is not None, _FORM.match(kind) is not None
+        self.ends = not kind or script or self._is_form or _MARKUP.match(kind) is not None
+        self.is_text = self.ends or _TEXT.match(kind) is not None
+        self.pattern = _FIELD if self._is_form else _PROPERTY if script else _MEMBER
+
+    def text(self, content: bytes) -> bytes:
+        """Return a body's content as whoever reads it has it, as far as it matters to the search."""
+        return unquote_to_bytes(content) if self._is_form else _unescaped(content)
+
+    def found(self, text: bytes, own: Sequence[Needle]) -> Finding | None:
+        """Search the text of a body."""
+        if is_in(text, own):
+            return Finding.OWN_TOKEN
+        return Finding.MEMBER if _names_a_token(text, self.pattern) else None
+
+
+_kinds: Final = Memo(_Kind, longest=64)
+
+
+def searchable(head: ResponseHead) -> bool:
     """Return whether a body is searched: only text, or a body without a type, and only up to a length of `LIMIT`.
 
     The length of a compressed body does not count, because it is not that of its content. A body without a length is
     searched too, unless it may be a stream: its headers would have to wait for its first bytes.
     """
-    fields = dict(headers)
-    kind = _kind(headers)
-    length = fields.get(b"content-length")
-    whole = not kind or _is_whole[kind]
-    if length is None:
-        return whole
-    return (whole or bool(_TEXT.match(kind))) and (int(length) <= LIMIT or is_compressed(_codings(headers)))
+    kind = _kinds[head.content_type]
+    if head.length is None:
+        return kind.ends
+    return kind.is_text and (int(head.length) <= LIMIT or is_compressed(_codings(head)))
 
 
-def _has_text_that_ends(kind: bytes) -> bool:
-    return any(pattern.match(kind) for pattern in (_MARKUP, _SCRIPT, _FORM))
-
-
-_is_whole: Final = Memo(_has_text_that_ends, longest=64)
-
-
-def found_in_head(headers: Headers, own: Iterable[bytes]) -> Finding | None:
+def found_in_head(head: ResponseHead, own: Sequence[Needle]) -> Finding | None:
     """Search the headers for a token, and for two types of one body; return what was found, or None.
 
     A client may take either of two types, and with it read a body that was not searched as that.
 
     Args:
-        headers: the headers that the client would get, with names in lower case.
+        head: what the client would get.
         own: the tokens of the session that sent the request.
     """
-    types = [value for name, value in headers if name == b"content-type"]
-    if len(types) > 1 or (types and b"," in types[0] and b"," in _QUOTED.sub(b"", types[0])):
+    if head.types > 1 or _kinds[head.content_type].several:
         return Finding.TYPES
-    head = _joined(headers)
-    if any(token in head for token in _long(own)):
-        return Finding.HEAD
-    lowered = head.lower()
-    return Finding.HEAD if b"token" in lowered and _FIELD.search(lowered) else None
+    text = b"\n".join(map(b": ".join, head.fields))
+    if text.find(b"%") >= 0:  # a Location may encode names and tokens
+        text = unquote_to_bytes(text)
+    return Finding.HEAD if is_in(text, own) or _names_a_token(text, _FIELD) else None
+
+
+def found_in_body(head: ResponseHead, body: bytes, own: Sequence[Needle]) -> Finding | None:
+    """Search a body that is here to its end; return what was found, or None."""
+    if not searchable(head):
+        return None
+    content = Decompression(_codings(head), LIMIT).feed(body) if head.codings else body[:LIMIT]
+    if content is None:
+        return Finding.PACKED
+    kind = _kinds[head.content_type]
+    return kind.found(kind.text(content), own)
 
 
 class BodySearch:
     """Searches the first `LIMIT` bytes of a body's content for a token, as it arrives.
 
     Args:
-        headers: the headers of the response.
+        head: the head of the response.
         own: the tokens of the session that sent the request.
     """
 
-    def __init__(self, headers: Headers, own: Iterable[bytes]) -> None:
-        self._decompression = Decompression(_codings(headers), LIMIT)
-        self._own = _long(own)
-        kind = _kind(headers)
-        self._is_form = _FORM.match(kind) is not None
-        self._pattern = _FIELD if self._is_form else _PROPERTY if _SCRIPT.match(kind) else _MEMBER
+    def __init__(self, head: ResponseHead, own: Sequence[Needle]) -> None:
+        self._decompression = Decompression(_codings(head), LIMIT)
+        self._own = own
+        self._kind = _kinds[head.content_type]
         self._content = b""
         self._undecided = False
 
@@ -134,21 +164,15 @@ class BodySearch:
             self._undecided = True
             return None
         self._content += content
-        text = unquote_to_bytes(self._content) if self._is_form else _unescaped(self._content)
+        text = self._kind.text(self._content)
         self._undecided = self._decompression.in_blocks or self._ends_in_a_token(text)
-        return self._found(text)
-
-    def _found(self, text: bytes) -> Finding | None:
-        if any(token in text for token in self._own):
-            return Finding.OWN_TOKEN
-        lowered = text.lower()
-        return Finding.MEMBER if b"token" in lowered and self._pattern.search(lowered) else None
+        return self._kind.found(text, self._own)
 
     def _ends_in_a_token(self, text: bytes) -> bool:
         if not self._own:
             return False
         return bool(_HALF_ESCAPE.search(text[-5:])) or any(
-            _ends_in_a_part(text, token) for token in self._own
+            _ends_in_a_part(text, token) for _, token in self._own
         )
 
 
@@ -163,23 +187,16 @@ def _ends_in_a_part(text: bytes, token: bytes) -> bool:
     return at >= 0
 
 
-def _kind(headers: Headers) -> bytes:
-    return next((value.strip().lower() for name, value in headers if name == b"content-type"), b"")
+def _codings(head: ResponseHead) -> list[bytes]:
+    return [coding.strip().lower() for coding in head.codings.split(b",")]
 
 
-def _long(own: Iterable[bytes]) -> list[bytes]:
-    return [token for token in own if len(token) >= _MIN_TOKEN_LENGTH]
-
-
-def _codings(headers: Headers) -> list[bytes]:
-    values = [value for name, value in headers if name == b"content-encoding"]
-    return [coding.strip().lower() for coding in b",".join(values).split(b",")]
-
-
-def _joined(headers: Headers) -> bytes:
-    """Return all headers as one text, percent-decoded, because a Location may encode names and tokens."""
-    head = b"\n".join([b"%b: %b" % header for header in headers])
-    return unquote_to_bytes(head) if b"%" in head else head
+def _names_a_token(text: bytes, pattern: re.Pattern[bytes]) -> bool:
+    """Return whether the pattern finds a name; most texts without one have no `k`, and few have "token" in them."""
+    if text.find(b"k") < 0 and text.find(b"K") < 0:
+        return False
+    lowered = text.lower()
+    return lowered.find(b"token") >= 0 and pattern.search(lowered) is not None
 
 
 def _unescaped(text: bytes) -> bytes:
@@ -187,9 +204,8 @@ def _unescaped(text: bytes) -> bytes:
 
     Quotes and backslashes stay escaped, because unescaped they would start or end a string.
     """
-    if b"\0" in text:
-        text = text.replace(b"\0", b"")
-    return _ESCAPED.sub(_character, text) if b"\\" in text else text
+    text = text.replace(b"\0", b"")
+    return _ESCAPED.sub(_character, text) if text.find(b"\\") >= 0 else text
 
 
 def _character(escape: re.Match[bytes]) -> bytes:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff.api.headers import request_headers, response_headers
+from bff.api.headers import request_headers, response_head
 
 ORIGIN = "https://api.emporix.io"
 NO_STORE = (b"cache-control", b"private, no-store")
@@ -47,7 +47,7 @@ def spelling(names: list[str]) -> st.SearchStrategy[bytes]:
 
 
 def passed_back(*headers: tuple[bytes, bytes], browser_cache: bool = False) -> list[tuple[bytes, bytes]]:
-    return response_headers(headers, upstream_origin=ORIGIN, browser_cache=browser_cache)
+    return response_head(headers, upstream_origin=ORIGIN, browser_cache=browser_cache).fields
 
 
 @given(spelling(BLOCKED_IN_REQUESTS))
@@ -150,6 +150,34 @@ def test_headers_listed_in_the_upstreams_connection_header_are_removed() -> None
     assert passed_back(*headers) == [(b"content-length", b"1"), NO_STORE]
 
 
+@given(st.lists(st.tuples(spelling([*BLOCKED_IN_RESPONSES, "etag", "location", "x-a"]), st.just(b"/a"))))
+def test_what_becomes_of_a_header_does_not_depend_on_those_around_it(
+    headers: list[tuple[bytes, bytes]],
+) -> None:
+    alone = [passed for header in headers for passed in passed_back(header)[:-1]]
+    assert passed_back(*headers) == [*alone, NO_STORE]
+
+
+def test_a_head_says_how_its_body_is_to_be_read() -> None:
+    headers = [
+        (b"Connection", b"x-gone"),
+        (b"x-gone", b"1"),
+        (b"Content-Encoding", b"deflate"),
+        (b"Content-Type", b"text/html"),
+        (b"content-length", b"7"),
+        (b"content-encoding", b"gzip"),
+        (b"content-type", b"image/png"),
+    ]
+    head = response_head(headers, upstream_origin=ORIGIN, browser_cache=False)
+    assert (head.types, head.content_type) == (2, b"text/html")
+    assert (head.codings, head.length) == (b"deflate,gzip", b"7")
+    headers[0] = (b"connection", b"content-type, content-encoding")
+    headers[4] = (b"content-length", b"8")
+    head = response_head(headers, upstream_origin=ORIGIN, browser_cache=False)
+    assert (head.types, head.content_type, head.codings, head.length) == (0, b"", b"", b"8")
+    assert head.fields == [(b"x-gone", b"1"), (b"content-length", b"8"), NO_STORE]
+
+
 @pytest.mark.parametrize("name", [b"location", b"Content-Location"])
 @pytest.mark.parametrize(
     ("value", "expected"),
@@ -193,12 +221,12 @@ def test_location_on_the_upstream_is_rewritten_to_the_proxy(
 
 def test_location_on_a_loopback_upstream() -> None:
     def rewritten(value: bytes) -> bytes:
-        return response_headers(
+        return response_head(
             [(b"location", value)],
             upstream_origin="http://127.0.0.1:8090",
             api_prefix="/p",
             browser_cache=False,
-        )[0][1]
+        ).fields[0][1]
 
     assert rewritten(b"http://127.0.0.1:8090/x") == b"/p/x"
     assert rewritten(b"http://127.0.0.1/x") == b"http://127.0.0.1/x"

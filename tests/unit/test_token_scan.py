@@ -10,7 +10,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bff.api.token_scan import LIMIT, BodySearch, Finding, Headers, found_in_head, searchable
+from bff.api import token_scan
+from bff.api.headers import Headers, ResponseHead, response_head
+from bff.api.token_scan import LIMIT, BodySearch, Finding, found_in_body, found_in_head
+from bff.security.needles import needles
 from tests.packing import PACKINGS
 
 JSON = (b"content-type", b"application/json")
@@ -28,8 +31,23 @@ INNOCENT = (
 )
 
 
+def head(headers: Headers) -> ResponseHead:
+    """Return a head with these fields, none of them left out or changed."""
+    answer = response_head(headers, upstream_origin="http://up.test", browser_cache=False)
+    answer.fields = list(headers)
+    return answer
+
+
+def searchable(headers: Headers) -> bool:
+    return token_scan.searchable(head(headers))
+
+
 def found(headers: Headers, body: bytes, own: Sequence[bytes]) -> Finding | None:
-    return found_in_head(headers, own) or BodySearch(headers, own).feed(body)
+    """Return what is found, which is the same in a body that is here and in one that comes as a stream."""
+    answer, wanted = head(headers), needles(own)
+    in_body = BodySearch(answer, wanted).feed(body)
+    assert not token_scan.searchable(answer) or found_in_body(answer, body, wanted) is in_body
+    return found_in_head(answer, wanted) or in_body
 
 
 def finding(body: bytes | str, *headers: tuple[bytes, bytes], own: bytes = OWN) -> Finding | None:
@@ -332,7 +350,7 @@ def test_a_parameter_named_like_a_token_is_found_in_a_form(name: str) -> None:
     ],
 )
 def test_two_types_of_one_body_are_found(types: list[bytes], expected: Finding | None) -> None:
-    assert found_in_head([(b"content-type", kind) for kind in types], []) is expected
+    assert found_in_head(head([(b"content-type", kind) for kind in types]), []) is expected
 
 
 @pytest.mark.parametrize(
@@ -349,7 +367,7 @@ def test_two_types_of_one_body_are_found(types: list[bytes], expected: Finding |
 def test_a_search_is_undecided_from_the_first_byte_of_a_token(
     header: tuple[bytes, bytes], before: bytes, token: bytes
 ) -> None:
-    search = BodySearch([header], [OWN])
+    search = BodySearch(head([header]), needles([OWN]))
     assert search.feed(before) is None
     for at in range(len(token) - 1):
         assert search.feed(token[at : at + 1]) is None
@@ -359,14 +377,14 @@ def test_a_search_is_undecided_from_the_first_byte_of_a_token(
 
 def test_a_search_is_undecided_where_a_part_may_end_within_a_block() -> None:
     pack = PACKINGS["zstd"]
-    search = BodySearch([JSON, (b"content-encoding", b"zstd")], [OWN])
+    search = BodySearch(head([JSON, (b"content-encoding", b"zstd")]), needles([OWN]))
     assert search.feed(pack(b'{"a":1,') + pack(b'"b":"' + OWN)[:-3]) is None
     assert search.is_undecided
 
 
 def test_a_search_is_decided_where_no_token_can_have_begun() -> None:
     for text in (b"[", b'[{"id":1},', b'{"a":"aB3x', b'{"a":"b"}'):
-        search = BodySearch([JSON], [OWN, b"another-token-of-it"])
+        search = BodySearch(head([JSON]), needles([OWN, b"another-token-of-it"]))
         assert search.feed(text) is None
         assert not search.is_undecided
-    assert BodySearch([JSON], []).feed(OWN[:9]) is None
+    assert BodySearch(head([JSON]), []).feed(OWN[:9]) is None
