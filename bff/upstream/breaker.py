@@ -62,13 +62,11 @@ class Breakers:
         return WatchedCall(self, breaker, blameless=blameless)
 
     def admit(self, breaker: _Breaker) -> None:
-        """Let a call begin.
+        """Let a call of an open breaker begin.
 
         Raises:
-            Paused: the breaker is open, and this is no probe.
+            Paused: this is no probe.
         """
-        if not breaker.pause:
-            return
         left = breaker.next_probe - self._monotonic()
         if left > 0:
             _count(breaker, "refused")
@@ -80,10 +78,10 @@ class Breakers:
         _count(breaker, "probed")
 
     def answered(self, breaker: _Breaker, *, failed: bool) -> None:
-        """Count a call that has ended."""
+        """Count a failure, or a success after one."""
         if failed:
             self._failed(breaker)
-        elif breaker.failures:
+        else:
             self._succeeded(breaker)
 
     def _failed(self, breaker: _Breaker) -> None:
@@ -127,12 +125,14 @@ class WatchedCall:
         Raises:
             Paused: the breaker is open.
         """
-        self._breakers.admit(self._breaker)
+        if self._breaker.pause:
+            self._breakers.admit(self._breaker)
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         if error is None:
-            self._breakers.answered(self._breaker, failed=self.failed)
+            if self.failed or self._breaker.failures:
+                self._breakers.answered(self._breaker, failed=self.failed)
         elif isinstance(error, _UNANSWERED) and not isinstance(error, NotAsked) and not self._blameless:
             self._breakers.answered(self._breaker, failed=True)
 
