@@ -4,8 +4,8 @@ It is a context variable, as the request's id is, so that nobody has to hand it 
 none (`bff.sessions.tasks`): it has bounds of its own, and to cut it would lose what upstream has issued.
 """
 
-import asyncio
 import math
+from asyncio import get_running_loop
 from contextvars import Context, ContextVar, Token, copy_context
 from typing import Final
 
@@ -31,7 +31,7 @@ class deadline_in:  # noqa: N801 - it is used like a function
         self._seconds = seconds
 
     def __enter__(self) -> None:
-        self._token: Token[float] = _ends.set(_now() + self._seconds)
+        self._token: Token[float] = _ends.set(get_running_loop().time() + self._seconds)
 
     def __exit__(self, *_: object) -> None:
         _ends.reset(self._token)
@@ -43,10 +43,10 @@ class uncounted:  # noqa: N801 - it is used like a function
     __slots__ = ("_began",)
 
     def __enter__(self) -> None:
-        self._began = _now()
+        self._began = get_running_loop().time()
 
     def __exit__(self, *_: object) -> None:
-        _ends.set(_ends.get() + _now() - self._began)
+        _ends.set(_ends.get() + get_running_loop().time() - self._began)
 
 
 def ends_at() -> float:
@@ -56,7 +56,7 @@ def ends_at() -> float:
 
 def seconds_left(most: float) -> float:
     """Return how long a step may take that would take `most` seconds by itself."""
-    return max(0.0, min(most, _ends.get() - _now()))
+    return max(0.0, min(most, _ends.get() - get_running_loop().time()))
 
 
 def without_deadline() -> Context:
@@ -64,7 +64,3 @@ def without_deadline() -> Context:
     context = copy_context()
     context.run(_ends.set, math.inf)
     return context
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

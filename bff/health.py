@@ -15,6 +15,7 @@ from bff.errors import StoreUnavailable
 from bff.middleware.routing import Endpoint
 from bff.store.protocol import SessionStore, Unready
 from bff.telemetry.metrics import REGISTRY
+from bff.telemetry.tallies import FlushFirst
 
 READY_SECONDS: Final = 0.5
 _HEADERS: Final = {"cache-control": "no-store"}
@@ -47,6 +48,7 @@ def metrics_endpoint() -> Endpoint:
         registry = REGISTRY
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             registry = CollectorRegistry()
+            registry.register(FlushFirst())
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST, headers=_HEADERS)
 

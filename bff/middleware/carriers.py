@@ -14,6 +14,7 @@ from bff.middleware.header_fields import HeaderFields
 from bff.security.keyring import KeyRing, MalformedError, SealError, UnknownKeyError
 from bff.session import ID_BYTES, SECRET_BYTES, CarriedTicket, Carrier, Ticket
 from bff.telemetry.metrics import KEYS_OPENED
+from bff.telemetry.tallies import Count
 
 SESSION_ID_HEADER: Final = b"x-session-id"
 TRANSPORT_HEADER: Final = b"x-session-transport"
@@ -22,7 +23,7 @@ _LONGEST_VALUE: Final = 512
 _REMEMBERED: Final = 1024
 """Fields and values that are not read again; a visitor sends the same ones with every request."""
 _LONGEST_USUAL_FIELD: Final = 4096
-_NEWEST, _OLDER = KEYS_OPENED.labels("newest"), KEYS_OPENED.labels("older")
+_NEWEST, _OLDER = (Count(KEYS_OPENED.labels(key)).add for key in ("newest", "older"))
 _FETCH_METADATA: Final = b"sec-fetch-"
 _NOT_BROWSERS_ALONE: Final = b"sec-fetch-mode"
 """Node's `fetch` sends this field too, alone of all Fetch Metadata; a browser sends it with the others."""
@@ -119,7 +120,7 @@ class SessionCarriers:
                 raise self._malformed(carrier) from None  # an app may have damaged it, and can throw it away
             # A cookie that was changed, or anything under a key that was removed, counts as no session.
             return None, _uncounted
-        count = (_NEWEST if opened.newest else _OLDER).inc
+        count = _NEWEST if opened.newest else _OLDER
         if len(opened.plain) != ID_BYTES + SECRET_BYTES:
             return None, count
         return Ticket(opened.plain[:ID_BYTES], opened.plain[ID_BYTES:]), count

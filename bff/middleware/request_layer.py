@@ -10,6 +10,7 @@ import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,9 +24,10 @@ from bff.middleware.header_fields import HeaderFields
 from bff.middleware.request_context import RequestContext, add_request_context
 from bff.middleware.security_headers import missing_fields
 from bff.middleware.stream_limit import StreamLimit
-from bff.telemetry.logs import event, request_id
-from bff.telemetry.metrics import REFUSALS, count_request
+from bff.telemetry.logs import FrequentEvent, event, request_id
+from bff.telemetry.metrics import REFUSALS, requests_of
 from bff.telemetry.spans import Span, request_span
+from bff.telemetry.tallies import Tally
 from bff.upstream.protocol import Header
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -201,21 +203,35 @@ def _record(
     span: Span | None,
 ) -> None:
     """Count and log one request, and end its span."""
-    method = scope["method"] if scope["method"] in _METHODS else "other"
+    method, path = scope["method"], scope["path"]
+    if method not in _METHODS:
+        method = "other"
     route = context.route or str(getattr(scope.get("route"), "path", "other"))
-    area = scope["path"].split("/")[1] if scope["path"].startswith(AREAS) else "other"
-    code = "none" if error is None else error.code
-    count_request(route, method, status, code, _at_fault(area, status, error), area, seconds)
+    area = path[1 : path.index("/", 1)] if path.startswith(AREAS) else "other"
+    trace_id = None
     if error is not None and status in _REFUSED:
-        REFUSALS.labels(code, error.cause).inc()
+        REFUSALS.labels(error.code, error.cause).inc()
+    if span is not None:
+        trace_id = span.trace_id
+        _end(span, route, method, status, error)
+    kind = None if error is None else type(error)
+    tally, line = _kind(route, method, status, area, kind)  # type: ignore[arg-type]  # a class has a hash
+    tally.add(seconds)
+    line.log(seconds, trace_id)
+
+
+@lru_cache(maxsize=8192)
+def _kind(
+    route: str, method: str, status: int, area: str, error: type[BffError] | None
+) -> tuple[Tally, FrequentEvent]:
+    """Return what counts and what logs requests of one kind."""
+    code = "none" if error is None else error.code
+    tally = requests_of(route, method, status, code, _at_fault(area, status, error), area)
     fields: dict[str, Any] = {"route": route, "method": method, "status": status}
     if error is not None:
         fields["code"] = code
-    if span is not None:
-        fields["traceId"] = span.trace_id
-        _end(span, route, method, status, error)
     level = logging.DEBUG if status == 200 and route in _PROBES else logging.INFO
-    event(_log, "request", level=level, **fields, durationMs=round(seconds * 1000, 1))
+    return tally, FrequentEvent(_log, "request", level, fields)
 
 
 def _end(span: Span, route: str, method: str, status: int, error: BffError | None) -> None:
@@ -227,7 +243,7 @@ def _end(span: Span, route: str, method: str, status: int, error: BffError | Non
     span.end(attributes, name=f"{method} {template}", error=code, failed=status >= 500)
 
 
-def _at_fault(area: str, status: int, error: BffError | None) -> str:
+def _at_fault(area: str, status: int, error: type[BffError] | None) -> str:
     """Return who failed: what a proxied call is answered with without an error of ours, Emporix has said."""
     if error is not None:
         return error.at_fault if error.status >= 500 else "none"

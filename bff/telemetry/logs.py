@@ -4,13 +4,15 @@ import asyncio
 import json
 import logging
 import sys
+import time
 import traceback
+from collections import deque
 from collections.abc import Mapping
-from contextlib import nullcontext, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii
+from threading import RLock
 from typing import Any, Final, TextIO
 
 from bff.telemetry.terminal import TerminalFormatter, wants_colour
@@ -18,6 +20,7 @@ from bff.telemetry.terminal import TerminalFormatter, wants_colour
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 _JSON: Final = json.JSONEncoder(default=str)
 _NUMBERS: Final = (int, float)
+_MILLISECONDS: Final = tuple(f'{number:03d}+00:00", ' for number in range(1000))
 _SECONDS_LENGTH: Final = len("2026-01-01T00:00:00")
 
 _FIELDS: Final = frozenset(
@@ -39,6 +42,43 @@ def event(logger: logging.Logger, name: str, *, level: int = logging.INFO, **fie
         logger.handle(record)
 
 
+class FrequentEvent:
+    """An event that is logged very often, with the same fields each time but for how long it took.
+
+    Args:
+        logger: its own.
+        name: what happened.
+        level: how much that matters.
+        fields: those that are not on the allow list are dropped.
+    """
+
+    __slots__ = ("_fields", "_level", "_logger", "_name", "_source", "_text")
+
+    def __init__(self, logger: logging.Logger, name: str, level: int, fields: Mapping[str, Any]) -> None:
+        self._logger = logger
+        self._name = name
+        self._level = level
+        self._fields = fields
+        self._source = _source(level, logger.name, name)
+        self._text = _members(fields)
+
+    def log(self, seconds: float, trace_id: str | None = None) -> None:
+        """Log it once more; a line that only a `LineHandler` would get is written without a record of it."""
+        logger, level = self._logger, self._level
+        if not logger.isEnabledFor(level):
+            return
+        handler = _only_handler(logger, level)
+        if handler is None:
+            trace = {} if trace_id is None else {"traceId": trace_id}
+            fields = {**self._fields, **trace, "durationMs": round(seconds * 1000, 1)}
+            event(logger, self._name, level=level, **fields)
+            return
+        text = self._text if trace_id is None else self._text + _members({"traceId": trace_id})
+        tenths = round(seconds * 10_000)  # digits by a float's format would cost as much as half of the line
+        text = f'{text}, "durationMs": {tenths // 10}.{tenths % 10}'
+        handler.take(_line(time.time(), self._source, text) + "\n", level)  # noqa: TID251 - as a record does
+
+
 class LineHandler(logging.Handler):
     """Writes the lines of one turn of the event loop at once, at its end; errors and lines outside of it at once.
 
@@ -51,70 +91,102 @@ class LineHandler(logging.Handler):
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self.stream = stream
-        self._lines: list[str] = []
+        self._lines: deque[str] = deque()  # any thread may append to it
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._writing = RLock()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take a line."""
+        """Write a record."""
         try:
-            self._lines.append(self.format(record))
+            line = self.format(record) + "\n"
         except Exception:  # noqa: BLE001 - a line that cannot be made must not fail a request
             self.handleError(record)
-        if record.levelno >= logging.ERROR or not self._will_flush():
-            self.flush()
+        else:
+            self.take(line, record.levelno)
 
-    def flush(self) -> None:
-        """Write what is there; called at exit, too."""
-        with self.lock or nullcontext():
-            text, self._loop = "".join([line + "\n" for line in self._lines]), None
-            self._lines.clear()
-            with suppress(OSError, ValueError):  # a log that nobody takes must not fail a request
-                self.stream.write(text)
-                self.stream.flush()
-
-    def _will_flush(self) -> bool:
-        """Return whether the running loop will write what is there; one that has ended does not count."""
+    def take(self, line: str, level: int) -> None:
+        """Write a line, its end included, of this level."""
+        self._lines.append(line)
         try:
             running = asyncio.get_running_loop()
         except RuntimeError:
-            return False
-        if self._loop is not running:
+            self.flush()
+            return
+        if level >= logging.ERROR:
+            self.flush()
+        elif self._loop is not running:  # it may be one that has ended
             self._loop = running
             running.call_soon(self.flush)
-        return True
+
+    def flush(self) -> None:
+        """Write what is there; called at exit, too."""
+        lines = self._lines
+        with self._writing:
+            self._loop = None
+            text = ""
+            while lines:
+                text += lines.popleft()
+            try:
+                self.stream.write(text)
+                self.stream.flush()
+            except (OSError, ValueError):  # a log that nobody takes must not fail a request
+                pass
+
+
+def _only_handler(logger: logging.Logger, level: int) -> LineHandler | None:
+    """Return the handler that gets a line of this logger, where there is no other one and the line would be JSON.
+
+    Handlers and filters may come and go at any time.
+    """
+    handlers = logger.handlers
+    filters = logger.filters
+    while logger.propagate and logger.parent is not None:
+        logger = logger.parent
+        if logger.handlers:
+            handlers = handlers + logger.handlers if handlers else logger.handlers
+    if filters or len(handlers) != 1:
+        return None
+    only = handlers[0]
+    if type(only) is not LineHandler or type(only.formatter) is not JsonFormatter:
+        return None
+    return None if only.filters or level < only.level else only
 
 
 @lru_cache(maxsize=2)
 def _time_of(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).isoformat()[:_SECONDS_LENGTH]
+    """Return how the lines of a second begin."""
+    return f'{{"time": "{datetime.fromtimestamp(second, UTC).isoformat()[:_SECONDS_LENGTH]}.'
 
 
 class JsonFormatter(logging.Formatter):
     """Formats a log record as one line of JSON, with allow-listed fields and without exception messages."""
 
     def format(self, record: logging.LogRecord) -> str:
-        # Member by member: an encoder is made anew for each object, which costs more than all of them.
-        created = record.created
-        parts = [
-            f'{{"time": "{_time_of(int(created))}.{int(created % 1 * 1000):03d}+00:00", ',
-            _source(record.levelname, record.name, _message(record)),
-            f', "requestId": {_member(request_id.get())}',
-        ]
-        fields: Mapping[str, Any] = getattr(record, "fields", {})
-        for name, value in fields.items():
-            if name in _FIELDS:
-                parts.append(f', "{name}": {_member(value)}')
+        text = _members(getattr(record, "fields", {}))
         if record.exc_info and record.exc_info[0] is not None:
             # The message of an exception may quote a request, so only its type and its frames are written.
             frames = [
                 f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}"
                 for frame in traceback.extract_tb(record.exc_info[2])
             ]
-            parts.append(
-                f', "exception": {_member(record.exc_info[0].__name__)}, "frames": {_member(frames)}'
-            )
-        parts.append("}")
-        return "".join(parts)
+            text += f', "exception": {_member(record.exc_info[0].__name__)}, "frames": {_member(frames)}'
+        return _line(record.created, _source(record.levelno, record.name, _message(record)), text)
+
+
+def _line(created: float, source: str, text: str) -> str:
+    """Return one line: when, by what, of which request, and its fields."""
+    second = int(created)
+    part = _MILLISECONDS[int((created - second) * 1000)]
+    return f"{_time_of(second)}{part}{source}{encode_basestring_ascii(request_id.get())}{text}}}"
+
+
+def _members(fields: Mapping[str, Any]) -> str:
+    """Return those that are on the allow list, one by one: an encoder for all would be made anew for each line."""
+    text = ""
+    for name, value in fields.items():
+        if name in _FIELDS:
+            text += f', "{name}": {_member(value)}'
+    return text
 
 
 def _message(record: logging.LogRecord) -> str:
@@ -125,9 +197,10 @@ def _message(record: logging.LogRecord) -> str:
 
 
 @lru_cache(maxsize=256)
-def _source(level: str, logger: str, message: str) -> str:
+def _source(level: int, logger: str, message: str) -> str:
     """Return the members that are the same for every event of one kind."""
-    return f'"level": {_member(level.lower())}, "logger": {_member(logger)}, "event": {_member(message)}'
+    level_name = _member(logging.getLevelName(level).lower())
+    return f'"level": {level_name}, "logger": {_member(logger)}, "event": {_member(message)}, "requestId": '
 
 
 def _member(value: Any) -> str:

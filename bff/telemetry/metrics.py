@@ -1,13 +1,15 @@
 """Prometheus metrics: prefix `bff_`, labels from small fixed sets."""
 
-from collections.abc import Callable
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from bff.telemetry.tallies import FlushFirst, TalliedHistogram, Tally
+
 REGISTRY: Final = CollectorRegistry()
+REGISTRY.register(FlushFirst())
 _STATUSES: Final = frozenset({0, *HTTPStatus})
 """Those that have a label of their own; Emporix could answer with any other, up to 599."""
 
@@ -17,10 +19,10 @@ REQUESTS: Final = Counter(
     ["route", "method", "status", "code", "fault"],
     registry=REGISTRY,
 )
-REQUEST_SECONDS: Final = Histogram(
+REQUEST_SECONDS: Final = TalliedHistogram(
     "bff_request_seconds", "Time until the end of the response", ["area"], registry=REGISTRY
 )
-ROUTE_SECONDS: Final = Histogram(
+ROUTE_SECONDS: Final = TalliedHistogram(
     "bff_route_seconds",
     "The same by route, in fewer steps",
     ["route"],
@@ -39,7 +41,7 @@ UPSTREAM_CALLS: Final = Counter(
     ["area", "call", "outcome"],
     registry=REGISTRY,
 )
-UPSTREAM_SECONDS: Final = Histogram(
+UPSTREAM_SECONDS: Final = TalliedHistogram(
     "bff_upstream_seconds",
     "Time until Emporix has answered, with the body in token calls, without it in others",
     ["area", "call"],
@@ -212,24 +214,18 @@ PROCESS_MAX_FILES: Final = Gauge(
 )
 
 
-def count_request(
-    route: str, method: str, status: int, code: str, fault: str, area: str, seconds: float
-) -> None:
-    """Count one request and its duration."""
-    count, observe_area, observe_route = _of_request(route, method, status, code, fault, area)
-    count()
-    observe_area(seconds)
-    observe_route(seconds)
-
-
 @lru_cache(maxsize=8192)
-def _of_request(
-    route: str, method: str, status: int, code: str, fault: str, area: str
-) -> tuple[Callable[[], None], Callable[[float], None], Callable[[float], None]]:
-    """Return what counts a request of these labels; the library would look for each under a lock every time."""
+def requests_of(route: str, method: str, status: int, code: str, fault: str, area: str) -> Tally:
+    """Return what counts and times requests of one kind."""
     known = str(status) if status in _STATUSES else "other"
-    return (
-        REQUESTS.labels(route, method, known, code, fault).inc,
-        REQUEST_SECONDS.labels(area).observe,
-        ROUTE_SECONDS.labels(route).observe,
+    return Tally(
+        REQUESTS.labels(route, method, known, code, fault),
+        REQUEST_SECONDS.labels(area),
+        ROUTE_SECONDS.labels(route),
     )
+
+
+@lru_cache(maxsize=1024)
+def calls_of(area: str, call: str, outcome: str) -> Tally:
+    """Return what counts and times calls to Emporix of one kind."""
+    return Tally(UPSTREAM_CALLS.labels(area, call, outcome), UPSTREAM_SECONDS.labels(area, call))

@@ -78,7 +78,7 @@ class Breakers:
         _count(breaker, "probed")
 
     def answered(self, breaker: _Breaker, *, failed: bool) -> None:
-        """Count a call that has ended."""
+        """Count a failure, or a success after one."""
         if failed:
             self._failed(breaker)
         else:

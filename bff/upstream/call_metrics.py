@@ -1,16 +1,15 @@
 """What metrics and traces say of calls to upstream: how they ended, and how long that took."""
 
-from collections.abc import Callable
-from functools import lru_cache
 from time import perf_counter
 from types import TracebackType
 from typing import Final, Self
 
 from bff.errors import BffError, NotAsked
-from bff.telemetry.metrics import UPSTREAM_CALLS, UPSTREAM_SECONDS
+from bff.telemetry.metrics import UPSTREAM_CALLS, calls_of
 from bff.telemetry.spans import TRACE_FIELDS, Span, call_span
 from bff.upstream.protocol import Header
 
+_OUTCOMES: Final = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
 _NO_FAILURES: Final = frozenset({"1xx", "2xx", "3xx"})
 
 
@@ -47,11 +46,11 @@ class CountedCall:
     def __exit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _at: TracebackType | None
     ) -> None:
-        outcome = self._outcome(error)
-        count, observe = _meters(*self._labels, outcome)
-        count()
-        if not isinstance(error, NotAsked):
-            observe(perf_counter() - self._began)
+        outcome = _OUTCOMES[self.status // 100] if self.status else _without_answer(error)
+        if isinstance(error, NotAsked):
+            UPSTREAM_CALLS.labels(*self._labels, outcome).inc()
+        else:
+            calls_of(*self._labels, outcome).add(perf_counter() - self._began)
         if self._span is not None:
             self._end(self._span, outcome)
 
@@ -62,15 +61,9 @@ class CountedCall:
         failed = outcome not in _NO_FAILURES
         span.end(attributes, error=str(self.status or outcome) if failed else None, failed=failed)
 
-    def _outcome(self, error: BaseException | None) -> str:
-        if self.status:
-            return f"{self.status // 100}xx"
-        if isinstance(error, NotAsked):
-            return "not asked"
-        # What is no failure of a server is the client's: it left, or sent what nobody takes.
-        return "no answer" if isinstance(error, BffError) and error.status >= 500 else "abandoned"
 
-
-@lru_cache(maxsize=1024)
-def _meters(area: str, call: str, outcome: str) -> tuple[Callable[[], None], Callable[[float], None]]:
-    return UPSTREAM_CALLS.labels(area, call, outcome).inc, UPSTREAM_SECONDS.labels(area, call).observe
+def _without_answer(error: BaseException | None) -> str:
+    if isinstance(error, NotAsked):
+        return "not asked"
+    # What is no failure of a server is the client's: it left, or sent what nobody takes.
+    return "no answer" if isinstance(error, BffError) and error.status >= 500 else "abandoned"

@@ -143,5 +143,47 @@ def test_a_worker_that_died_is_in_no_metric_any_more(sandbox: Sandbox, redis_url
         os.kill(killed, signal.SIGKILL)
         eventually(lambda: killed not in pids(metrics(port)) and metrics(port).get("bff_workers") == 2)
         assert len(pids(metrics(port))) == 2
-        counted = {name: value for name, value in before.items() if name.startswith("bff_requests_total{")}
-        assert counted.items() <= metrics(port).items(), "what it had counted is lost"
+        had = {name: value for name, value in before.items() if name.startswith("bff_requests_total{")}
+        assert had.items() <= metrics(port).items(), "what it had counted is lost"
+
+
+def test_a_worker_that_ends_leaves_all_that_it_has_counted(sandbox: Sandbox, redis_url: str) -> None:
+    asked, port = 12, free_port()
+    environ = environment(sandbox, redis_url, BFF_ADMIN_PORT=str(port))
+    with LiveProxy(environ, "--workers", "2") as proxy:
+        eventually(lambda: metrics(port).get("bff_workers") == 2)
+        for _ in range(asked):  # each on a connection of its own
+            assert httpx2.get(f"{proxy.url}/nothing/here", trust_env=False).status_code == 404
+        os.kill(min(pids(metrics(port))), signal.SIGTERM)
+        eventually(lambda: sum(counted(metrics(port), "not_found")) == asked)
+
+
+def counted(samples: dict[str, float], code: str) -> list[float]:
+    """Return how many requests ended with this error."""
+    named = {name: value for name, value in samples.items() if name.startswith("bff_requests_total{")}
+    return [value for name, value in named.items() if f'code="{code}"' in name]
+
+
+COUNT_AND_END = """
+import sys
+from bff.telemetry.metrics import requests_of
+requests_of("GET /x", "GET", 200, "none", "none", "api").add(0.1)
+sys.exit(3)
+"""
+READ = """
+from prometheus_client import CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector
+registry = CollectorRegistry()
+MultiProcessCollector(registry)
+labels = {"route": "GET /x", "method": "GET", "status": "200", "code": "none", "fault": "none"}
+print(registry.get_sample_value("bff_requests_total", labels))
+print(registry.get_sample_value("bff_route_seconds_bucket", {"route": "GET /x", "le": "0.1"}))
+"""
+
+
+def test_counts_are_told_to_the_very_end_of_a_process(tmp_path: Path) -> None:
+    environ = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    ended = subprocess.run([sys.executable, "-c", COUNT_AND_END], cwd=ROOT, env=environ, check=False)
+    assert ended.returncode == 3
+    read = subprocess.run([sys.executable, "-c", READ], env=environ, check=True, capture_output=True)
+    assert read.stdout.split() == [b"1.0", b"1.0"]

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from bff.security.secret import MASK, Secret
-from bff.telemetry.logs import JsonFormatter, configure_logging, event, request_id
+from bff.telemetry.logs import FrequentEvent, JsonFormatter, LineHandler, configure_logging, event, request_id
 from bff.telemetry.metrics import REGISTRY
+from bff.telemetry.terminal import TerminalFormatter
 
 
 @pytest.fixture
@@ -183,3 +184,111 @@ def test_every_metric_has_the_prefix_and_labels_from_the_list() -> None:
         "reason",
         "error",
     }
+
+
+class Alone:
+    """Two loggers, one above the other, of which only a handler of the proxy's hears: pytest cannot find them."""
+
+    def __init__(self) -> None:
+        self.text = io.StringIO()
+        self.top = logging.Logger("bff.alone", logging.DEBUG)  # noqa: LOG001 - not registered
+        self.logger = logging.Logger("bff.alone.deep")  # noqa: LOG001
+        self.logger.parent = self.top
+        self.handler = LineHandler(self.text)
+        self.handler.setFormatter(JsonFormatter())
+        self.top.addHandler(self.handler)
+
+    def event(self, level: int = logging.INFO) -> FrequentEvent:
+        fields = {"route": 'GET /"x"', "status": 200, "token": "t0ken"}
+        return FrequentEvent(self.logger, "happened", level, fields)
+
+
+@pytest.fixture
+def alone() -> Alone:
+    return Alone()
+
+
+def timeless(stream: io.StringIO) -> list[str]:
+    """Return the lines that are there, without their time."""
+    return [line.partition(", ")[2] for line in stream.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize("trace_id", [None, "4bf92f3577b34da6"])
+@pytest.mark.parametrize("seconds", [0.0, 0.00004, 0.00006, 0.0123, 0.9999999, 1.23456, 61.5])
+def test_a_frequent_event_has_the_line_of_any_other(
+    alone: Alone, seconds: float, trace_id: str | None
+) -> None:
+    token = request_id.set("req-7")
+    alone.event().log(seconds, trace_id)
+    trace = {} if trace_id is None else {"traceId": trace_id}
+    fields: dict[str, Any] = {"route": 'GET /"x"', "status": 200, **trace}
+    fields["durationMs"] = round(seconds * 1000, 1)
+    event(alone.logger, "happened", **fields)
+    request_id.reset(token)
+    ours, others = timeless(alone.text)
+    assert ours == others
+    assert lines(alone.text)[0]["requestId"] == "req-7"
+
+
+def test_a_frequent_event_makes_no_record_where_nobody_else_listens(
+    alone: Alone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(logging, "LogRecord")
+    alone.event().log(0.1)
+    assert lines(alone.text)[0]["event"] == "happened"
+
+
+def test_the_time_of_a_frequent_event_is_that_of_its_neighbours(alone: Alone) -> None:
+    log = alone.top
+    event(log, "before")
+    alone.event().log(0.1)
+    event(log, "after")
+    times = [line["time"] for line in lines(alone.text)]
+    assert times == sorted(times)
+    assert {len(time) for time in times} == {len("2025-11-25T19:46:40.062+00:00")}
+
+
+def test_a_frequent_event_that_is_below_the_level_has_no_line(alone: Alone) -> None:
+    alone.top.setLevel(logging.INFO)
+    alone.event(level=logging.DEBUG).log(0.1)
+    alone.handler.setLevel(logging.ERROR)
+    alone.event().log(0.1)
+    assert not alone.text.getvalue()
+
+
+@pytest.mark.parametrize("name", ["top", "logger"])
+def test_whoever_listens_besides_hears_a_frequent_event(alone: Alone, name: str) -> None:
+    others = io.StringIO()
+    another = logging.StreamHandler(others)
+    another.setFormatter(JsonFormatter())
+    getattr(alone, name).addHandler(another)
+    try:
+        alone.event().log(0.0123, "4bf92f3577b34da6")
+    finally:
+        getattr(alone, name).removeHandler(another)
+    assert timeless(others) == timeless(alone.text)
+    assert lines(alone.text)[0]["durationMs"] == 12.3
+
+
+@pytest.mark.parametrize("of_logger", [True, False])
+def test_a_filter_sees_a_frequent_event(alone: Alone, *, of_logger: bool) -> None:
+    place, seen = alone.logger if of_logger else alone.handler, list[str]()
+
+    def refuse(record: logging.LogRecord) -> bool:
+        seen.append(record.getMessage())
+        return False
+
+    place.addFilter(refuse)
+    try:
+        alone.event().log(0.1)
+    finally:
+        place.removeFilter(refuse)
+    assert seen == ["happened"]
+    assert not alone.text.getvalue()
+
+
+def test_a_frequent_event_is_readable_where_lines_are(alone: Alone) -> None:
+    alone.handler.setFormatter(TerminalFormatter(JsonFormatter()))
+    alone.event().log(0.1)
+    assert "happened" in alone.text.getvalue()
+    assert not alone.text.getvalue().startswith("{")
