@@ -100,7 +100,7 @@ def _each_connection(ground: Ground, send: Generator) -> tuple[float, int]:
             return resident(pid)
 
         run = run_once(one, scenario, send, scenario.least_seconds, held)
-    return (run.memory - resting) / counts[0], counts[0]
+    return (run.memory - resting) / max(counts[0], 1), counts[0]
 
 
 def _sessions(count: int) -> Iterator[Goal]:

@@ -6,10 +6,13 @@ import httpx2
 
 from tests.bench.ground import Contender
 from tests.bench.load import Load
+from tests.bench.usage import connections, cpu_seconds
 from tests.bench.wire import PRODUCTS
 
-_LOG_SECONDS = 20
-_QUIET_SECONDS = 0.5
+_BUSY_SECONDS = 20
+_QUIET_SECONDS = 0.3
+_IDLE_CPU_SECONDS = 0.05
+"""What a proxy without requests may take in that time; it is counted in hundredths of a second."""
 
 
 class NotAsUsed(Exception):
@@ -34,22 +37,25 @@ def check_features(contender: Contender) -> None:
         raise NotAsUsed("an answer has not every field of the proxy")
 
 
-def logged_when_quiet(contender: Contender) -> int:
-    """Wait until the proxy has done with everything asked so far; return how many requests it has logged."""
-    if contender.log is None:
-        return 0
-    lines, before = contender.log.count(), -1
-    until = time.monotonic() + _LOG_SECONDS
-    while lines != before and time.monotonic() < until:
+def until_idle(contender: Contender) -> None:
+    """Wait until a server has done with everything asked so far; some go on with what nobody waits for."""
+    until = time.monotonic() + _BUSY_SECONDS
+    while time.monotonic() < until:
+        spent = cpu_seconds(contender.pid)
         time.sleep(_QUIET_SECONDS)
-        lines, before = contender.log.count(), lines
-    return lines
+        if cpu_seconds(contender.pid) - spent < _IDLE_CPU_SECONDS and not connections(contender.port):
+            return
 
 
-def check_log(contender: Contender, before: int, load: Load, connections: int) -> None:
+def logged(contender: Contender) -> int:
+    """Return how many requests the proxy has logged by now; 0 of others."""
+    return 0 if contender.log is None else contender.log.count()
+
+
+def check_log(contender: Contender, before: int, load: Load, most_unfinished: int) -> None:
     """Require a log line for every request; those that the load left unfinished may have one too."""
     if contender.log is None:
         return
-    lines = logged_when_quiet(contender) - before
-    if not load.requests <= lines <= load.requests + 2 * connections:
+    lines = logged(contender) - before
+    if not load.requests <= lines <= load.requests + most_unfinished:
         raise NotAsUsed(f"{load.requests} requests, but {lines} log lines")

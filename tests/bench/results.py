@@ -11,7 +11,7 @@ from tests.bench.load import Load
 
 @dataclass(frozen=True)
 class Run:
-    """One run: requests a second, latencies in ms, CPU µs each, requests that failed, bytes of memory."""
+    """One run: requests a second, latencies in ms, CPU µs each, requests that failed, bytes of memory, requests."""
 
     rate: float
     p50: float
@@ -19,11 +19,12 @@ class Run:
     cpu: float
     errors: int
     memory: int
+    requests: int
 
     @classmethod
     def of(cls, load: Load, cpu_seconds: float, memory: int) -> Self:
         each = cpu_seconds / load.requests * 1e6 if load.requests else float("inf")
-        return cls(load.rate, load.p50, load.p99, each, load.errors, memory)
+        return cls(load.rate, load.p50, load.p99, each, load.errors, memory, load.requests)
 
 
 @dataclass(frozen=True)

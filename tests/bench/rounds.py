@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 
-from tests.bench.checks import check_log, logged_when_quiet
+from tests.bench.checks import check_log, logged, until_idle
 from tests.bench.ground import Contender
 from tests.bench.load import Generator
 from tests.bench.processes import on_core
@@ -25,6 +25,8 @@ def measured(
     seconds: float,
 ) -> Results:
     """Return what so many rounds came to; one more before them warms up and counts for nothing."""
+    for one in running:
+        until_idle(one)
     results = Results({one.name: memory(one.pid) for one in running})
     for number in range(rounds + 1):
         for scenario in scenarios:
@@ -55,7 +57,7 @@ def run_once(
     """
     wires = request_bytes(scenario, one.port, one.visitors[scenario.visitor])
     seconds = max(seconds, scenario.least_seconds)
-    lines, spent = logged_when_quiet(one), cpu_seconds(one.pid)
+    lines, spent = logged(one), cpu_seconds(one.pid)
     seen: list[int] = []
     with on_core(measured=False, cores=one.cores):
         looking = threading.Timer(seconds * _FULL_AT, lambda: seen.append(held(one.pid)))
@@ -63,5 +65,6 @@ def run_once(
         load = send(one.port, wires, scenario.connections, seconds)
         looking.join()
     spent = cpu_seconds(one.pid) - spent
-    check_log(one, lines, load, scenario.connections)
+    until_idle(one)
+    check_log(one, lines, load, 2 * scenario.connections)
     return Run.of(load, spent, seen[0])

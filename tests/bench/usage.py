@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-_ESTABLISHED = "01"
+_OPEN = {"01", "08"}
+"""Connections that both sides keep, and those that only the server has not closed yet."""
 
 
 def cpu_seconds(pid: int) -> float:
@@ -35,9 +36,12 @@ def resident(pid: int) -> int:
 
 
 def connections(port: int) -> int:
-    """Return how many connections are open at a port of this machine's IPv4 addresses."""
-    lines = Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]
-    return sum(row[1].endswith(f":{port:04X}") and row[3] == _ESTABLISHED for row in map(str.split, lines))
+    """Return how many connections a server has at a port of this machine's IPv4 addresses."""
+    try:
+        lines = Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]
+    except OSError:
+        return 0
+    return sum(row[1].endswith(f":{port:04X}") and row[3] in _OPEN for row in map(str.split, lines))
 
 
 def tree(pid: int) -> Iterator[int]:

@@ -14,7 +14,7 @@ from tests.bench.wire import FIRST, ONE_CONNECTION, SLOW_2000
 
 
 def run(rate: float = 1000, *, p50: float = 1, p99: float = 5, cpu: float = 100, errors: int = 0) -> Run:
-    return Run(rate, p50, p99, cpu, errors, 1 << 20)
+    return Run(rate, p50, p99, cpu, errors, 1 << 20, int(rate * 4))
 
 
 def results(*rows: tuple[str, str, Run]) -> Results:
@@ -72,6 +72,11 @@ def test_the_p99_of_many_connections_is_held_against_their_throughput() -> None:
     what = f"{SLOW_2000}, p99 against the mean of its throughput"
     assert held(results((SLOW_2000, OURS, run(4000, p99=990))))[what] is True
     assert held(results((SLOW_2000, OURS, run(4000, p99=1100))))[what] is False
+
+
+def test_a_run_in_which_most_still_wait_has_no_p99() -> None:
+    what = f"{SLOW_2000}, p99 against the mean of its throughput"
+    assert held(results((SLOW_2000, OURS, run(150, p99=3000))))[what] is False
 
 
 def test_nothing_is_said_of_what_was_not_measured() -> None:
