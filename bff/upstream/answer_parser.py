@@ -1,8 +1,4 @@
-"""What httptools calls while it parses the answers of one connection, one after another (RFC 9112).
-
-llhttp says what an answer is and where its parts begin and end. The fields are cut out of the head that it has
-accepted, because a call for each field costs more than all else that is done with an answer.
-"""
+"""What httptools calls while it parses the answers of one connection, one after another (RFC 9112)."""
 
 from operator import itemgetter
 from typing import Final
@@ -14,10 +10,11 @@ from bff.upstream.failures import MalformedBody, NoSuchStatus
 from bff.upstream.protocol import BODYLESS_STATUSES, Header
 
 _LARGEST_HEAD_BYTES: Final = 64 * 1024
-_END_OF_HEAD: Final = b"\r\n\r\n"
+_FIELD_FRAME_BYTES: Final = 4  # the colon, a blank and the end of the line
 _HIGHEST_STATUS: Final = 599
 _SWITCHING_PROTOCOLS: Final = 101
 _name_of: Final = itemgetter(0)
+_value_of: Final = itemgetter(1)
 
 
 class AnswerParser:
@@ -28,29 +25,27 @@ class AnswerParser:
         between: an answer may begin. Where this is false after an answer, the next one needs another parser.
     """
 
-    __slots__ = ("_arrived", "_head_bytes", "_interim", "_parser", "_received", "between", "exchange")
+    __slots__ = ("_fields", "_interim", "_interim_bytes", "_parser", "_received", "between", "exchange")
 
     exchange: Exchange
 
     def __init__(self) -> None:
         self._parser = HttpResponseParser(self)
-        self._arrived: list[bytes] = []
-        self._received = self._head_bytes = 0
+        self._fields: list[Header] = []
+        self._received = self._interim_bytes = 0
         self._interim = False
         self.between = True
 
     def expect(self, exchange: Exchange) -> None:
         """Parse for this one from now on."""
         self.exchange = exchange
-        self._arrived.clear()
-        self._received = self._head_bytes = 0
+        self._received = self._interim_bytes = 0
 
     def feed(self, data: bytes) -> None:
         """Parse what has arrived."""
         exchange = self.exchange
         if not exchange.begun:
             self._received += len(data)
-            self._arrived.append(data)
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
@@ -66,20 +61,25 @@ class AnswerParser:
         if self.exchange.complete:
             self.exchange.reusable = False  # nobody asked for this
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.exchange.begun:  # trailers are not passed on
+            self._fields.append((name, value))
+
     def on_headers_complete(self) -> None:
         exchange = self.exchange
         if exchange.complete:
             return
         status = self._parser.get_status_code()
         if 200 <= status <= _HIGHEST_STATUS:
-            self._begin(exchange, status, self._next_head())
+            self._begin(exchange, status)
         elif status > _HIGHEST_STATUS:
             exchange.fail(NoSuchStatus(log_detail=f"status {status}"))
         elif status < 100 or status == _SWITCHING_PROTOCOLS:
             exchange.refuse("a status that was not asked for")
         else:
             self._interim = True
-            self._next_head()
+            self._interim_bytes += _size(self._fields)
+            self._fields.clear()
 
     def on_body(self, data: bytes) -> None:
         exchange = self.exchange
@@ -99,20 +99,14 @@ class AnswerParser:
                 exchange.complete = True
                 exchange.reusable = self._parser.should_keep_alive()
 
-    def _next_head(self) -> bytes:
-        """Return the head that has just been accepted, and keep what came after it."""
-        raw = b"".join(self._arrived).lstrip(b"\r\n")
-        end = raw.index(_END_OF_HEAD)
-        self._head_bytes += end + len(_END_OF_HEAD)
-        self._arrived = [raw[end + len(_END_OF_HEAD) :]] if self._interim else []
-        return raw[:end]
-
-    def _begin(self, exchange: Exchange, status: int, head: bytes) -> None:
-        if self._head_bytes > _LARGEST_HEAD_BYTES:
+    def _begin(self, exchange: Exchange, status: int) -> None:
+        fields, self._fields = self._fields, []
+        if self._received > _LARGEST_HEAD_BYTES and self._interim_bytes + _size(fields) > _LARGEST_HEAD_BYTES:
             exchange.refuse("an answer with a head that is too large")
             return
-        headers = exchange.headers = _fields(head)
-        if b"transfer-encoding" in map(_name_of, headers) and not _is_chunked(headers):
+        names = list(map(bytes.lower, map(_name_of, fields)))
+        headers = exchange.headers = list(zip(names, map(_value_of, fields), strict=True))
+        if b"transfer-encoding" in names and not _is_chunked(headers):
             exchange.refuse("an unknown transfer coding")
             return
         exchange.status, exchange.begun = status, True
@@ -128,11 +122,8 @@ class AnswerParser:
             self.exchange.refuse(detail)
 
 
-def _fields(head: bytes) -> list[Header]:
-    """Cut a head that llhttp has accepted: one field a line, and a name has no blank before its colon."""
-    lines = head.split(b"\r\n")
-    cuts = [line.partition(b":") for line in lines[1:]]
-    return [(name.lower(), value.lstrip(b" \t")) for name, _, value in cuts]
+def _size(fields: list[Header]) -> int:
+    return sum(len(name) + len(value) + _FIELD_FRAME_BYTES for name, value in fields)
 
 
 def _is_chunked(headers: list[Header]) -> bool:

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bff.errors import BadUpstreamAnswer, BffError, InvalidRequest, UpstreamTimeout, UpstreamUnavailable
@@ -584,43 +583,6 @@ async def test_no_bytes_do_more_than_fail(parts: list[bytes], head_only: bool) -
     """However they are cut, the same bytes are read as the same answer."""
     read = [await _read(cut, head_only=head_only) for cut in (parts, [b"".join(parts)], _single(parts))]
     assert read[0] == read[1] == read[2]
-
-
-class _Fields:
-    """The fields of a head as httptools hands them out."""
-
-    def __init__(self, raw: bytes) -> None:
-        self.all: list[tuple[bytes, bytes]] = []
-        self.found: list[tuple[bytes, bytes]] | None = None
-        with suppress(HttpParserError, HttpParserUpgrade):
-            HttpResponseParser(self).feed_data(raw)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.all.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        if self.found is None:
-            self.found = list(self.all)
-
-
-_LINES: Final = st.sampled_from(
-    [
-        *(b"A: b\r\n", b"A:\r\n", b"A:b \r\n", b"A: \t b\t\r\n", b"a:b:c\r\n", b"a b: c\r\n", b"A: \xff\r\n"),
-        *(b" c\r\n", b"\tc\r\n", b"A:\r\n c\r\n", b":\r\n", b"\n", b"\r", b" ", b":", b"\0", b"A", b"\r\n"),
-    ]
-)
-
-
-@given(lines=st.lists(_LINES | st.binary(max_size=3), max_size=8))
-@example(lines=[b"A: \t b\t\r\n", b"a:b:c\r\n", b"A:\r\n"])
-async def test_fields_are_cut_as_httptools_reads_them(lines: list[bytes]) -> None:
-    raw = b"\r\nHTTP/1.1 200 OK\r\n" + b"".join(lines) + b"\r\n\r\n"
-    exchange, parser = Exchange(_Line(), head_only=False, read_seconds=20), AnswerParser()
-    parser.expect(exchange)
-    parser.feed(raw)
-    found = _Fields(raw).found
-    assert exchange.begun is (found is not None)
-    assert exchange.headers == (found or [])
 
 
 def _single(parts: list[bytes]) -> list[bytes]:
