@@ -122,6 +122,19 @@ class Session:
     kept_guest: KeptGuest | None = None
     merged_carts: tuple[str, ...] = ()
     fence: int = field(default=0, compare=False)
+    credentials: UpstreamCredentials = field(init=False, compare=False, repr=False)
+    """What this session's own requests are sent with."""
+
+    def __post_init__(self) -> None:
+        credentials = UpstreamCredentials(
+            access=self.tokens.access,
+            saas=self.tokens.saas,
+            saas_expires_at=self.tokens.saas_expires_at,
+            session_id=self.upstream_session_id,
+            customer_id=self.customer_id,
+            customer=self.kind is SessionKind.CUSTOMER,
+        )
+        object.__setattr__(self, "credentials", credentials)
 
     @property
     def idle_expires_at(self) -> float:
@@ -152,18 +165,6 @@ def as_guest(session: Session) -> Session:
         initial_password=False,
         kept_guest=None,
         merged_carts=(),
-    )
-
-
-def credentials_of(session: Session) -> UpstreamCredentials:
-    """Return what this session's own requests are sent with."""
-    return UpstreamCredentials(
-        access=session.tokens.access,
-        saas=session.tokens.saas,
-        saas_expires_at=session.tokens.saas_expires_at,
-        session_id=session.upstream_session_id,
-        customer_id=session.customer_id,
-        customer=session.kind is SessionKind.CUSTOMER,
     )
 
 

@@ -38,10 +38,11 @@ class TokenSet:
         A lifetime shorter than twice the skew is renewed in its second half, or a short-lived token would
         be renewed at every request.
         """
-        ends = [self.access_expires_at]
-        if self.refresh is not None and self.refresh_expires_at is not None:
-            ends.append(self.refresh_expires_at)
-        end = min(ends)
+        end = self.access_expires_at
+        if self.refresh is not None and self.refresh_expires_at is not None and self.refresh_expires_at < end:
+            end = self.refresh_expires_at
+        if now < end - skew:  # the margin is no greater
+            return False
         margin = min(skew, max(0.0, end - self.issued_at) / 2)
         return now >= end - margin and (self.renewable(now) or not self.usable(now))
 
@@ -65,4 +66,4 @@ class UpstreamCredentials:
 
     def __post_init__(self) -> None:
         tokens = [self.access] if self.saas is None else [self.access, self.saas]
-        object.__setattr__(self, "own", needles(token.reveal().encode() for token in tokens))
+        object.__setattr__(self, "own", needles(tokens))

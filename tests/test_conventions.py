@@ -96,12 +96,12 @@ REVEALING = {
     "emporix/outside_tokens": "tokens from outside, to see that upstream can take them",
     "emporix/token_answers": "the claims of a saas token",
     "middleware/session_layer": "an app's new session id",
+    "security/needles": "the session's own tokens, to find them in an answer",
     "store/backend": "the scheme of the store's address",
     "store/cache": "the length of all that a session consists of",
     "store/connection": "the address of Redis",
     "store/customer_index": "the name of a customer's index",
     "store/record": "the record, to seal it",
-    "tokens": "the session's own tokens, to find them in an answer",
 }
 
 # Where a bare secret is part of a longer text: bearers and a path, in the calls that send them.

@@ -7,7 +7,7 @@ from bff.api.routes import Route
 from bff.upstream.protocol import Header
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
     """One request, matched and checked."""
 

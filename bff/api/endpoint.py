@@ -10,7 +10,7 @@ from bff.api.call import Call
 from bff.api.delivery import Delivery
 from bff.api.forwarder import Forwarder
 from bff.api.memo import Memo
-from bff.api.merged_cart import is_merged_already, merged
+from bff.api.merged_cart import CART_MERGE, is_merged_already, merged
 from bff.api.paths import UpstreamPath, check_query, parse_path
 from bff.api.request_body import ClientLeft, RequestBody
 from bff.api.routes import RoutesInForce
@@ -72,20 +72,26 @@ class ApiEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = self._matched(scope)
-        request_context(scope).route = call.route.name
-        session = request_session(scope)
-        if (rated := RATED.get(call.route.name)) is not None:
-            await self._engine.admission.call(session, rated)
+        route, session = call.route, request_session(scope)
+        request_context(scope).route = name = route.name
+        if name in RATED:
+            await self._engine.admission.call(session, RATED[name])
         body = RequestBody(call.headers, receive, self._max_body_bytes)
         try:
-            if await is_merged_already(call, session.session, body):
+            if name == CART_MERGE and await is_merged_already(call, session.session, body):
                 await merged()(scope, receive, send)
                 return
-            answer, credentials = await self._answered(call, session, body)
+            credentials = await call_credentials(
+                route.token, session, self._engine, live_only=route.live_only
+            )
+            answer = await self._forwarder.send(call, credentials, body)
+            if answer.status == 401:
+                answer, credentials = await self._met(answer, call, session, credentials, body)
         except ClientLeft:
             return
         try:
-            await self._after(call, session, answer.status)
+            if name == PASSWORD_CHANGE and 200 <= answer.status < 300:
+                await self._end_others(session)
             await self._delivery.deliver(call, answer, credentials, body, send)
         finally:
             await answer.aclose()
@@ -93,23 +99,24 @@ class ApiEndpoint:
     def _matched(self, scope: Scope) -> Call:
         path = self._paths[scope["raw_path"]]
         query: bytes = scope["query_string"]
-        check_query(query)
+        if query:
+            check_query(query)
         route = self._routes.table.match(scope["method"], path.segments).route
         return Call(scope["method"], path, query, scope["headers"], route)
 
-    async def _answered(
-        self, call: Call, session: RequestSession, body: RequestBody
+    async def _met(
+        self,
+        answer: UpstreamAnswer,
+        call: Call,
+        session: RequestSession,
+        credentials: UpstreamCredentials,
+        body: RequestBody,
     ) -> tuple[UpstreamAnswer, UpstreamCredentials]:
-        """Return the answer, and the credentials of the request that it answers.
+        """Meet a 401 with one refresh and, where the body can be sent again and the route allows it, one replay.
 
-        A 401 is met with one refresh and, where the body can be sent again and the route allows it, one replay.
+        Returns:
+            The answer, and the credentials of the request that it answers.
         """
-        credentials = await call_credentials(
-            call.route.token, session, self._engine, live_only=call.route.live_only
-        )
-        answer = await self._forwarder.send(call, credentials, body)
-        if answer.status != 401:
-            return answer, credentials
         try:
             await self._check_saas_token(call, session, credentials)
             renewed = await renewed_credentials(credentials, session, self._engine)
@@ -141,10 +148,8 @@ class ApiEndpoint:
         if valid:
             raise ReauthenticationRequired
 
-    async def _after(self, call: Call, session: RequestSession, status: int) -> None:
+    async def _end_others(self, session: RequestSession) -> None:
         """Whoever knew the old password may be logged in elsewhere (ASVS 7.4.3)."""
-        if call.route.name != PASSWORD_CHANGE or not 200 <= status < 300:
-            return
         try:
             ended = await self._engine.own_sessions.end_others(session, audit.PASSWORD_CHANGE)
         except BffError as error:

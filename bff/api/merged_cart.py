@@ -16,7 +16,7 @@ CART_MERGE: Final = "POST /cart/{tenant}/carts/{cartId}/merge"
 
 
 async def is_merged_already(call: Call, session: Session | None, body: RequestBody) -> bool:
-    """Return whether a call asks to merge carts that were merged at this customer's login, and no other.
+    """Return whether a call to `CART_MERGE` asks for carts that were merged at this customer's login, and no other.
 
     Raises:
         ClientLeft: the client left while its body was read.

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from bff.api.memo import Memo
 from bff.api.token_kinds import TokenKind
 from bff.errors import Forbidden, RouteNotAllowed
 
@@ -25,6 +26,7 @@ REST: Final = "**"
 MOST_REST: Final = 8
 """How many segments `**` may stand for."""
 _NO: Final = "no"
+_LONGEST_USUAL_PATH: Final = 256
 
 Shape = tuple[str, ...]  # the segments of a template, with every parameter written as `{}`
 
@@ -110,6 +112,9 @@ class RouteTable:
             leaves[method] |= dict.fromkeys(shapes_of(shape_of(template)), leaf)
         leaves["HEAD"] = leaves["GET"] | leaves["HEAD"]  # HEAD is a GET without the body (RFC 9110 §9.3.2)
         self._roots = {method: _trie(by_shape) for method, by_shape in leaves.items()}
+        self._matches = Memo[tuple[str, tuple[str, ...]], Match](
+            self._found, longest=_LONGEST_USUAL_PATH, length=lambda asked: sum(map(len, asked[1]))
+        )
 
     def match(self, method: str, segments: tuple[str, ...]) -> Match:
         """Find the route of a parsed path.
@@ -118,6 +123,10 @@ class RouteTable:
             RouteNotAllowed: no allowed route has this method and path.
             Forbidden: an allowed route does, but the path contains another tenant.
         """
+        return self._matches[method, segments]
+
+    def _found(self, asked: tuple[str, tuple[str, ...]]) -> Match:
+        method, segments = asked
         root = self._roots.get(method)
         leaf = root.find(segments) if root else None
         if root is None or leaf is None or leaf.match is None:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final, assert_never
 
 from bff.errors import NoSession, SessionRotated
-from bff.session import SessionKind, credentials_of
+from bff.session import SessionKind
 from bff.sessions.endings import reject_ended
 from bff.sessions.engine import Engine
 from bff.sessions.request_session import RequestSession
@@ -74,14 +74,15 @@ async def call_credentials(
                 return await engine.shared_token.credentials()
         case TokenKind.CUSTOMER:
             reject_ended(session)
-            return credentials_of(await engine.lifecycle.ensure_customer(session))
+            return (await engine.lifecycle.ensure_customer(session)).credentials
         case TokenKind.SESSION:
             reject_ended(session)
         case _:
             assert_never(kind)
     if session.superseded and live_only:
         raise SessionRotated
-    return credentials_of(await engine.lifecycle.ensure_session(session))
+    lifecycle = engine.lifecycle
+    return (lifecycle.at_hand(session) or await lifecycle.ensure_session(session)).credentials
 
 
 async def renewed_credentials(
@@ -95,4 +96,4 @@ async def renewed_credentials(
         current = await engine.lifecycle.refresh(session)
     if current is None:
         raise NoSession
-    return credentials_of(current)
+    return current.credentials

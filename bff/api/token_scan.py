@@ -17,7 +17,7 @@ from urllib.parse import unquote_to_bytes
 from bff.api.codings import Decompression, is_compressed
 from bff.api.headers import ResponseHead
 from bff.api.memo import Memo
-from bff.security.needles import Needle, is_in
+from bff.security.needles import Needle, bare, is_in
 
 LIMIT: Final = 16 * 1024  # a token response has one or two KiB
 
@@ -137,6 +137,7 @@ class BodySearch:
     def __init__(self, head: ResponseHead, own: Sequence[Needle]) -> None:
         self._decompression = Decompression(_codings(head), LIMIT)
         self._own = own
+        self._tokens = [bare(token) for _, token in own]
         self._kind = _kinds[head.content_type]
         self._content = b""
         self._undecided = False
@@ -169,10 +170,10 @@ class BodySearch:
         return self._kind.found(text, self._own)
 
     def _ends_in_a_token(self, text: bytes) -> bool:
-        if not self._own:
+        if not self._tokens:
             return False
         return bool(_HALF_ESCAPE.search(text[-5:])) or any(
-            _ends_in_a_part(text, token) for _, token in self._own
+            _ends_in_a_part(text, token) for token in self._tokens
         )
 
 

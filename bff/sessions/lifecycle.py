@@ -95,25 +95,24 @@ class SessionLifecycle:
         """
         ticket = request_session.carried
         found = None if ticket is None else await self._ports.store.peek(ticket, touch)
-        if isinstance(found, OtherSchema):
+        if ticket is not None and isinstance(found, Session):
+            if found.carrier is request_session.carrier:
+                request_session.held = HeldSession(ticket, found)
+        elif ticket is not None and isinstance(found, Tombstone):
+            await self._load_ended(request_session, ticket, found, safe=safe)
+        elif isinstance(found, OtherSchema):
             raise ended_error(found)
-        successor = found.successor if isinstance(found, Tombstone) else None
-        replacement = await self._replacement(request_session, successor)
         request_session.known = True
-        if ticket is None:
-            return request_session
-        if replacement is not None:
-            request_session.update(replacement)
-        elif isinstance(found, Tombstone):
-            self._load_ended(request_session, ticket, found, safe=safe)
-        elif found is not None and found.carrier is request_session.carrier:
-            request_session.held = HeldSession(ticket, found)
         return request_session
 
-    def _load_ended(
+    async def _load_ended(
         self, request_session: RequestSession, ticket: Ticket, found: Tombstone, *, safe: bool
     ) -> None:
-        if found.reason is not EndReason.SUPERSEDED:
+        replacement = await self._replacement(request_session, found.successor)
+        request_session.known = True
+        if replacement is not None:
+            request_session.update(replacement)
+        elif found.reason is not EndReason.SUPERSEDED:
             request_session.ended = found
         elif safe and (guest := self._superseded_guest(found)) is not None:
             request_session.held, request_session.superseded = HeldSession(ticket, guest), True
@@ -138,9 +137,17 @@ class SessionLifecycle:
 
     async def ensure_fresh(self, request_session: RequestSession) -> Session | None:
         """Refresh the request's session where its clocks ask for it, and return it."""
-        if request_session.held is None or request_session.superseded:
-            return request_session.session
-        return await self._updated(request_session, request_session.held, refresh=False)
+        session = self.at_hand(request_session)
+        if session is None and request_session.held is not None:
+            return await self._updated(request_session, request_session.held, refresh=False)
+        return session
+
+    def at_hand(self, request_session: RequestSession) -> Session | None:
+        """Return the request's session, unless its clocks ask for a refresh."""
+        session = request_session.session
+        if session is None or request_session.superseded or not self._refresher.due(session):
+            return session
+        return None
 
     async def refresh(self, request_session: RequestSession) -> Session | None:
         """Refresh the request's session now, and return it; one that a login has replaced is a `SessionRotated`."""

@@ -133,7 +133,7 @@ class TokenRefresher:
 
         def renewed(found: Found) -> bool:
             current = _live(found)
-            return self._tokens(current) != self._tokens(held.session) and not self._due(current)
+            return self._tokens(current) != self._tokens(held.session) and not self.due(current)
 
         async with self._ports.locks.hold(held.ticket, unless=renewed, renews=True) as lock:
             current = _live(lock.found)
@@ -176,7 +176,8 @@ class TokenRefresher:
     def _tokens(self, session: Session) -> TokenSet:
         return self._renewable.owner(session).tokens
 
-    def _due(self, session: Session) -> bool:
+    def due(self, session: Session) -> bool:
+        """Return whether the session's clocks ask for a refresh."""
         return self._tokens(session).due(self._ports.clock(), self._skew)
 
 

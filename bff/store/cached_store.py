@@ -15,6 +15,7 @@ from bff.store.protocol import Found, SessionStore, Touch
 from bff.store.redis_keys import RedisKeys
 from bff.telemetry.metrics import SESSION_READS
 
+_LAZY, _RARE = Touch.LAZY, Touch.RARE
 _MISSED: Final = SESSION_READS.labels("missed")
 _OFF: Final = SESSION_READS.labels("off")
 
@@ -42,7 +43,7 @@ class CachedSessionStore:
 
         A use is written so rarely that most requests need not: a written session is to be read again.
         """
-        touch = Touch.RARE if touch is Touch.LAZY else touch
+        touch = _RARE if touch is _LAZY else touch
         if not self.feed.current():
             self.feed.start()
             _OFF.inc()

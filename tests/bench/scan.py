@@ -19,6 +19,7 @@ import brotli
 from bff.api.headers import ResponseHead, response_head
 from bff.api.token_scan import found_in_body, found_in_head
 from bff.security.needles import needles
+from bff.security.secret import Secret
 from tests.bench.ground import Contender, prepared
 from tests.bench.load import generator
 from tests.bench.ours import ours
@@ -38,7 +39,7 @@ delivery.found_in_body = lambda head, body, own: None
 from bff.__main__ import main
 sys.exit(main())
 """
-OWN = needles([b"aB3dE6gH9jK2mN5pQ8sT1vW4yZ7b", b"eyJhbGciOiJIUzI1NiJ9." + b"x" * 180])
+OWN = needles([Secret("aB3dE6gH9jK2mN5pQ8sT1vW4yZ7b"), Secret("eyJhbGciOiJIUzI1NiJ9." + "x" * 180)])
 HEADERS = [
     *((b"content-type", b"application/json"), (b"content-length", b"2000"), (b"etag", b'"abc"')),
     *((b"x-total-count", b"7"), (b"content-language", b"en"), (b"connection", b"keep-alive")),

@@ -16,7 +16,7 @@ from bff.api.token_kinds import (
     renewed_credentials,
 )
 from bff.errors import BffError, LoginRequired, NoSession, SessionExpired, SessionRotated
-from bff.session import EndReason, HeldSession, SessionKind, credentials_of
+from bff.session import EndReason, HeldSession, SessionKind
 from bff.sessions.request_session import RequestSession
 from bff.tokens import UpstreamCredentials
 from tests.support import TENANT, Replica, access_alive, loaded
@@ -69,7 +69,7 @@ def whose(caller: Caller, credentials: UpstreamCredentials) -> str:
         return SHARED
     session = caller.session.session
     assert session is not None
-    assert credentials == credentials_of(session)
+    assert credentials == session.credentials
     assert credentials.customer is (session.kind is SessionKind.CUSTOMER)
     return BEGUN if caller.session.issued is not None else OWN
 
@@ -193,7 +193,7 @@ async def test_a_sessions_token_that_is_refused_is_refreshed(replica: Replica, w
     assert caller.came is not None
     refused = await caller.credentials(TokenKind.SESSION)
     renewed = await caller.renewed(refused)
-    assert renewed == credentials_of(await replica.stored(caller.came))
+    assert renewed == (await replica.stored(caller.came)).credentials
     assert renewed.access != refused.access
     assert caller.session.session is not None
     assert access_alive(replica, caller.session.session)

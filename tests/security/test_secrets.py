@@ -38,7 +38,6 @@ from bff.session import (
     SessionKind,
     Ticket,
     Tombstone,
-    credentials_of,
 )
 from bff.sessions.request_session import RequestSession
 from bff.telemetry.logs import JsonFormatter
@@ -224,7 +223,7 @@ def every_value(made: list[str]) -> dict[str, object]:
     return {
         "Settings": settings, "KeySpec": settings.keys[0], "KeyRing": opener, "Sealer": opener.sealer("cookie"),
         "RecordSealer": opener.record_sealer(), "KeyedDigest": opener.digest("x"), "SessionCarriers": credentials,
-        "TokenSet": tokens, "Ticket": ticket, "Session": session, "UpstreamCredentials": credentials_of(session),
+        "TokenSet": tokens, "Ticket": ticket, "Session": session, "UpstreamCredentials": session.credentials,
         "bare UpstreamCredentials": UpstreamCredentials(tokens.access), "HeldSession": held,
         "RequestSession": visit, "Tombstone": Tombstone(EndReason.SUPERSEDED, session, ticket),
         "CarriedTicket": CarriedTicket(Carrier.COOKIE, ticket),

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from bff.api import token_scan
 from bff.api.headers import Headers, ResponseHead, response_head
 from bff.api.token_scan import LIMIT, BodySearch, Finding, found_in_body, found_in_head
-from bff.security.needles import needles
+from bff.security.needles import Needle, needles
+from bff.security.secret import Secret
 from tests.packing import PACKINGS
 
 JSON = (b"content-type", b"application/json")
@@ -38,16 +39,20 @@ def head(headers: Headers) -> ResponseHead:
     return answer
 
 
+def wanted(own: Sequence[bytes]) -> tuple[Needle, ...]:
+    return needles(Secret(token.decode()) for token in own)
+
+
 def searchable(headers: Headers) -> bool:
     return token_scan.searchable(head(headers))
 
 
 def found(headers: Headers, body: bytes, own: Sequence[bytes]) -> Finding | None:
     """Return what is found, which is the same in a body that is here and in one that comes as a stream."""
-    answer, wanted = head(headers), needles(own)
-    in_body = BodySearch(answer, wanted).feed(body)
-    assert not token_scan.searchable(answer) or found_in_body(answer, body, wanted) is in_body
-    return found_in_head(answer, wanted) or in_body
+    answer, tokens = head(headers), wanted(own)
+    in_body = BodySearch(answer, tokens).feed(body)
+    assert not token_scan.searchable(answer) or found_in_body(answer, body, tokens) is in_body
+    return found_in_head(answer, tokens) or in_body
 
 
 def finding(body: bytes | str, *headers: tuple[bytes, bytes], own: bytes = OWN) -> Finding | None:
@@ -367,7 +372,7 @@ def test_two_types_of_one_body_are_found(types: list[bytes], expected: Finding |
 def test_a_search_is_undecided_from_the_first_byte_of_a_token(
     header: tuple[bytes, bytes], before: bytes, token: bytes
 ) -> None:
-    search = BodySearch(head([header]), needles([OWN]))
+    search = BodySearch(head([header]), wanted([OWN]))
     assert search.feed(before) is None
     for at in range(len(token) - 1):
         assert search.feed(token[at : at + 1]) is None
@@ -377,14 +382,14 @@ def test_a_search_is_undecided_from_the_first_byte_of_a_token(
 
 def test_a_search_is_undecided_where_a_part_may_end_within_a_block() -> None:
     pack = PACKINGS["zstd"]
-    search = BodySearch(head([JSON, (b"content-encoding", b"zstd")]), needles([OWN]))
+    search = BodySearch(head([JSON, (b"content-encoding", b"zstd")]), wanted([OWN]))
     assert search.feed(pack(b'{"a":1,') + pack(b'"b":"' + OWN)[:-3]) is None
     assert search.is_undecided
 
 
 def test_a_search_is_decided_where_no_token_can_have_begun() -> None:
     for text in (b"[", b'[{"id":1},', b'{"a":"aB3x', b'{"a":"b"}'):
-        search = BodySearch(head([JSON]), needles([OWN, b"another-token-of-it"]))
+        search = BodySearch(head([JSON]), wanted([OWN, b"another-token-of-it"]))
         assert search.feed(text) is None
         assert not search.is_undecided
     assert BodySearch(head([JSON]), []).feed(OWN[:9]) is None
