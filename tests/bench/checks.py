@@ -1,6 +1,8 @@
 """What must hold of the proxy that is measured, or its figures mean nothing."""
 
+import socket
 import time
+from contextlib import suppress
 
 import httpx2
 
@@ -41,10 +43,21 @@ def until_idle(contender: Contender) -> None:
     """Wait until a server has done with everything asked so far; some go on with what nobody waits for."""
     until = time.monotonic() + _BUSY_SECONDS
     while time.monotonic() < until:
-        spent = cpu_seconds(contender.pid)
+        _answered(contender.port)  # what came before it has had its turn: late on a busy machine
+        lines, spent = logged(contender), cpu_seconds(contender.pid)
         time.sleep(_QUIET_SECONDS)
-        if cpu_seconds(contender.pid) - spent < _IDLE_CPU_SECONDS and not connections(contender.port):
+        _answered(contender.port)
+        idle = cpu_seconds(contender.pid) - spent < _IDLE_CPU_SECONDS and not connections(contender.port)
+        if idle and logged(contender) == lines:
             return
+
+
+def _answered(port: int) -> None:
+    """Wait for any answer on a connection of its own; the proxy logs nothing of this path."""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), _BUSY_SECONDS) as probe:
+        probe.sendall(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        while probe.recv(1 << 16):
+            pass
 
 
 def logged(contender: Contender) -> int:
@@ -53,7 +66,7 @@ def logged(contender: Contender) -> int:
 
 
 def check_log(contender: Contender, before: int, load: Load, most_unfinished: int) -> None:
-    """Require a log line for every request; those that the load left unfinished may have one too."""
+    """Require a log line for every request; what this load or one before it left unfinished may have one too."""
     if contender.log is None:
         return
     lines = logged(contender) - before
