@@ -1,6 +1,7 @@
 """What the proxy's own upstream client does beyond the suite of every client, on both event loops."""
 
 import asyncio
+import gc
 import os
 import socket
 import ssl
@@ -125,6 +126,30 @@ async def test_trailers_are_not_passed_on() -> None:
         got = await client.open("GET", b"/x", [], None)
         assert await whole(got) == b"hello"
         assert got.headers == [(b"transfer-encoding", b"chunked")]
+
+
+async def test_a_call_leaves_no_cycle_for_the_garbage_collector() -> None:
+    async def serve(connection: Connection) -> None:
+        while True:
+            await connection.answer(b"ok")
+
+    async with between(serve) as (client, _):
+        assert (
+            await whole(await client.open("GET", b"/x", [], None)) == b"ok"
+        )  # its connection and parser stay
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(20):
+                assert await whole(await client.open("GET", b"/x", [], None)) == b"ok"
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            gc.collect()
+            left = {type(each) for each in gc.garbage if type(each).__module__.startswith("bff.")}
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+    assert not left
 
 
 async def test_nothing_of_an_answer_is_in_the_next_one_on_its_connection() -> None:
