@@ -38,11 +38,15 @@ class SharedToken:
         self._skew = policy.refresh_skew
         self._backoff = Backoff(record_name(policy.shared_ticket()), ports)
         self._session: Session | None = None
+        self._credentials: UpstreamCredentials | None = None
         self._flight: asyncio.Task[Session] | None = None
 
     async def credentials(self, *, refused: Secret | None = None) -> UpstreamCredentials:
         """Return what a request with the shared token is sent with; see `token`."""
-        return UpstreamCredentials(access=await self.token(refused=refused), shared=True)
+        access = await self.token(refused=refused)
+        if self._credentials is None or self._credentials.access is not access:
+            self._credentials = UpstreamCredentials(access=access, shared=True)
+        return self._credentials
 
     async def token(self, *, refused: Secret | None = None) -> Secret:
         """Return the access token.
