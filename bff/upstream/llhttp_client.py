@@ -17,6 +17,7 @@ from bff.upstream.pool import ConnectionPool
 from bff.upstream.protocol import Header, RequestContent
 
 _RESEND_SECONDS: Final = 2.0
+_CR, _LF, _BLANK = b"\r\n "  # as numbers, which are looked for much faster than bytes
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 _BODYLESS_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 
@@ -71,9 +72,9 @@ class LlhttpClient:
         if body is not None or method not in _BODYLESS_METHODS:
             lines += _framing(headers, body)
         text = b"".join(lines)
-        if b"\r" in text or b"\n" in text:
+        if _CR in text or _LF in text:
             raise InvalidRequest("a header field or the path ends its line")
-        if b" " in target:
+        if _BLANK in target:
             raise InvalidRequest("the path has a blank")
         lines += b"", body if isinstance(body, bytes) else b""
         return b"\r\n".join(lines)
