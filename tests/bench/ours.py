@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from tests.bench.ground import Contender, Ground, NotInstalled
 from tests.bench.names import OURS, OVER_TLS, TWO_WORKERS, UNCACHED
@@ -62,6 +63,14 @@ def over_tls(ground: Ground) -> Iterator[Contender]:
     )
     program = (sys.executable, "-c", _TRUSTING)
     with _proxy(OVER_TLS, environ, program=program, only=frozenset({FIRST, LARGE_ANSWER})) as one:
+        yield one
+
+
+@contextmanager
+def counted(ground: Ground, prefix: Path) -> Iterator[Contender]:
+    """Run the proxy under valgrind, which counts its instructions into files whose names begin with `prefix`."""
+    counting = ("valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={prefix}")
+    with _proxy(OURS, settings(ground), program=(*counting, *BFF)) as one:
         yield one
 
 
