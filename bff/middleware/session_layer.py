@@ -23,10 +23,9 @@ from bff.sessions.lifecycle import SessionLifecycle
 from bff.sessions.request_session import RequestSession
 from bff.store.protocol import Touch
 from bff.telemetry.spans import step
-from bff.upstream.protocol import Header
+from bff.upstream.protocol import SAFE_METHODS, Header
 
 _LONGEST_USER_AGENT: Final = 256
-_SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 
 
 def _lazy(_scope: Scope) -> Touch:
@@ -105,7 +104,7 @@ class SessionLayer:
         context.render_error, context.session = rules.render_error, session
         session.may_begin = may_begin_session(scope["method"], context.fields)
         if rules.load:
-            safe = scope["method"] in _SAFE_METHODS if rules.safe is None else rules.safe
+            safe = scope["method"] in SAFE_METHODS if rules.safe is None else rules.safe
             with step("session load"):
                 await self._lifecycle.load(session, safe=safe, touch=rules.touch(scope))
             if rules.needs_session:

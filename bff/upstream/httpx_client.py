@@ -9,9 +9,8 @@ import httpx2
 from bff.errors import BadUpstreamAnswer, BffError, UpstreamTimeout, UpstreamUnavailable
 from bff.upstream.failures import Busy, ClosedUnanswered, MalformedBody, NoSuchStatus, NotConnected
 from bff.upstream.options import ClientOptions
-from bff.upstream.protocol import Header, RequestContent
+from bff.upstream.protocol import SAFE_METHODS, Header, RequestContent
 
-_SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 _IDLE_SECONDS: Final = 30.0
 _HIGHEST_STATUS: Final = 599
 
@@ -86,7 +85,7 @@ class HttpxClient:
         )
         try:
             return await self._sent(
-                request, resend=self._resend_safe and method in _SAFE_METHODS and body is None
+                request, resend=self._resend_safe and method in SAFE_METHODS and body is None
             )
         except httpx2.PoolTimeout as exc:
             failure: BffError = Busy(log_detail=type(exc).__name__, retry_after=1)

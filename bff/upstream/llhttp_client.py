@@ -14,11 +14,10 @@ from bff.errors import BffError, InvalidRequest
 from bff.upstream.exchange import Exchange
 from bff.upstream.options import ClientOptions
 from bff.upstream.pool import ConnectionPool
-from bff.upstream.protocol import Header, RequestContent
+from bff.upstream.protocol import SAFE_METHODS, Header, RequestContent
 
 _RESEND_SECONDS: Final = 2.0
 _CR, _LF, _BLANK = b"\r\n "  # as numbers, which are looked for much faster than bytes
-_SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 _BODYLESS_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 
 
@@ -50,7 +49,7 @@ class LlhttpClient:
         head, head_only = self._head(method, target, headers, body), method == "HEAD"
         stream = None if body is None or isinstance(body, bytes) else body
         length = None if stream is None else _length(headers)
-        resend = self._resend_safe and body is None and method in _SAFE_METHODS
+        resend = self._resend_safe and body is None and method in SAFE_METHODS
         connection = await self._pool.acquire(sent_once=not resend)
         try:
             return await connection.send(head, head_only=head_only, stream=stream, length=length)

@@ -14,6 +14,8 @@ RequestContent = bytes | AsyncIterator[bytes] | None
 
 BODYLESS_STATUSES: Final = frozenset({204, 304})
 """Answers that have no body, whatever they announce (RFC 9110 §6.4.1)."""
+SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
+"""Methods that change nothing, so that a request may be sent again (RFC 9110 §9.2.1)."""
 
 
 class UpstreamAnswer(Protocol):
