@@ -26,7 +26,6 @@ from bff.telemetry.metrics import (
     REQUESTS_IN_FLIGHT,
     WORKERS,
 )
-from bff.telemetry.tallies import flush
 
 _DATED: Final = re.compile(r"k(\d{8})-.*")
 _PROC: Final = Path("/proc/self")
@@ -42,8 +41,7 @@ def note_start() -> None:
 
 
 def note_load(requests: int, connections: int) -> None:
-    """Note what this process is busy with, and what it has counted."""
-    flush()
+    """Note what this process is busy with."""
     REQUESTS_IN_FLIGHT.set(requests)
     CONNECTIONS.set(connections)
 

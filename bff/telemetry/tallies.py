@@ -1,16 +1,19 @@
 """What is counted with every request, as plain numbers: the metrics library takes a lock for each of them.
 
-The library is told before metrics are read, once a second, and when the process ends.
+The library is told before metrics are read, a moment after something was counted, and when the process ends.
 """
 
+import asyncio
 import atexit
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from prometheus_client import Counter, Histogram
 from prometheus_client.metrics_core import Metric
 
+_FLUSH_SECONDS: Final = 0.05
 BOUNDS: Final = Histogram.DEFAULT_BUCKETS
 """What durations are told apart by."""
 
@@ -43,10 +46,11 @@ class Count:
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
         self._number = 0
-        _counts.append(self)
 
     def add(self) -> None:
         """Count one."""
+        if not self._number:
+            _await_flush(self)
         self._number += 1
 
     def flush(self) -> None:
@@ -78,7 +82,7 @@ class Tally:
         self._seconds += seconds
         if not self._waits:
             self._waits = True
-            _waiting.append(self)
+            _await_flush(self)
 
     def flush(self) -> None:
         """Tell the library."""
@@ -89,15 +93,20 @@ class Tally:
             histogram.add(counts, seconds)
 
 
-_counts: Final[list[Count]] = []
-_waiting: Final[list[Tally]] = []
+_waiting: Final[list[Count | Tally]] = []
 """Those that have something to tell, so that none is lost that nobody else has any more."""
+
+
+def _await_flush(one: Count | Tally) -> None:
+    """Let something be told soon; another worker's reader sees it then."""
+    if not _waiting:
+        with suppress(RuntimeError):  # without a loop it is told when somebody reads, or at the end
+            asyncio.get_running_loop().call_later(_FLUSH_SECONDS, flush)
+    _waiting.append(one)
 
 
 def flush() -> None:
     """Tell the library everything."""
-    for count in _counts:
-        count.flush()
     while _waiting:
         _waiting.pop().flush()
 

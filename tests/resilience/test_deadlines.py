@@ -187,6 +187,7 @@ async def test_a_token_call_that_is_not_answered_in_ten_seconds_is_given_up(
         assert (answer.status_code, answer.json()["code"]) == (504, "upstream_timeout")
 
 
+@pytest.mark.alone  # nothing tells when the second request waits: it must not be held up on its way there
 async def test_a_refresh_that_hangs_holds_a_request_up_for_five_seconds_and_is_not_cut(
     sandbox: Sandbox, redis_url: str
 ) -> None:

@@ -1,5 +1,6 @@
 """What is counted with every request reaches the metrics whole, and as if the library had counted it at once."""
 
+import asyncio
 import math
 from collections.abc import Iterator
 
@@ -8,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from bff.telemetry.metrics import REGISTRY, REQUEST_SECONDS, ROUTE_SECONDS, UPSTREAM_SECONDS
 from bff.telemetry.tallies import BOUNDS, Count, FlushFirst, TalliedHistogram, Tally, flush
+from tests.frozen_time import FrozenLoop, advance, settle
 
 DURATIONS = (0.0, 0.001, 0.005, 0.0051, 0.025, 0.0251, 0.3, 1.0, 9.9, 10.0, 10.1, 1e6, math.inf)
 COARSE = (0.025, 0.1, 1.0, 10.0)
@@ -57,6 +59,27 @@ def test_every_count_is_told_once(registry: CollectorRegistry) -> None:
         for _ in range(2):
             assert registry.get_sample_value("often_total") == 5 * round_
             assert registry.get_sample_value("timed_total") == 5 * round_
+
+
+def test_another_worker_is_told_without_a_reader_here() -> None:
+    async def run() -> None:
+        counter, often = (
+            Counter("timed_by_itself", "x", registry=None),
+            Counter("by_itself", "x", registry=None),
+        )
+        tally, count = Tally(counter), Count(often)
+        for round_ in (1, 2):
+            tally.add(0.1)
+            count.add()
+            count.add()
+            assert counter._value.get() == round_ - 1
+            advance(1)
+            await settle()
+            assert (counter._value.get(), often._value.get()) == (round_, 2 * round_)
+
+    flush()
+    with asyncio.Runner(loop_factory=FrozenLoop) as runner:
+        runner.run(run())
 
 
 def test_what_nobody_has_any_more_is_told_too(registry: CollectorRegistry) -> None:
