@@ -264,7 +264,8 @@ class Visited(ProxyServer):
         return over
 
 
-async def test_who_waits_in_the_listen_queue_at_the_end_is_served(draining: Draining) -> None:
+async def all_who_wait_are_served(draining: Draining) -> None:
+    """End a server that many have just connected to, and see what they get."""
     server = Visited(configured(telling, lifespan="off"))
     with listening("127.0.0.1", 0) as listener:
         server.port = listener.getsockname()[1]
@@ -276,6 +277,10 @@ async def test_who_waits_in_the_listen_queue_at_the_end_is_served(draining: Drai
     for visitor in server.visitors:
         with visitor:
             assert visitor.recv(1000).startswith(b"HTTP/1.1 200 OK")
+
+
+async def test_who_waits_in_the_listen_queue_at_the_end_is_served(draining: Draining) -> None:
+    await all_who_wait_are_served(draining)
 
 
 class LastMoment(ProxyServer):
@@ -341,20 +346,9 @@ async def test_a_request_on_an_idle_connection_that_is_not_read_yet_is_answered(
 async def test_a_server_that_is_too_busy_to_accept_takes_its_time_at_the_end(
     draining: Draining, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        process, "_QUEUE_SECONDS", 0
-    )  # as if the loop had had something else to do all the while
-    server = Visited(configured(telling, lifespan="off"))
-    with listening("127.0.0.1", 0) as listener:
-        server.port = listener.getsockname()[1]
-        serving = asyncio.create_task(server._serve([listener]))
-        await until(lambda: server.started)
-        server.handle_exit(signal.SIGTERM, None)
-        await serving
-    assert draining()
-    for visitor in server.visitors:
-        with visitor:
-            assert visitor.recv(1000).startswith(b"HTTP/1.1 200 OK")
+    # As if the loop had had something else to do all the while.
+    monkeypatch.setattr(process, "_QUEUE_SECONDS", 0)
+    await all_who_wait_are_served(draining)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a filter of Linux")
