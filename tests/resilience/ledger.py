@@ -138,6 +138,8 @@ class Walker:
             self._ledger.counts["logouts"] += 1
             self.ended.append(before)
             self.shopper.cookie, self.unsure, self._leaving = None, None, False
+        elif answer.outcome == 401 and answer.code == "session_rotated" and self.unsure is not None:
+            self._end(self.unsure)  # a login has replaced the session, and its answer did not come
         elif self._bearable("logout", answer):
             self._leaving = True
 
@@ -181,7 +183,9 @@ class Walker:
         began = time.monotonic()
         answer = await asking
         spent = time.monotonic() - began
-        self._ledger.counts[f"answer {answer.outcome}"] += 1
+        counts = self._ledger.counts
+        counts[f"answer {answer.outcome}"] += 1
+        counts["ms took the longest answer"] = max(counts["ms took the longest answer"], int(spent * 1000))
         if spent > LATE_SECONDS or answer.outcome == "late":
             what = f"{answer.outcome} {answer.code} after {spent:.1f} s"
             self._ledger.found("over 5 s", f"{what}, lately: {', '.join(self._ledger.faults[-3:])}")

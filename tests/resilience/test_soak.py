@@ -69,6 +69,20 @@ async def another_route(one: Walker, _other: Walker) -> None:
     await one.log_in()
 
 
+async def a_login_that_nobody_made(one: Walker, _other: Walker) -> None:
+    """The session is replaced, and the visitor has done nothing; then it logs out with what it has."""
+    known = one.shopper.cookie
+    answer = await one.shopper.ask("POST", "/auth/login", json=one.shopper.account, cookie=known)
+    assert (answer.outcome, one.shopper.cookie) == (200, known)
+    await one.log_out()
+
+
+async def a_login_without_an_answer(one: Walker, other: Walker) -> None:
+    """The same, but the visitor has asked for it, and its answer was lost."""
+    one.unsure = "a login without an answer"
+    await a_login_that_nobody_made(one, other)
+
+
 @pytest.mark.parametrize(
     ("plant", "kind"),
     [
@@ -76,6 +90,7 @@ async def another_route(one: Walker, _other: Walker) -> None:
         (a_lost_session, "lost"),
         (a_session_that_lives_on, "wrong"),
         (another_route, "wrong"),
+        (a_login_that_nobody_made, "wrong"),
     ],
 )
 def test_the_ledger_notices_a_planted_wrong_answer(
@@ -90,6 +105,12 @@ def test_the_ledger_notices_a_late_answer(
 ) -> None:
     monkeypatch.setattr(ledgers, "LATE_SECONDS", 0)
     assert asyncio.run(walked(replicas, sandbox, nothing)).findings["over 5 s"]
+
+
+def test_a_logout_after_a_lost_login_is_accounted_for(replicas: list[LiveProxy], sandbox: Sandbox) -> None:
+    ledger = asyncio.run(walked(replicas, sandbox, a_login_without_an_answer))
+    assert {name: found for name, found in ledger.findings.items() if found and name != "over 5 s"} == {}
+    assert ledger.counts["ended: a login without an answer"] == 1
 
 
 def test_the_ledger_is_balanced_where_all_is_well(replicas: list[LiveProxy], sandbox: Sandbox) -> None:
