@@ -216,16 +216,16 @@ def ending(row: Row) -> Row:
     }
 
 
-def upstream_hung(seconds: float) -> Row:
-    """Return the row of an upstream that is silent for so long, and then goes on where it was."""
-    late = seconds + PROMPT
-    return cells(
-        idle=cell(200, 503, 504, seconds=late),
-        renewing=cell(200, 503, seconds=late),
-        logging_in=cell(200, 503, 504, kept=(SESSION, CUSTOMER), seconds=late),
-        logging_out=cell(204, kept=NOTHING, seconds=late),
-        streaming=cell(200, "cut", seconds=30),
-    )
+HUNG_SECONDS: Final = 12.0
+UPSTREAM_HANGS: Final = cells(
+    # A read waits; a refresh answers after 5 seconds and goes on, a login fails after 10, a logout waits for 3.
+    idle=cell(200, seconds=HUNG_SECONDS + PROMPT),
+    renewing=cell(503, seconds=5 + PROMPT),
+    logging_in=cell(504, seconds=10 + PROMPT),
+    logging_out=cell(204, kept=NOTHING, seconds=3 + PROMPT),
+    streaming=WHOLE,
+)
+"""Upstream is silent for so long, and then goes on where it was."""
 
 
 TOKEN_CALLS: Final = (ANONYMOUS_LOGIN, ANONYMOUS_REFRESH, CUSTOMER_LOGIN, CUSTOMER_REFRESH, CUSTOMER_LOGOUT)
@@ -259,16 +259,16 @@ FAULTS: Final = (
     Fault(
         "upstream hangs for a moment",
         line("upstream", Mode.HUNG),
-        upstream_hung(2),
+        NOTHING_HAPPENS,
         rotation="tolerant",
         longest=2,
     ),
     Fault(
         "upstream hangs for long",
         line("upstream", Mode.HUNG),
-        upstream_hung(12),
+        UPSTREAM_HANGS,
         rotation="tolerant",
-        longest=12,
+        longest=HUNG_SECONDS,
     ),
     Fault("upstream is slow", line("upstream", Mode.SLOW), NOTHING_HAPPENS),
     Fault("answers of upstream are cut", line("upstream", Mode.CUT), ANSWERS_ARE_BROKEN, rotation="tolerant"),
