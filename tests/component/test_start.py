@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from tests.bench.plain import plain_install
 from tests.support import new_keys
 
 _COMMAND_LINE = "import bff.__main__"
@@ -83,3 +84,14 @@ def test_the_garbage_collector_does_not_go_through_the_imports_again_and_again(
     proxy: tuple[int, set[str]],
 ) -> None:
     assert proxy[0] <= 3, "the threshold must be raised before anything is imported, see bff/__main__.py"
+
+
+def test_the_bench_measures_an_installation_with_what_is_required_and_nothing_else() -> None:
+    asked = ("redis", "hiredis", "httpcore2", "bff", "opentelemetry", "pytest", "coverage")
+    found = f"[name for name in {asked} if importlib.util.find_spec(name)]"
+    program = f"import bff.app, importlib.util, json; print(json.dumps({found}))"
+    with plain_install() as command:
+        ended = subprocess.run(
+            [*command[:2], "-c", program], env={}, capture_output=True, text=True, check=True
+        )
+    assert json.loads(ended.stdout) == ["redis", "hiredis", "httpcore2", "bff"]
