@@ -22,6 +22,7 @@ from bff.upstream.llhttp_client import LlhttpClient
 from bff.upstream.options import PROXIED_CALLS, PROXIED_SHARES, TOKEN_CALL_SHARES, TOKEN_CALLS, UPLOADS
 from bff.upstream.protocol import UpstreamClient
 from bff.upstream.token_calls import TokenCallClient
+from bff.upstream.trust import upstream_trust
 from bff.upstream.upload_share import UploadShare
 
 
@@ -104,12 +105,13 @@ def open_connections(
     Raises:
         ValueError: the Redis URL is none.
     """
+    tls = upstream_trust(settings.upstream_url)  # one for both, as it takes time and memory
     breakers = Breakers(monotonic=time.monotonic, random_bytes=random_bytes)
     return Connections(
         session_backend(settings, ring, clock=clock, random_bytes=random_bytes),
         TokenCallClient(
             Bulkhead(
-                HttpxClient(settings.upstream_url, TOKEN_CALLS),
+                HttpxClient(settings.upstream_url, TOKEN_CALLS, tls=tls),
                 TOKEN_CALL_SHARES,
                 call_of,
                 area=TOKEN_CALLS_AREA,
@@ -118,7 +120,10 @@ def open_connections(
         ),
         UploadShare(
             Bulkhead(
-                LlhttpClient(settings.upstream_url, PROXIED_CALLS), PROXIED_SHARES, service_of, area="api"
+                LlhttpClient(settings.upstream_url, PROXIED_CALLS, tls=tls),
+                PROXIED_SHARES,
+                service_of,
+                area="api",
             ),
             most=UPLOADS,
             wait_seconds=PROXIED_CALLS.pool_seconds,

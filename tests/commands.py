@@ -20,7 +20,7 @@ _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload([
     __name__,
     # What is imported only once a command runs.
-    *("bff.app", "bff.conformance", "bff.sandbox.app"),
+    *("bff.app", "bff.cli.live_check", "bff.conformance", "bff.sandbox.app"),
     *("httpcore2", "truststore", "uvicorn.lifespan.on", "uvicorn.loops.auto", "uvloop", "valkey.asyncio"),
 ])  # fmt: skip
 _COMMAND_SECONDS = 60

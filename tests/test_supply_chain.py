@@ -98,7 +98,7 @@ def osv() -> Iterator[Osv]:
 def lock(tmp_path: Path) -> Path:
     """A lock of a few packages, so that little is asked where it does not matter what."""
     path = tmp_path / "few.lock"
-    names = ["anyio==1.0", "idna==2.0", "redis==3.0 ; python_version < '3'", "wrapt==4.0", "wrapt==5.0"]
+    names = ["anyio==1.0", "idna==2.0", "redis==3.0 ; python_version < '3'", "uvicorn==4.0", "uvicorn==5.0"]
     path.write_text(
         "".join(f"{name} \\\n    --hash=sha256:{DIGEST}\n    # via x\n" for name in names), "utf-8"
     )

@@ -196,6 +196,7 @@ def _overlaps(leaves: dict[Shape, _Leaf]) -> dict[Shape, _Leaf]:
         for group in groups.values()
         for allowed in (shape for shape, is_allowed in group if is_allowed)
         for refused in (shape for shape, is_allowed in group if not is_allowed)
+        if allowed[0] == refused[0] or ANY in (allowed[0], refused[0])  # few have, and it is soon asked
         if (overlap := _overlap(allowed, refused)) is not None
     )
     return {overlap: _Leaf(None) for overlap in shared if overlap not in leaves}

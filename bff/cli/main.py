@@ -1,4 +1,8 @@
-"""The command line: `bff serve | demo | sandbox | check | keys | sessions | conformance`."""
+"""The command line: `bff serve | demo | sandbox | check | keys | sessions | conformance`.
+
+What only some commands need is imported by them. The supervisor of several workers is one that does without the proxy
+itself, which would double its memory.
+"""
 
 import argparse
 import asyncio
@@ -17,9 +21,6 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from bff import __version__
-from bff.api.route_file import RouteTableError, read_route_table
-from bff.cli import live_check
-from bff.cli.sessions import end_sessions, list_sessions
 from bff.config.embedded_redis import EmbeddedRedis, EmbeddedRedisError
 from bff.config.settings import ConfigurationError, Settings, load_settings
 from bff.config.sites import site_warnings
@@ -106,11 +107,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list_sessions(arguments: argparse.Namespace) -> int:
+    from bff.cli.sessions import list_sessions  # noqa: PLC0415 - the store is not for every command
+
     with _operating() as settings:
         return asyncio.run(list_sessions(settings, arguments.customer))
 
 
 def _end_sessions(arguments: argparse.Namespace) -> int:
+    from bff.cli.sessions import end_sessions  # noqa: PLC0415 - the store is not for every command
+
     configure_logging()
     with _operating() as settings:
         return asyncio.run(end_sessions(settings, None if arguments.all else arguments.customer))
@@ -205,6 +210,8 @@ async def _checked_live(settings: Settings) -> list[str]:
     Raises:
         ConfigurationError: every mistake that connecting shows.
     """
+    from bff.cli import live_check  # noqa: PLC0415 - nothing else needs it
+
     if found := await live_check.mistakes(settings):
         raise ConfigurationError(tuple(found))
     return await live_check.warnings(settings)
@@ -213,6 +220,10 @@ async def _checked_live(settings: Settings) -> list[str]:
 def _configuration(environ: Mapping[str, str]) -> Settings:
     """Load the settings and what they name; every mistake at once."""
     settings = load_settings(environ)
+    if settings.routes_file is None:
+        return settings  # what is built in has no mistakes
+    from bff.api.route_file import RouteTableError, read_route_table  # noqa: PLC0415 - there is nothing to read else
+
     try:
         read_route_table(settings.tenant, settings.routes_file, drop_in=settings.drop_in)
     except RouteTableError as error:

@@ -201,9 +201,10 @@ class ProxyServer(SweepingServer):
 def _spare_what_stays() -> None:
     """Let the garbage collector leave out what was made until now, which stays, and look for cycles less often.
 
-    A request leaves none behind. Each look at everything held all requests up for some ten milliseconds.
+    A request leaves none behind. Each look at everything held all requests up for some ten milliseconds, and the start
+    too: only what is new is looked at once more.
     """
-    gc.collect()
+    gc.collect(0)
     gc.freeze()
     gc.set_threshold(_OBJECTS_A_COLLECTION, *gc.get_threshold()[1:])
 

@@ -1,24 +1,20 @@
 """How often strangers may try: logins per address and per account, new guests and other calls per address.
 
-Counted in the session store's Redis by the `limits` library, as moving windows. A store that fails lets through and is
-counted in a metric: a limit guards the upstream, it is no lock.
+Counted in the session store's Redis as moving windows: the times of the latest tries, newest first, are a list of as
+many as are allowed. A store that fails lets through and is counted in a metric: a limit guards the upstream, it is no
+lock.
 """
 
 import asyncio
 import hashlib
 import logging
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
-
-from limits import RateLimitItem, RateLimitItemPerSecond, WindowStats
-from limits.aio.storage import RedisStorage, Storage
-from limits.aio.strategies import MovingWindowRateLimiter
-from limits.errors import StorageError
 
 from bff.addresses import network_of, site_of
 from bff.errors import TooManyRequests
-from bff.store.options import Rate, Rates
+from bff.store.options import Rates
 from bff.store.protocol import RatedCall
 from bff.store.redis_failures import FAILURES, CountedOperation
 from bff.store.replaceable import AnyRedis
@@ -35,56 +31,58 @@ SITES_TRIES: Final = 10
 ACCOUNTS_TRIES: Final = 100
 """The same for everybody together: it takes ten sites that use up all their tries to lock a customer out."""
 
+_TRY: Final = """
+local at, most, seconds = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local first = tonumber(redis.call('LINDEX', KEYS[1], most - 1) or '')
+if first and first >= at - seconds then
+  return math.min(math.max(1, math.ceil(first + seconds - at)), seconds)
+end
+redis.call('LPUSH', KEYS[1], ARGV[1])
+redis.call('LTRIM', KEYS[1], 0, most - 1)
+redis.call('EXPIRE', KEYS[1], seconds)
+return 0
+"""
+"""Counts a try; where it is one too many it is not counted, and the answer is after how many seconds to come again."""
+
 _log = logging.getLogger(__name__)
 
 
-class SharedRedisStorage(RedisStorage):
-    """The library's Redis storage through the sessions' own client, with its pool, timeouts and nodes.
-
-    Args:
-        redis: the client.
-    """
-
-    def __init__(self, redis: AnyRedis) -> None:
-        self._redis: Any = redis
-        super().__init__(
-            "async+redis://", wrap_exceptions=True, implementation="redispy", key_prefix="bff:limits"
-        )
-
-    def configure_bridge(self) -> None:
-        """Hand the client to the library, where it would connect by itself."""
-        bridge: Any = self.bridge
-        bridge.storage = self._redis
-        bridge.connection_getter = lambda _readonly: self._redis
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    name: str
+    most: int
+    seconds: int
 
 
 class RedisRateLimits:
     """Raises `TooManyRequests`, with the seconds to wait, where a limit is used up.
 
     Args:
-        storage: where the counters are.
+        redis: where the counters are, through the sessions' own connections.
         tenant: part of every counter's name.
         rates: how many in how many seconds.
-        clock: seconds since the epoch, to say when to come again.
+        clock: seconds since the epoch.
     """
 
     def __init__(
         self,
-        storage: Storage,
+        redis: AnyRedis,
         tenant: str,
         rates: Rates,
         *,
         clock: Callable[[], float],
     ) -> None:
+        client: Any = redis
+        self._try = client.register_script(_TRY)
+        self._prefix = f"bff:limits:{tenant}:"
         self._clock = clock
-        self._limiter = MovingWindowRateLimiter(storage)
         count, seconds = rates.login
-        self._login = _item(tenant, "login", rates.login)
-        self._pair = _item(tenant, "pair", (SITES_TRIES * count, LONG_WINDOWS * seconds))
-        self._account = _item(tenant, "account", (ACCOUNTS_TRIES * count, LONG_WINDOWS * seconds))
-        self._guest = _item(tenant, "guest", rates.guest)
+        self._login = _Limit("login", *rates.login)
+        self._pair = _Limit("pair", SITES_TRIES * count, LONG_WINDOWS * seconds)
+        self._account = _Limit("account", ACCOUNTS_TRIES * count, LONG_WINDOWS * seconds)
+        self._guest = _Limit("guest", *rates.guest)
         self._calls = {
-            call: _item(tenant, call, rates.refresh if call is RatedCall.REFRESH else rates.account)
+            call: _Limit(call, *(rates.refresh if call is RatedCall.REFRESH else rates.account))
             for call in RatedCall
         }
 
@@ -111,32 +109,20 @@ class RedisRateLimits:
         """Count one new guest; return whether it was counted."""
         return await self._count(self._guest, "address", network_of(client), until=_deadline())
 
-    async def _count(self, limit: RateLimitItem, *names: str, until: float) -> bool:
+    async def _count(self, limit: _Limit, *names: str, until: float) -> bool:
+        # The name is that of former releases, which count together with this one while they are replaced.
+        key = f"{self._prefix}{'/'.join((limit.name, *names))}/{limit.most}/{limit.seconds}/second"
         try:
-            window = await self._used_up(limit, names, until)
+            with CountedOperation("limit"):
+                async with asyncio.timeout_at(until):
+                    left = int(await self._try([key], [self._clock(), limit.most, limit.seconds]))
         except FAILURES:
             LIMITS_OPEN.inc()
             event(_log, "limit_open", level=logging.WARNING)
             return False
-        if window is None:
-            return True
-        left = math.ceil(window.reset_time - self._clock())
-        name = limit.namespace.rpartition(":")[2]
-        raise TooManyRequests(retry_after=min(max(1, left), limit.get_expiry()), cause=name)
-
-    async def _used_up(self, limit: RateLimitItem, names: Iterable[str], until: float) -> WindowStats | None:
-        """Count once; return the window where that is once too often."""
-        with CountedOperation("limit"):
-            try:
-                async with asyncio.timeout_at(until):
-                    counted = await self._limiter.hit(limit, *names)
-                    return None if counted else await self._limiter.get_window_stats(limit, *names)
-            except StorageError as error:
-                raise error.storage_error from None
-
-
-def _item(tenant: str, name: str, rate: Rate) -> RateLimitItem:
-    return RateLimitItemPerSecond(*rate, namespace=f"{tenant}:{name}")
+        if left:
+            raise TooManyRequests(retry_after=left, cause=limit.name)
+        return True
 
 
 def _deadline() -> float:

@@ -18,7 +18,7 @@ from bff.store.invalidations import InvalidationFeed
 from bff.store.locks import RedisSessionLocks
 from bff.store.options import CacheOptions, Sources, StoreOptions
 from bff.store.protocol import Backend, SessionStore
-from bff.store.rate_limits import RedisRateLimits, SharedRedisStorage
+from bff.store.rate_limits import RedisRateLimits
 from bff.store.record import SealedRecords
 from bff.store.redis_keys import RedisKeys
 from bff.store.redis_reader import RedisSessionReader
@@ -59,7 +59,7 @@ def open_redis_backend(url: Secret, ring: KeyRing, options: StoreOptions, source
     )
     customers = RedisCustomerIndex(redis, store, ring, keys, lifetime=options.index_lifetime)
     limits = RedisRateLimits(
-        SharedRedisStorage(redis),
+        redis,
         options.tenant,
         options.rates,
         clock=clock,

@@ -1,6 +1,7 @@
-"""The upstream client over httpx2, and the only module that imports it."""
+"""The upstream client over httpx2."""
 
 import logging
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
@@ -10,6 +11,7 @@ from bff.errors import BadUpstreamAnswer, BffError, UpstreamTimeout, UpstreamUna
 from bff.upstream.failures import Busy, ClosedUnanswered, MalformedBody, NoSuchStatus, NotConnected
 from bff.upstream.options import ClientOptions
 from bff.upstream.protocol import SAFE_METHODS, Header, RequestContent
+from bff.upstream.trust import upstream_trust
 
 _IDLE_SECONDS: Final = 30.0
 _HIGHEST_STATUS: Final = 599
@@ -59,9 +61,12 @@ class HttpxClient:
     Args:
         upstream_url: the origin that every request goes to, whatever its target says.
         options: connections, deadlines and retries.
+        tls: checks the upstream's certificate; by default a new `upstream_trust`.
     """
 
-    def __init__(self, upstream_url: str, options: ClientOptions) -> None:
+    def __init__(
+        self, upstream_url: str, options: ClientOptions, *, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._url = httpx2.URL(upstream_url)
         self._host: Header = (b"host", self._url.netloc)
         self._resend_safe = options.resend_safe
@@ -71,7 +76,7 @@ class HttpxClient:
             write=options.write_seconds,
             pool=options.pool_seconds,
         )
-        self._transport = _transport(options)
+        self._transport = _transport(options, tls or upstream_trust(upstream_url))
 
     async def open(
         self, method: str, target: bytes, headers: list[Header], body: RequestContent
@@ -113,7 +118,7 @@ class HttpxClient:
         await self._transport.aclose()
 
 
-def _transport(options: ClientOptions) -> httpx2.AsyncHTTPTransport:
+def _transport(options: ClientOptions, tls: ssl.SSLContext) -> httpx2.AsyncHTTPTransport:
     """Return the library's connections without its client.
 
     The client would keep one visitor's cookies for the next. With a jar that keeps none it still reads the cookies of
@@ -124,7 +129,7 @@ def _transport(options: ClientOptions) -> httpx2.AsyncHTTPTransport:
         max_keepalive_connections=options.idle_connections,
         keepalive_expiry=_IDLE_SECONDS,
     )
-    return httpx2.AsyncHTTPTransport(limits=limits, trust_env=False)
+    return httpx2.AsyncHTTPTransport(verify=tls, limits=limits, trust_env=False)
 
 
 def _head_failure(exc: httpx2.TransportError) -> BffError:

@@ -8,13 +8,12 @@ import asyncio
 import ssl
 from typing import Final
 
-import httpx2
-
 from bff.errors import BffError, InvalidRequest
 from bff.upstream.exchange import Exchange
 from bff.upstream.options import ClientOptions
 from bff.upstream.pool import ConnectionPool
 from bff.upstream.protocol import SAFE_METHODS, Header, RequestContent
+from bff.upstream.trust import upstream_trust
 
 _RESEND_SECONDS: Final = 2.0
 _CR, _LF, _BLANK = b"\r\n "  # as numbers, which are looked for much faster than bytes
@@ -27,7 +26,7 @@ class LlhttpClient:
     Args:
         upstream_url: the origin that every request goes to, whatever its target says.
         options: connections, deadlines and retries.
-        tls: checks the upstream's certificate; by default the system's trust decides.
+        tls: checks the upstream's certificate; by default a new `upstream_trust`.
     """
 
     def __init__(
@@ -35,9 +34,8 @@ class LlhttpClient:
     ) -> None:
         scheme, _, netloc = upstream_url.partition("://")
         self._host = b"host: " + netloc.rstrip("/").encode("ascii")
-        if scheme == "https" and tls is None:
-            tls = httpx2.create_ssl_context(trust_env=False)
-        self._pool = ConnectionPool(upstream_url, options, tls if scheme == "https" else None)
+        trust = (tls or upstream_trust(upstream_url)) if scheme == "https" else None
+        self._pool = ConnectionPool(upstream_url, options, trust)
         self._resend_safe = options.resend_safe
 
     async def open(self, method: str, target: bytes, headers: list[Header], body: RequestContent) -> Exchange:

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -122,12 +123,19 @@ def test_token_calls_and_proxied_calls_have_each_a_client_of_their_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     opened: list[tuple[str, ClientOptions]] = []
+    trusts: list[ssl.SSLContext] = []
+
+    def opens(url: str, options: ClientOptions, *, tls: ssl.SSLContext) -> None:
+        opened.append((url, options))
+        trusts.append(tls)
+
     for client in ("HttpxClient", "LlhttpClient"):
-        monkeypatch.setattr(f"bff.wiring.{client}", lambda *arguments: opened.append(arguments))
-    settings = replica_settings(NOWHERE, new_keys())
+        monkeypatch.setattr(f"bff.wiring.{client}", opens)
+    settings = replica_settings(NOWHERE, new_keys(), upstream_url="https://upstream.test")
     ring = key_ring(settings, secrets.token_bytes)
     open_connections(settings, ring, clock=Clock(), random_bytes=secrets.token_bytes)
     assert opened == [(settings.upstream_url, TOKEN_CALLS), (settings.upstream_url, PROXIED_CALLS)]
+    assert trusts[0] is trusts[1], "the system's trust is read twice"
 
 
 def test_a_url_of_no_known_backend_is_refused() -> None:

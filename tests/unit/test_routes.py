@@ -460,6 +460,15 @@ def test_of_two_wildcards_of_one_shape_the_refused_one_counts() -> None:
         match("GET", "/a/x/b/c/d", table)
 
 
+@pytest.mark.parametrize(
+    ("allowed", "refused"), [("/a/{x}", "/{y}/b"), ("/{y}/b", "/a/{x}"), ("/a/{x}/c", "/a/b/{z}")]
+)
+def test_what_an_allowed_and_a_refused_entry_share_is_refused(allowed: str, refused: str) -> None:
+    table = RouteTable(TENANT, [Route("GET", allowed, TokenKind.PUBLIC)], [("GET", refused)])
+    with pytest.raises(RouteNotAllowed):
+        match("GET", "/a/b/c" if allowed.endswith("c") else "/a/b", table)
+
+
 def test_only_the_ai_routes_take_the_clients_session_id() -> None:
     table = extended(*[f'"{key}" = "on"' for key in DOCUMENT["opt-in"]])
     chats = {route.template for route in table.routes() if route.chat_session}
