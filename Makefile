@@ -27,7 +27,7 @@ install = $(PIP); \
 agree = $(PIP); said=$$($$pip check) || { echo "$$said"; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast mutate lint check audit sbom wheel format bench fuzz simulate soak lock oldest-pip clean
+.PHONY: help demo test test-fast mutate lint check audit sbom wheel format bench fuzz simulate soak dashboard lock oldest-pip clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -98,6 +98,9 @@ simulate: $(READY) ## replicas, Redis and Emporix in one process from SEEDS=1000
 
 soak: $(READY) ## shop over three replicas while faults strike at random, for SECONDS=1800, and balance the ledger
 	@$(BIN)/python -m tests.soak --seconds $(or $(SECONDS),1800) $(ARGS)
+
+dashboard: $(READY) ## shop for SECONDS=150 while faults strike, and draw what the dashboard shows (needs prometheus)
+	@$(BIN)/python -m tests.dashboard --seconds $(or $(SECONDS),150) $(ARGS)
 
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 	--no-emit-index-url --no-emit-find-links --no-header --annotation-style line

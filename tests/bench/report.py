@@ -1,11 +1,11 @@
 """The figures of the bench as Markdown tables and as a chart."""
 
 from collections.abc import Sequence
-from html import escape
 
 from tests.bench.goals import Goal
 from tests.bench.names import NAIVE, OURS
 from tests.bench.results import Results
+from tests.svg import picture, text
 
 _BAR, _GAP, _LEFT, _WIDTH = 20, 8, 210, 760
 
@@ -64,18 +64,14 @@ def chart(results: Results) -> str:
     )
     widest = max(cpu for cpu, _ in bars)
     height = 40 + len(bars) * (_BAR + _GAP)
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" role="img"',
-        f'font-family="sans-serif" font-size="13"><title>CPU time of one request: {escape(scenario)}</title>',
-        f'<text x="8" y="20">CPU microseconds of one request ({escape(scenario)}); shorter is better</text>',
-    ]
+    parts = [text(8, 20, f"CPU microseconds of one request ({scenario}); shorter is better")]
     for at, (cpu, name) in enumerate(bars):
         y = 34 + at * (_BAR + _GAP)
         width = max(1, round(cpu / widest * (_WIDTH - _LEFT - 70)))
         colour = "#1f6feb" if name == OURS else "#c0392b" if name == NAIVE else "#8a8f98"
         parts += [
-            f'<text x="{_LEFT - 8}" y="{y + 15}" text-anchor="end">{escape(name)}</text>',
+            text(_LEFT - 8, y + 15, name, anchor="end"),
             f'<rect x="{_LEFT}" y="{y}" width="{width}" height="{_BAR}" fill="{colour}"/>',
-            f'<text x="{_LEFT + width + 6}" y="{y + 15}">{cpu:.0f}</text>',
+            text(_LEFT + width + 6, y + 15, f"{cpu:.0f}"),
         ]
-    return "\n".join([*parts, "</svg>", ""])
+    return picture(_WIDTH, height, f"CPU time of one request: {scenario}", parts)

@@ -4,7 +4,7 @@ import json
 import math
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.deployment.queries import PROMTOOL, RULES
 from tests.live import TLS
 
-_BEGIN, _END = 130, 155
+BEGIN, END = 130, 155
 """Minutes: the cause is there from the one to the other, long enough for every alert's `for`."""
+_FIRING = 'group by (alertname) (ALERTS{alertstate="firing"})'
 
 
 @dataclass(frozen=True)
@@ -62,40 +63,54 @@ def firing(before: Scrape, after: Scrape | None, folder: Path, *, other: bool = 
         folder: for the files.
         other: there is another replica, which answers.
     """
+    (found,) = answered(before, after, [_FIRING], folder, other=other)
+    return labelled(found, "alertname")
+
+
+def answered(
+    before: Scrape,
+    after: Scrape | None,
+    queries: Sequence[str],
+    folder: Path,
+    *,
+    other: bool = False,
+    minute: int = END,
+) -> list[str]:
+    """Return what each query finds in this minute, as promtool writes it, with all rules at work."""
     series = {'up{instance="a",job="bff"}': _state(1, 0 if after is None else 1)}
     if other:
         series['up{instance="b",job="bff"}'] = _state(1, 1)
     series |= dict(_series(before, after or before))
-    return played(series, 'group by (alertname) (ALERTS{alertstate="firing"})', folder, "alertname")
-
-
-def played(series: dict[str, str], query: str, folder: Path, label: str) -> set[str]:
-    """Return the values of a label in what a query finds at the end, with all rules at work."""
     inputs = [{"series": name, "values": values} for name, values in series.items()]
     impossible = [{"labels": "nothing", "value": 0}]
-    asked = {"expr": query, "eval_time": f"{_END}m", "exp_samples": impossible}
-    group = {"interval": "1m", "input_series": inputs, "promql_expr_test": [asked]}
+    asked = [{"expr": one, "eval_time": f"{minute}m", "exp_samples": impossible} for one in queries]
+    group = {"interval": "1m", "input_series": inputs, "promql_expr_test": asked}
     file = folder / "played.yml"
     file.write_text(json.dumps({"rule_files": [str(RULES)], "tests": [group]}), "utf-8")
     done = subprocess.run([PROMTOOL, "test", "rules", file], capture_output=True, text=True, check=False)
-    _, found, got = (done.stdout + done.stderr).partition("got:")
-    assert found, done.stdout + done.stderr
-    return set(re.findall(rf'\b{label}="([^"]*)"', got))
+    found = re.findall(r"^ *got: (.*)$", done.stdout + done.stderr, re.MULTILINE)
+    assert len(found) == len(queries), done.stdout + done.stderr
+    return found
+
+
+def labelled(found: str, label: str) -> set[str]:
+    """Return the values of a label in what a query finds."""
+    return set(re.findall(rf'\b{label}="([^"]*)"', found))
 
 
 def _series(before: Scrape, after: Scrape) -> Iterator[tuple[str, str]]:
     for name, value in after.counts.items():
         first = before.counts.get(name, 0.0)
-        yield name, f"{_number(first)}x{_BEGIN - 1} {_number(first)}+{_number(value - first)}x{_END - _BEGIN}"
+        yield name, f"{_number(first)}x{BEGIN - 1} {_number(first)}+{_number(value - first)}x{END - BEGIN}"
     now = datetime.now(UTC).timestamp()
     for name, value in after.states.items():
         # Here it is minute 155 after the epoch at the end, so points in time are put as far before that as they are.
-        offset = now - 60 * _END if "_timestamp_seconds" in name else 0
+        offset = now - 60 * END if "_timestamp_seconds" in name else 0
         yield name, _state(before.states.get(name, value) - offset, value - offset)
 
 
 def _state(first: float, then: float) -> str:
-    return f"{_number(first)}x{_BEGIN - 1} {_number(then)}x{_END - _BEGIN}"
+    return f"{_number(first)}x{BEGIN - 1} {_number(then)}x{END - BEGIN}"
 
 
 def _number(value: float) -> str:

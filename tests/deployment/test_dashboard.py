@@ -4,9 +4,13 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
+from tests.dashboard.__main__ import PICTURE
+from tests.dashboard.board import shipped
+from tests.dashboard.drawing import Found, drawn
 from tests.deployment.manifests import DEPLOY, documents
 from tests.deployment.queries import (
     assert_prometheus_understands,
@@ -63,6 +67,18 @@ def test_panels_do_not_lie_on_each_other() -> None:
     assert len(places) == len(set(places))
     assert max(x for x, _ in places) < 24
     assert len({panel["id"] for panel in BOARD["panels"]}) == len(BOARD["panels"])
+
+
+def headings(svg: str) -> list[tuple[str | None, ...]]:
+    """Return the headings of a picture, of rows and panels, with their places."""
+    named = ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")  # noqa: S314 - our own
+    return [(one.text, one.get("x"), one.get("y")) for one in named if one.get("class") in {"row", "title"}]
+
+
+def test_the_picture_has_every_row_and_panel_where_the_dashboard_has_it() -> None:
+    now = drawn(shipped(), Found({}, (), 1, ""))
+    assert len(headings(now)) == len(BOARD["panels"])
+    assert headings(PICTURE.read_text("utf-8")) == headings(now), "draw it again: make dashboard"
 
 
 def test_grafana_finds_the_dashboard_and_it_finds_its_source() -> None:

@@ -19,12 +19,15 @@ import pytest
 
 from bff import __version__
 from bff.cli.main import _parser
+from deploy.lock import RUNS, SERVER, TRACES
+from tests.collector import collecting
 from tests.deployment.dockerfile import ROOT, Stage, healthcheck, stages, steps
 from tests.integration.visitors import CARTS, ME, PRODUCTS, customer
 from tests.live import ADA, LiveProxy, Process, Sandbox, environment, free_port
 from tests.resilience import servers
 
 IMAGE = os.environ.get("BFF_TEST_IMAGE")
+TRACED = not IMAGE or any(Path(IMAGE).glob("opt/bff/lib/python3*/site-packages/opentelemetry"))
 PYTHON_OF_THE_BASE = re.compile(r"(?<![\w/.'-])python(?!3)\b")
 
 
@@ -112,6 +115,29 @@ def test_the_image_keeps_no_sessions_in_a_container_because_redis_was_forgotten(
     environ = environment(sandbox, "") | {"HOME": "/", "XDG_STATE_HOME": ""}
     with pytest.raises(RuntimeError, match="ended with 3"):
         LiveProxy(environ, program=program, fork=False)
+
+
+@pytest.mark.skipif(not TRACED, reason="needs an image that was built with EXTRAS=otel")
+def test_the_image_with_what_traces_need_sends_them(
+    program: list[str], sandbox: Sandbox, reachable_redis: str
+) -> None:
+    with collecting() as collector:
+        environ = environment(sandbox, reachable_redis, BFF_TRACES=collector.url)
+        with LiveProxy(environ, program=program, fork=False) as proxy, proxy.browser() as browser:
+            assert browser.get(PRODUCTS).status_code == 200
+            assert proxy.stop(signal.SIGTERM) == 0, proxy.log
+    assert "emporix product" in {span.name for span in collector.spans()}
+
+
+@pytest.mark.parametrize(("extras", "locks"), [("", [RUNS, SERVER]), ("otel", [RUNS, SERVER, TRACES])])
+def test_a_build_argument_adds_what_traces_need(extras: str, locks: list[Path]) -> None:
+    assert "EXTRAS=" in stages()[0].all("ARG"), "without the argument nothing is added"
+    (step,) = [run for run in stages()[0].all("RUN") if "pip install" in run]
+    here = step.replace("/opt/bff/bin/python", "echo").replace("python3 -m venv", "true")
+    said = subprocess.run(
+        ["sh", "-ec", here], capture_output=True, text=True, check=True, env={"EXTRAS": extras}
+    ).stdout
+    assert re.findall(r"-r (\S+)", said) == [f"/tmp/{lock.name}" for lock in locks]  # noqa: S108 - the image's
 
 
 def test_the_healthcheck_tells_a_server_from_none(sandbox: Sandbox, redis_url: str) -> None:

@@ -1,5 +1,6 @@
 """The manifests for Kubernetes: every name leads somewhere, and nothing runs with more rights than it needs."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from bff.cli.main import _parser
 from tests.deployment.dockerfile import stages
 from tests.deployment.manifests import DEPLOY, GRACE_SECONDS, documents, mistakes
+from tests.deployment.queries import rules
 
 KUBERNETES = DEPLOY / "kubernetes"
 BASE = KUBERNETES / "base"
@@ -177,6 +179,14 @@ def test_prometheus_finds_the_admin_service() -> None:
     assert [port["name"] for port in service["spec"]["ports"]] == [
         endpoint["port"] for endpoint in monitor["spec"]["endpoints"]
     ]
+
+
+def test_the_alert_on_memory_is_at_three_quarters_of_a_workers_share_of_the_limit() -> None:
+    (alert,) = [one for one in rules() if one.get("alert") == "BffMemoryHigh"]
+    factors = alert["expr"].partition("> ")[2].split(" * ")
+    mebibytes = int(container()["resources"]["limits"]["memory"].removesuffix("Mi"))
+    share = mebibytes * 2**20 // _parser().parse_args(container()["args"][1:]).workers
+    assert math.prod(int(one) for one in factors) == share * 3 // 4
 
 
 def test_both_ways_in_lead_to_the_service_and_to_nothing_but_the_proxys_paths() -> None:

@@ -15,6 +15,7 @@ import pytest
 from tests.contract.backends import PROGRAMS
 from tests.deployment.queries import needs_promtool, rules
 from tests.deployment.scrapes import Scrape, firing, scrape
+from tests.deployment.shown import GRAPHS, assert_shown
 from tests.integration.visitors import (
     CUSTOMER_REFRESH,
     PRODUCTS,
@@ -24,7 +25,7 @@ from tests.integration.visitors import (
     fault,
     guest,
 )
-from tests.live import ADA, BFF, TENANT, LiveProxy, Sandbox, environment, free_port, new_key
+from tests.live import ADA, BFF, PYTHON, TENANT, LiveProxy, Sandbox, environment, free_port, new_key
 from tests.resilience.servers import RedisServer
 
 pytestmark = [
@@ -36,6 +37,14 @@ SITES = f"/api/site/{TENANT}/sites"
 WRONG = ADA | {"password": "wrong-password"}
 CROWD = 260
 """More than the connections that one service of Emporix may have."""
+HOARD = 200 << 20
+HOARDER = f"""
+import runpy, signal
+kept = []
+signal.signal(signal.SIGUSR1, lambda *_: kept.append(b"1" * {HOARD}))
+runpy.run_module("bff", run_name="__main__", alter_sys=True)
+"""
+"""The proxy, as if something in it had kept what nobody needs any more."""
 
 
 @dataclass
@@ -195,6 +204,13 @@ def files_run_out(shop: Shop) -> None:
     eventually(lambda: shop.scrape().total("bff_process_open_fds") > 0.8 * limit)
 
 
+def memory_is_kept(shop: Shop) -> None:
+    """Keep it at a signal; what a process takes is read every five seconds."""
+    assert shop.scrape().total("bff_process_resident_memory_bytes") < HOARD
+    shop.proxy.kill(signal.SIGUSR1)
+    eventually(lambda: shop.scrape().total("bff_process_resident_memory_bytes") > HOARD)
+
+
 OLD = f"k20200102-aaaaaa:{new_key().partition(':')[2]}"
 CAUSES = [
     Cause(nothing, set()),
@@ -226,27 +242,9 @@ CAUSES = [
         settings={"BFF_GRACE_SECONDS": "1"},
         program=("bash", "-c", 'ulimit -n 48 && exec "$@"', "bash", *BFF),
     ),
+    Cause(memory_is_kept, {"BffMemoryHigh"}, program=(PYTHON, "-c", HOARDER)),
     Cause(nothing, {"BffKeyOld", "BffKeyKept"}, settings={"BFF_KEYS": f"{OLD},{new_key()}"}),
 ]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    one = RedisServer(next(iter(PROGRAMS.values())))
-    yield one
-    one.close()
-
-
-@pytest.fixture
-def redis(server: RedisServer) -> Iterator[RedisServer]:
-    """The server as it is at first, whatever a test does to it."""
-    yield server
-    if not server.running:
-        server.start()
-    with server.client() as client:
-        client.execute_command("CLIENT", "UNPAUSE")
-        client.config_set("maxmemory", "0")
-        client.execute_command("ACL", "SETUSER", "default", "+@all")
 
 
 @contextmanager
@@ -258,14 +256,14 @@ def opened(cause: Cause, sandbox: Sandbox, redis: RedisServer) -> Iterator[Shop]
     if cause.prepare:
         with redis.client() as client:
             client.execute_command(*cause.prepare)
-    fork = cause.program == BFF
+    fork, cached = cause.program == BFF, not cause.prepare and settings["BFF_SESSION_CACHE"] != "0"
     with (
         LiveProxy(whole, *cause.arguments, fork=fork, program=cause.program) as proxy,
         ExitStack() as ending,
     ):
         shop = Shop(proxy, sandbox, redis, admin, ending)
         with guest(proxy) as browser:  # the session cache begins with the first request
-            eventually(lambda: _has_begun(shop, browser, cached=not cause.prepare))
+            eventually(lambda: _has_begun(shop, browser, cached=cached))
         yield shop
 
 
@@ -284,6 +282,8 @@ def test_an_alert_fires_for_what_is_really_wrong(
         cause.strike(shop)
         after = shop.scrape()
     assert firing(before, after, tmp_path) == cause.alerts
+    for alert in cause.alerts:
+        assert_shown(alert, before, after, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -295,8 +295,10 @@ def test_an_alert_fires_where_nobody_answers(
     with opened(CAUSES[0], sandbox, redis) as shop:
         before = shop.scrape()
     assert firing(before, None, tmp_path, other=other) == alerts
+    for alert in alerts:
+        assert_shown(alert, before, None, tmp_path)
 
 
 def test_every_alert_has_a_cause_here() -> None:
     real = set().union(*(cause.alerts for cause in CAUSES)) | {"BffDown", "BffReplicaDown"}
-    assert real == {one["alert"] for one in rules() if "alert" in one}
+    assert real == {one["alert"] for one in rules() if "alert" in one} == set(GRAPHS)

@@ -8,7 +8,7 @@ from itertools import product
 from typing import Final
 
 from tests.integration.visitors import ANONYMOUS_REFRESH, CUSTOMER_LOGIN, CUSTOMER_REFRESH
-from tests.live import TENANT, LiveProxy, Sandbox, environment
+from tests.live import TENANT, LiveProxy, Sandbox, environment, free_port
 from tests.resilience.fault_proxy import FaultProxy, Hold
 from tests.resilience.servers import Cluster, RedisServer, Sentinels, until
 from tests.resilience.shoppers import CUSTOMER, NEW_GUEST, NOTHING, SESSION, Answer, Shopper, account, client
@@ -84,6 +84,7 @@ class Ground:
         upstream: the fault proxy in front of the sandbox.
         server: Redis itself.
         replicas: the proxies.
+        admins: the ports of their metrics.
     """
 
     def __init__(self, sandbox: Sandbox, server: Server, ending: ExitStack, **settings: str) -> None:
@@ -94,7 +95,8 @@ class Ground:
         self._ending = ending
         url = self.store.url if self.store else server.url
         self.environ = environment(sandbox, url, BFF_UPSTREAM_URL=self.upstream.url, **settings)
-        self.replicas = [ending.enter_context(LiveProxy(self.environ)) for _ in range(3)]
+        self.admins = [free_port() for _ in range(3)]
+        self.replicas = [ending.enter_context(self._replica(number)) for number in range(3)]
         self._accounts: dict[Key, dict[str, str]] = {}
 
     @property
@@ -112,8 +114,11 @@ class Ground:
     def start_again(self, number: int) -> None:
         """Begin a replica anew, where the old one has listened."""
         self.replicas[number].close()
-        fresh = LiveProxy(self.environ, port=self.replicas[number].port)
+        fresh = self._replica(number, self.replicas[number].port)
         self.replicas[number] = self._ending.enter_context(fresh)
+
+    def _replica(self, number: int, port: int | None = None) -> LiveProxy:
+        return LiveProxy(self.environ | {"BFF_ADMIN_PORT": str(self.admins[number])}, port=port)
 
     def account(self, key: Key) -> dict[str, str]:
         """Return an account that no other cell uses."""

@@ -1,0 +1,1 @@
+"""The dashboard, drawn from a short soak: what Grafana would show, without Grafana."""
