@@ -11,6 +11,7 @@ from bff.api.headers import ResponseHead, response_head
 from bff.api.request_body import REPLAYABLE_BYTES, RequestBody
 from bff.api.token_scan import BodySearch, Finding, found_in_body, found_in_head, searchable
 from bff.errors import BadUpstreamAnswer, BffError, UpstreamTimeout, UpstreamUnavailable
+from bff.middleware import BODY_FOLLOWS
 from bff.telemetry.logs import event
 from bff.telemetry.metrics import ANSWERS_WITHHELD
 from bff.tokens import UpstreamCredentials
@@ -56,6 +57,7 @@ class Delivery:
         if whole is not None:
             if whole:
                 _withhold(call, status, found_in_body(head, whole, own))
+            start[BODY_FOLLOWS] = True
             await send(start)
             await send({"type": "http.response.body", "body": whole})
             return

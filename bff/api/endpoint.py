@@ -9,14 +9,14 @@ from starlette.types import Receive, Scope, Send
 from bff.api.call import Call
 from bff.api.delivery import Delivery
 from bff.api.forwarder import Forwarder
-from bff.api.memo import Memo
 from bff.api.merged_cart import CART_MERGE, is_merged_already, merged
 from bff.api.paths import UpstreamPath, check_query, parse_path
 from bff.api.request_body import ClientLeft, RequestBody
 from bff.api.routes import RoutesInForce
 from bff.api.token_kinds import call_credentials, renewed_credentials
 from bff.errors import BffError, ReauthenticationRequired
-from bff.middleware.request_context import request_context, request_session
+from bff.memo import Memo
+from bff.middleware.request_context import request_context
 from bff.sessions import audit
 from bff.sessions.engine import Engine
 from bff.sessions.request_session import RequestSession
@@ -71,9 +71,10 @@ class ApiEndpoint:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        call = self._matched(scope)
-        route, session = call.route, request_session(scope)
-        request_context(scope).route = name = route.name
+        call, context = self._matched(scope), request_context(scope)
+        route, session = call.route, context.session
+        assert session is not None
+        context.route = name = route.name
         if name in RATED:
             await self._engine.admission.call(session, RATED[name])
         body = RequestBody(call.headers, receive, self._max_body_bytes)
@@ -94,7 +95,8 @@ class ApiEndpoint:
                 await self._end_others(session)
             await self._delivery.deliver(call, answer, credentials, body, send)
         finally:
-            await answer.aclose()
+            if not answer.settled:
+                await answer.aclose()
 
     def _matched(self, scope: Scope) -> Call:
         path = self._paths[scope["raw_path"]]

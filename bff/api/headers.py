@@ -8,12 +8,13 @@ result is remembered by name, so a usual header costs one lookup.
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import compress
+from itertools import chain, compress
 from operator import itemgetter
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-from bff.api.memo import Memo
+from bff.memo import Memo
+from bff.upstream.protocol import Header
 
 Headers = Sequence[tuple[bytes, bytes]]
 _name_of: Final = itemgetter(0)
@@ -47,6 +48,7 @@ _BLOCKED_RESPONSE_PREFIXES: Final = (
 _CONNECTION: Final = b"connection"
 _LONGEST_USUAL_NAME: Final = 64
 _LONGEST_USUAL_NAMES: Final = 1024
+_LONGEST_USUAL_FIELDS: Final = 4096
 _FRAMING: Final = b"content-length"  # a Connection header cannot remove it, and `content_length` is blocked
 _LOCATIONS: Final = frozenset({b"location", b"content-location"})
 
@@ -65,14 +67,24 @@ def request_headers(headers: Headers, *, own: Headers) -> list[tuple[bytes, byte
     Names that `own` sets are removed from the client's headers. The client's Connection header removes headers of the
     client, never those in `own`.
     """
-    keys = list(map(_request_key.__getitem__, map(_name_of, headers)))
-    own_keys = list(map(_request_key.__getitem__, map(_name_of, own)))
-    if _CONNECTION in keys or any(own_keys):  # what is blocked anyway need not be removed
-        removed = _connection_options(headers).union(own_keys, [_CONNECTION])
-        keys = [b"" if key in removed else key for key in keys]
-    passed = list(compress(headers, keys))
+    passed, own_keys = [*_end_to_end[tuple(headers)]], _request_keys(own)
+    if any(own_keys):  # what is blocked anyway need not be removed
+        passed = [header for header in passed if _request_key[header[0]] not in own_keys]
     passed.extend(own)
     return passed
+
+
+def _passed(headers: tuple[Header, ...]) -> tuple[Header, ...]:
+    """Return the end-to-end headers of a client."""
+    keys = _request_keys(headers)
+    if _CONNECTION in keys:
+        removed = {*_connection_options(headers), _CONNECTION}
+        keys = [b"" if key in removed else key for key in keys]
+    return tuple(compress(headers, keys))
+
+
+def _request_keys(headers: Headers) -> list[bytes]:
+    return list(map(_request_key.__getitem__, map(_name_of, headers)))
 
 
 class ResponseHead:
@@ -177,6 +189,9 @@ def _key(name: bytes, names: frozenset[bytes], prefixes: tuple[bytes, ...]) -> b
     return key
 
 
+_end_to_end: Final = Memo(
+    _passed, longest=_LONGEST_USUAL_FIELDS, length=lambda headers: sum(map(len, chain.from_iterable(headers)))
+)
 _canonical: Final = Memo[bytes, bytes](_in_one_spelling, longest=_LONGEST_USUAL_NAME)
 _request_key: Final = Memo[bytes, bytes](
     # Of `connection` too: one look at the keys tells whether there is one.

@@ -15,9 +15,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from bff.api.memo import Memo
 from bff.api.token_kinds import TokenKind
 from bff.errors import Forbidden, RouteNotAllowed
+from bff.memo import Memo
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 

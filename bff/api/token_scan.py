@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 from bff.api.codings import Decompression, is_compressed
 from bff.api.headers import ResponseHead
-from bff.api.memo import Memo
+from bff.memo import Memo
 from bff.security.needles import Needle, bare, is_in
 
 LIMIT: Final = 16 * 1024  # a token response has one or two KiB

@@ -10,7 +10,7 @@ from typing import Final
 
 from bff.errors import InvalidRequest, InvalidSession, NoSession, OriginNotAllowed
 from bff.middleware.cookies import cookie_pairs
-from bff.middleware.header_fields import HeaderFields
+from bff.middleware.header_fields import HeaderFields, OfFields
 from bff.security.keyring import KeyRing, MalformedError, SealError, UnknownKeyError
 from bff.session import ID_BYTES, SECRET_BYTES, CarriedTicket, Carrier, Ticket
 from bff.telemetry.metrics import KEYS_OPENED
@@ -27,6 +27,9 @@ _NEWEST, _OLDER = (Count(KEYS_OPENED.labels(key)).add for key in ("newest", "old
 _FETCH_METADATA: Final = b"sec-fetch-"
 _NOT_BROWSERS_ALONE: Final = b"sec-fetch-mode"
 """Node's `fetch` sends this field too, alone of all Fetch Metadata; a browser sends it with the others."""
+
+_Read = tuple[CarriedTicket, Callable[[], None]]
+"""What a request carries, and what counts it."""
 
 
 class SessionCarriers:
@@ -50,7 +53,9 @@ class SessionCarriers:
         self._attributes = "; ".join([*attributes, "Secure"] if secure else attributes)
         # Pure while the keys stay. What raises is not remembered, and no value is longer than 512.
         self._opened = lru_cache(maxsize=_REMEMBERED)(self._open)
-        ring.on_replace(self._opened.cache_clear)
+        self._read = OfFields(self._read_fields)
+        for memory in (self._opened.cache_clear, self._read.clear):
+            ring.on_replace(memory)
         self._remembered = lru_cache(maxsize=_REMEMBERED)(self._own_cookies)
 
     def read_carrier(self, fields: HeaderFields) -> CarriedTicket:
@@ -62,6 +67,11 @@ class SessionCarriers:
             NoSession: a session of the other carrier.
             OriginNotAllowed: a browser uses the carrier of apps.
         """
+        carried, count = self._read[fields]
+        count()
+        return carried
+
+    def _read_fields(self, fields: HeaderFields) -> _Read:
         cookies = [
             cookie
             for field in fields.every(b"cookie")
@@ -96,17 +106,15 @@ class SessionCarriers:
         """Return the values of this proxy's cookie in a Cookie field."""
         return tuple(value for name, value in cookie_pairs(field) if name == self._cookie_key)
 
-    def _carried(self, carrier: Carrier, values: list[bytes]) -> CarriedTicket:
+    def _carried(self, carrier: Carrier, values: list[bytes]) -> _Read:
         if len(values) > 1:
             raise InvalidRequest("the session is carried twice")
-        return CarriedTicket(carrier, self._ticket(carrier, values[0]) if values and values[0] else None)
-
-    def _ticket(self, carrier: Carrier, value: bytes) -> Ticket | None:
-        if len(value) > _LONGEST_VALUE:
+        if not values or not values[0]:
+            return CarriedTicket(carrier), _uncounted
+        if len(values[0]) > _LONGEST_VALUE:
             raise self._malformed(carrier)
-        ticket, count = self._opened(carrier, value)
-        count()
-        return ticket
+        ticket, count = self._opened(carrier, values[0])
+        return CarriedTicket(carrier, ticket), count
 
     def _open(self, carrier: Carrier, value: bytes) -> tuple[Ticket | None, Callable[[], None]]:
         """Return the ticket, and what counts a request with it."""

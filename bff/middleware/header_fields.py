@@ -1,8 +1,14 @@
 """The header fields of one request, looked up by name."""
 
-from collections.abc import KeysView, Sequence
+from collections.abc import Callable, KeysView, Sequence
+from itertools import chain
+from typing import Final, TypeVar
 
+from bff.memo import Memo
 from bff.upstream.protocol import Header
+
+V = TypeVar("V")
+_LONGEST_USUAL: Final = 4096
 
 
 class HeaderFields:
@@ -10,20 +16,27 @@ class HeaderFields:
 
     A usual request has no name twice. Then one mapping knows everything, and no check looks through the list again.
 
+    Attributes:
+        first: returns the value of the first field of a name, or None.
+        names: returns all names.
+
     Args:
         headers: names in lower case and values, as ASGI has them.
     """
 
-    __slots__ = ("_first", "_headers", "_repeat")
+    __slots__ = ("_first", "_headers", "_length", "_repeat", "first", "names")
 
     def __init__(self, headers: Sequence[Header]) -> None:
         self._headers = headers
         self._first = dict(reversed(headers))
         self._repeat = len(self._first) != len(headers)
+        self.first: Callable[[bytes], bytes | None] = self._first.get
+        self.names: Callable[[], KeysView[bytes]] = self._first.keys
+        self._length = sum(map(len, chain.from_iterable(headers)))
 
-    def first(self, name: bytes) -> bytes | None:
-        """Return the value of the first field of this name."""
-        return self._first.get(name)
+    def __len__(self) -> int:
+        """Return how many bytes they have in all."""
+        return self._length
 
     def every(self, name: bytes) -> list[bytes]:
         """Return the values of all fields of this name, in their order."""
@@ -36,6 +49,15 @@ class HeaderFields:
         """Return whether there are several fields of this name."""
         return self._repeat and len(self.every(name)) > 1
 
-    def names(self) -> KeysView[bytes]:
-        """Return all names."""
-        return self._first.keys()
+
+class OfFields(Memo[HeaderFields, V]):
+    """A pure function of header fields, for requests that bring the same ones."""
+
+    def __init__(self, function: Callable[[HeaderFields], V]) -> None:
+        super().__init__(function, longest=_LONGEST_USUAL)
+
+
+fields_of: Final = Memo[tuple[Header, ...], HeaderFields](
+    HeaderFields, longest=_LONGEST_USUAL, length=lambda headers: sum(map(len, chain.from_iterable(headers)))
+)
+"""The same object for the same header fields, so that what follows from them is found by it."""

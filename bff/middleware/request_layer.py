@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,9 +19,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bff.addresses import Network, client_address, within
 from bff.deadline import DEADLINE_SECONDS, deadline_in, uncounted
 from bff.errors import BffError, CutShort, InternalError
+from bff.memo import Memo
 from bff.middleware import AREAS
 from bff.middleware.cors import Cors, is_preflight
-from bff.middleware.header_fields import HeaderFields
+from bff.middleware.header_fields import HeaderFields, fields_of
 from bff.middleware.request_context import RequestContext, add_request_context
 from bff.middleware.security_headers import missing_fields
 from bff.middleware.stream_limit import StreamLimit
@@ -33,6 +35,8 @@ from bff.upstream.protocol import Header
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _ID_BYTES: Final = 16
 _IDS_AT_ONCE: Final = 64
+_LONGEST_USUAL_NAMES: Final = 1024
+_name_of: Final = itemgetter(0)
 _PROBES: Final = frozenset({"/livez", "/readyz"})
 _REFUSED: Final = frozenset({403, 413, 429})
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -76,19 +80,24 @@ class RequestLayer:
         self._trusted = tuple(policy.trusted_proxies)
         self._monotonic = monotonic
         self._warned = False
+        self._missing = Memo[tuple[bytes, ...], list[Header]](
+            lambda names: missing_fields(names, policy.security_fields),
+            longest=_LONGEST_USUAL_NAMES,
+            length=lambda names: sum(map(len, names)),
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         began = self._monotonic()
-        fields = HeaderFields(scope["headers"])
+        fields = fields_of[tuple(scope["headers"])]
         name = _request_id(fields)
         token = request_id.set(name.decode("ascii"))
         context = add_request_context(scope, RequestContext(client_address(scope, self._trusted), fields))
         span = None if scope["path"] in _PROBES else request_span(fields.every)
-        if not self._warned:
-            self._warn_of_untrusted_proxy(scope, fields)
+        if b"x-forwarded-for" in fields.names() and not self._warned:
+            self._warn_of_untrusted_proxy(scope)
         status = 0
         error: BffError | None = None
 
@@ -111,10 +120,8 @@ class RequestLayer:
             _record(scope, context, status, error, self._monotonic() - began, span)
             request_id.reset(token)
 
-    def _warn_of_untrusted_proxy(self, scope: Scope, fields: HeaderFields) -> None:
+    def _warn_of_untrusted_proxy(self, scope: Scope) -> None:
         """Say once if somebody forwards requests who is not trusted: then all who come that way count as one client."""
-        if b"x-forwarded-for" not in fields.names():
-            return
         peer = scope["client"][0] if scope.get("client") else ""
         if not within(peer, self._trusted):
             self._warned = True
@@ -151,7 +158,7 @@ class RequestLayer:
         fields = [*headers]
         if context.session_answer is not None:
             fields += context.session_answer.fields()
-        fields += missing_fields(fields, self._policy.security_fields)
+        fields += self._missing[tuple(map(_name_of, fields))]
         if scope["path"].startswith(AREAS):
             fields += self._policy.cors.fields(context.fields.first(b"origin"))
         fields.append((b"x-request-id", name))

@@ -19,7 +19,7 @@ def security_fields(*, secure: bool) -> tuple[Header, ...]:
     return (*_FIELDS, _HSTS) if secure else _FIELDS
 
 
-def missing_fields(headers: Iterable[Header], fields: Iterable[Header]) -> list[Header]:
-    """Return those of `fields` that an answer's headers do not set themselves."""
-    present = dict(headers)
+def missing_fields(names: Iterable[bytes], fields: Iterable[Header]) -> list[Header]:
+    """Return those of `fields` that an answer with header fields of these names does not set itself."""
+    present = frozenset(names)
     return [field for field in fields if field[0] not in present]

@@ -6,13 +6,14 @@ is decided here and sent by the request layer's one `send` wrapper, so that no e
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bff.errors import InvalidRequest
 from bff.middleware.carriers import APP_HEADERS, SessionCarriers
-from bff.middleware.header_fields import HeaderFields
+from bff.middleware.header_fields import HeaderFields, OfFields
 from bff.middleware.origin_check import OriginCheck, Proof, may_begin_session
 from bff.middleware.problem_details import problem_response
 from bff.middleware.request_context import ErrorRenderer, request_context
@@ -22,10 +23,13 @@ from bff.sessions.endings import reject_ended
 from bff.sessions.lifecycle import SessionLifecycle
 from bff.sessions.request_session import RequestSession
 from bff.store.protocol import Touch
-from bff.telemetry.spans import step
+from bff.telemetry.spans import recorded
 from bff.upstream.protocol import SAFE_METHODS, Header
 
 _LONGEST_USER_AGENT: Final = 256
+# A member of an enum costs more to look up than a session.
+_COOKIE, _HEADER = Carrier.COOKIE, Carrier.HEADER
+_NAVIGATION: Final = Proof.NAVIGATION
 
 
 def _lazy(_scope: Scope) -> Touch:
@@ -92,12 +96,12 @@ class SessionLayer:
         self._carriers = carriers
         self._origins = origins
         self._clock = clock
+        self._senders = {proof: OfFields(partial(self._sender, proof)) for proof in Proof}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         selection = self._select(scope)
         rules, context = selection.rules, request_context(scope)
-        session = RequestSession(Carrier.COOKIE, context.client, _user_agent(context.fields))
-        self._check_origin(context.fields, rules)
+        session = RequestSession(_COOKIE, context.client, self._senders[rules.proof][context.fields])
         context.session_answer = _Answer(session, rules, self._carriers, self._clock)
         carried = self._read_carrier(context.fields, rules)
         session.carrier, session.carried = carried.carrier, carried.ticket
@@ -105,16 +109,20 @@ class SessionLayer:
         session.may_begin = may_begin_session(scope["method"], context.fields)
         if rules.load:
             safe = scope["method"] in SAFE_METHODS if rules.safe is None else rules.safe
-            with step("session load"):
-                await self._lifecycle.load(session, safe=safe, touch=rules.touch(scope))
+            await recorded("session load", self._lifecycle.load(session, safe=safe, touch=rules.touch(scope)))
             if rules.needs_session:
                 reject_ended(session)
         await selection.endpoint(scope, receive, send)
 
-    def _check_origin(self, fields: HeaderFields, rules: Rules) -> None:
-        """Check where a request comes from; one of an app needs no proof, as no foreign page can set its fields."""
+    def _sender(self, proof: Proof, fields: HeaderFields) -> str | None:
+        """Check where a request comes from, and return its user agent.
+
+        One of an app needs no proof, as no foreign page can set its fields.
+        """
         if APP_HEADERS.isdisjoint(fields.names()):
-            self._origins.check(fields, rules.proof)
+            self._origins.check(fields, proof)
+        value = fields.first(b"user-agent")
+        return None if value is None else value[:_LONGEST_USER_AGENT].decode("latin-1")
 
     def _read_carrier(self, fields: HeaderFields, rules: Rules) -> CarriedTicket:
         """Read what a request carries; neither store nor upstream is asked.
@@ -123,7 +131,7 @@ class SessionLayer:
             InvalidRequest, OriginNotAllowed: the carriers contradict each other or the caller.
         """
         carried = self._carriers.read_carrier(fields)
-        if rules.proof is Proof.NAVIGATION and carried.carrier is Carrier.HEADER:
+        if rules.proof is _NAVIGATION and carried.carrier is _HEADER:
             raise InvalidRequest("apps run the redirect themselves and bring the code")
         return carried
 
@@ -145,10 +153,10 @@ class _Answer:
         """Return the version, a browser's cookie, and an app's new session id where no body has it."""
         fields: list[Header] = []
         # A navigation's answer is read by no script, and some are given without a look at the session.
-        if self._session.known or self._rules.proof is not Proof.NAVIGATION:
+        if self._session.known or self._rules.proof is not _NAVIGATION:
             current = self._session.session
             fields.append((b"x-session-version", b"%d" % (0 if current is None else current.version)))
-        if self._session.carrier is Carrier.COOKIE:
+        if self._session.carrier is _COOKIE:
             fields += self._cookie()
         elif not self._rules.id_in_body and (session_id := self._new_session_id()) is not None:
             fields.append((b"x-session-id", session_id.reveal().encode("ascii")))
@@ -167,11 +175,6 @@ class _Answer:
         return [(b"set-cookie", self._carriers.clear_cookie())] if self._session.cleared else []
 
     def _new_session_id(self) -> Secret | None:
-        if self._session.carrier is Carrier.COOKIE or self._session.issued is None:
+        if self._session.carrier is _COOKIE or self._session.issued is None:
             return None
-        return Secret(self._carriers.seal(Carrier.HEADER, self._session.issued.ticket))
-
-
-def _user_agent(fields: HeaderFields) -> str | None:
-    value = fields.first(b"user-agent")
-    return None if value is None else value[:_LONGEST_USER_AGENT].decode("latin-1")
+        return Secret(self._carriers.seal(_HEADER, self._session.issued.ticket))

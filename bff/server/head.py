@@ -4,54 +4,79 @@ Everything here raises `ValueError`, which the parser turns into a 400.
 """
 
 import re
-from collections.abc import Sequence
+from itertools import chain
 from typing import Final
+
+from bff.memo import Memo
 
 Header = tuple[bytes, bytes]
 
 MAX_HEAD_BYTES: Final = 128 * 1024
+_LONGEST_USUAL_FIELDS: Final = 4096
 _OTHER_PROTOCOL: Final = re.compile(rb"(?<! ) +(?:RTSP|ICE)/[0-9]\.[0-9][\r\n]")
 
 
-def read_fields(url: bytes, fields: list[Header], most: int) -> tuple[list[bytes], list[Header]]:
-    """Return the names in lower case, and with their values, which have no blanks around them (RFC 9112 §5).
+class RequestFields:
+    """The header fields of a request, which are read once for all requests that bring the same ones.
 
-    All are read at once, because a request has a dozen of them. The parser lets no line break into them, and strips
-    leading blanks only.
+    Attributes:
+        headers: names in lower case, and values without blanks around them (RFC 9112 §5).
+        expects_continue: the client waits for a 100 before it sends its body (RFC 9110 §10.1.1).
+
+    Args:
+        given: what the parser gives; it lets no line break into them, and strips leading blanks only.
     """
-    if len(fields) > most:
-        raise ValueError("too many header fields")
-    if not fields:
-        return [], []
-    given, values = zip(*fields, strict=True)
-    joined, lines = b"\n".join(given).lower(), b"\n".join(values) + b"\n"
-    if len(url) + len(joined) + len(lines) > MAX_HEAD_BYTES:
-        raise ValueError("request head too large")
-    if b" \n" in lines or b"\t\n" in lines:
-        values = tuple(value.rstrip(b" \t") for value in values)
-    names = joined.split(b"\n")
-    return names, list(zip(names, values, strict=True))
 
+    __slots__ = ("_bytes", "_codings", "_has_body", "_hosts", "expects_continue", "headers")
 
-def check_head(names: list[bytes], fields: Sequence[Header], version: str, *, upgrade: bool) -> None:
-    """Refuse heads that the parser accepts but that servers may interpret differently (RFC 9112 §3.2, §6.1)."""
-    hosts = names.count(b"host")
-    if hosts > 1 or (version == "1.1" and not hosts):
-        raise ValueError("not exactly one Host header")
-    if b"transfer-encoding" in names:
-        codings = [value.lower() for name, value in fields if name == b"transfer-encoding"]
-        if codings != [b"chunked"] or version == "1.0":
+    def __init__(self, given: tuple[Header, ...]) -> None:
+        names, values = zip(*given, strict=True) if given else ((), ())
+        joined, lines = b"\n".join(names).lower(), b"\n".join(values) + b"\n"
+        if lines.find(b" \n") >= 0 or lines.find(b"\t\n") >= 0:
+            values = tuple(value.rstrip(b" \t") for value in values)
+        names = tuple(joined.split(b"\n")) if given else ()
+        self.headers = tuple(zip(names, values, strict=True))
+        self._bytes = len(joined) + len(lines)
+        self._hosts = names.count(b"host")
+        self._codings = self._every(b"transfer-encoding") if b"transfer-encoding" in names else []
+        lengths = self._every(b"content-length") if b"content-length" in names else []
+        self._has_body = bool(self._codings) or any(value.strip(b"0") for value in lengths)
+        self.expects_continue = b"expect" in names and b"100-continue" in self._every(b"expect")
+
+    def check(self, url: bytes, version: str, *, upgrade: bool) -> None:
+        """Refuse heads that the parser accepts but that servers may interpret differently (RFC 9112 §3.2, §6.1)."""
+        if len(url) + self._bytes > MAX_HEAD_BYTES:
+            raise ValueError("request head too large")
+        if self._hosts > 1 or (version == "1.1" and not self._hosts):
+            raise ValueError("not exactly one Host header")
+        if self._codings and (self._codings != [b"chunked"] or version == "1.0"):
             raise ValueError("unsupported transfer coding")
-    if upgrade and _has_body(names, fields):
-        # The parser would take the body first for another protocol and then for a request (CWE-444).
-        raise ValueError("upgrade request with a body")
+        if upgrade and self._has_body:
+            # The parser would take the body first for another protocol and then for a request (CWE-444).
+            raise ValueError("upgrade request with a body")
+
+    def _every(self, wanted: bytes) -> list[bytes]:
+        return [value.lower() for name, value in self.headers if name == wanted]
 
 
-def expects_continue(names: list[bytes], fields: Sequence[Header]) -> bool:
-    """Return whether the client waits for a 100 before it sends its body (RFC 9110 §10.1.1)."""
-    if b"expect" not in names:
-        return False
-    return any(name == b"expect" and value.lower() == b"100-continue" for name, value in fields)
+_known: Final = Memo[tuple[Header, ...], RequestFields](
+    RequestFields,
+    longest=_LONGEST_USUAL_FIELDS,
+    length=lambda given: sum(map(len, chain.from_iterable(given))),
+)
+
+
+def read_fields(given: list[Header], most: int) -> RequestFields:
+    """Return header fields as the parser gives them, read."""
+    if len(given) > most:
+        raise ValueError("too many header fields")
+    return _known[tuple(given)]
+
+
+def check_trailers(given: list[Header], headers: int, most: int) -> None:
+    """Refuse trailer fields where a head of this many fields and bytes would be refused, with that of their request."""
+    if headers + len(given) > most or sum(map(len, chain.from_iterable(given))) > MAX_HEAD_BYTES:
+        raise ValueError("too many trailer fields")
 
 
 def speaks_another_protocol(received: list[bytes], url: bytes) -> bool:
@@ -60,12 +85,6 @@ def speaks_another_protocol(received: list[bytes], url: bytes) -> bool:
     It stands somewhere in what was received since the head began, behind this request's own target.
     """
     recent = b"".join(received)
-    if b"RTSP/" not in recent and b"ICE/" not in recent:
+    if recent.find(b"RTSP/") < 0 and recent.find(b"ICE/") < 0:
         return False
     return any(recent.endswith(url, 0, other.start()) for other in _OTHER_PROTOCOL.finditer(recent))
-
-
-def _has_body(names: list[bytes], fields: Sequence[Header]) -> bool:
-    return b"transfer-encoding" in names or any(
-        name == b"content-length" and value.strip(b"0") for name, value in fields
-    )

@@ -9,22 +9,16 @@ import asyncio
 import select
 from enum import Enum, auto
 from math import inf
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final
 
 import httptools
-from uvicorn._types import ASGI3Application, HTTPScope
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from bff.errors import BffError, InvalidRequest, RequestTimeout
 from bff.server.connections import ConnectionLimit
 from bff.server.draining import DRAINING
-from bff.server.head import (
-    MAX_HEAD_BYTES,
-    check_head,
-    expects_continue,
-    read_fields,
-    speaks_another_protocol,
-)
+from bff.server.head import MAX_HEAD_BYTES, check_trailers, read_fields, speaks_another_protocol
 from bff.server.refusal import refusal
 from bff.server.response import ResponseCycle
 from bff.server.target import target_fields
@@ -41,6 +35,10 @@ class Phase(Enum):
     DISCARD = auto()  # the rest of a request body that was answered before its end
     RESPONSE = auto()  # the application's response
     CLOSING = auto()  # the client to close the connection; whatever it still sends is ignored
+
+
+# A member of an enum costs more to look up than the rest of what asks for it.
+_IDLE, _HEAD, _BODY, _DISCARD, _RESPONSE, _CLOSING = Phase
 
 
 class Http1Connection(HttpToolsProtocol):
@@ -78,33 +76,42 @@ class Http1Connection(HttpToolsProtocol):
         self._deadline: float = inf
         self._pending_bytes = 0
         self._recent: list[bytes] = []
-        self._asgi = {"version": self.asgi_version, "spec_version": "2.3"}
+        self._of_every_scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": self.root_path,
+        }
         self._limit: ConnectionLimit | None = getattr(self.config, "connections", None)
         if self._limit is None or self._limit.admit(self, self.client[0] if self.client else ""):
-            self._wait(Phase.IDLE, self.quiet_seconds)
+            self._wait(_IDLE, self.quiet_seconds)
         else:
             self.give_way()
 
     def give_way(self) -> None:
         """Close the connection, which has no request, because there are too many."""
-        self._wait(Phase.CLOSING, inf)
+        self._wait(_CLOSING, inf)
         self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        if self._phase is Phase.CLOSING:
+        if self._phase is _CLOSING:
             return
         self._pending_bytes += len(data)
-        if self._phase is not Phase.HEAD:
+        if self._phase is not _HEAD:
             self._recent = []
         self._recent.append(data)
         try:
             self.parser.feed_data(data)
+            if self.headers and self._phase is not _HEAD:
+                self._check_trailers()
         except httptools.HttpParserUpgrade:
             return  # the upgrade is ignored, and the connection is closed after the response
-        except httptools.HttpParserError:
+        except (httptools.HttpParserError, ValueError):
             self.send_400_response("not an HTTP/1.1 request")
             return
-        if self._pending_bytes > MAX_HEAD_BYTES and self._phase in {Phase.HEAD, Phase.BODY, Phase.DISCARD}:
+        if self._pending_bytes > MAX_HEAD_BYTES and self._phase in {_HEAD, _BODY, _DISCARD}:
             # A header or trailer field that does not end: the parser would buffer all of it.
             self.send_400_response("header field too long")
 
@@ -113,58 +120,46 @@ class Http1Connection(HttpToolsProtocol):
             raise ValueError("too many pipelined requests")
         self.url = b""
         self.headers = []
-        self._trailers = self._trailer_bytes = 0
         if DRAINING.begun:
             DRAINING.last_request = self.loop.time()
-        self._wait(Phase.HEAD, self.head_seconds)
+        self._wait(_HEAD, self.head_seconds)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._phase is Phase.HEAD:  # a trailer field is not a header field (RFC 9110 §6.5.1)
-            self.headers.append((name, value))
-            return
-        self._trailers += 1
-        self._trailer_bytes += len(name) + len(value)
-        if len(self.headers) + self._trailers > self.most_fields or self._trailer_bytes > MAX_HEAD_BYTES:
-            raise ValueError("too many trailer fields")
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Begin the request; see `target_fields` for what uvicorn would do otherwise."""
-        version = self.parser.get_http_version()
-        names, self.headers = read_fields(self.url, self.headers, self.most_fields)
-        check_head(names, self.headers, version, upgrade=self.parser.should_upgrade())
+        version, upgrade = self.parser.get_http_version(), self.parser.should_upgrade()
+        # What comes from now on are trailer fields, which are no header fields (RFC 9110 §6.5.1).
+        given, self.headers = self.headers, []
+        self._fields = fields = read_fields(given, self.most_fields)
+        fields.check(self.url, version, upgrade=upgrade)
         if version not in {"1.0", "1.1"} or speaks_another_protocol(self._recent, self.url):
             raise ValueError("unsupported protocol version")
         # RFC 9110 §10.1.1
-        self.expect_100_continue = version != "1.0" and expects_continue(names, self.headers)
-        scope: dict[str, Any] = {
-            "type": "http",
-            "asgi": self._asgi,
+        self.expect_100_continue = version != "1.0" and fields.expects_continue
+        scope: Any = {
+            **self._of_every_scope,
             "http_version": version,
-            "server": self.server,
-            "client": self.client,
-            "scheme": self.scheme,
-            "root_path": self.root_path,
-            "headers": self.headers,
+            "headers": fields.headers,
             "state": self.app_state.copy(),
             "method": self.parser.get_method().decode("ascii"),
             **target_fields(self.url),
         }
-        self.scope = cast("HTTPScope", scope)
+        self.scope = scope
         waiting = self.cycle is not None and not self.cycle.response_complete  # type: ignore[redundant-expr]
         self.cycle = ResponseCycle(
-            scope=self.scope,
-            transport=self.transport,
-            flow=self.flow,
+            scope,
+            self.transport,
+            self.flow,
             logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=False,
             default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
             expect_100_continue=self.expect_100_continue,
             keep_alive=version != "1.0" and self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
+            running=self.tasks,
         )
-        if self.parser.should_upgrade():
+        if upgrade:
             self.cycle.keep_alive = False  # the parser has dropped whatever followed the head
         if waiting:
             self.flow.pause_reading()
@@ -172,11 +167,11 @@ class Http1Connection(HttpToolsProtocol):
         else:
             self._start_asgi_task(self.cycle, self.app)
         self._pending_bytes = 0
-        self._wait(Phase.BODY, self.body_seconds)
+        self._phase, self._deadline = _BODY, self.loop.time() + self.body_seconds
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._current_cycle = cycle
-        super()._start_asgi_task(cycle, app)
+        self.tasks.add(self.loop.create_task(cycle.run_asgi(app)))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Signal the disconnect to the request that is being handled; uvicorn signals the last pipelined one only."""
@@ -189,32 +184,37 @@ class Http1Connection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._pending_bytes = 0
-        if self._phase is Phase.BODY:
+        if self._phase is _BODY:
             latest = self.loop.time() + self.body_seconds
             self._deadline = min(self._deadline + len(body) / self.body_rate, latest)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._pending_bytes = 0
+        if self.headers:
+            self._check_trailers()
         if self.cycle.response_complete:
-            self._wait(Phase.IDLE, self.quiet_seconds)
+            self._wait(_IDLE, self.quiet_seconds)
             return
         self.cycle.more_body = False
         self.cycle.message_event.set()
-        self._phase, self._deadline = Phase.RESPONSE, inf
+        self._phase, self._deadline = _RESPONSE, inf
+
+    def _check_trailers(self) -> None:
+        check_trailers(self.headers, len(self._fields.headers), self.most_fields)
 
     def on_response_complete(self) -> None:
-        if self._phase is Phase.CLOSING and len(self.pipeline) == 1 and self.cycle.disconnected:
+        if self._phase is _CLOSING and len(self.pipeline) == 1 and self.cycle.disconnected:
             self.pipeline.clear()  # only the malformed request is left
             self.transport.close()
         self._start_next()
         if not self.cycle.response_complete:
             return  # the next pipelined request is handled now
-        if self._phase is Phase.RESPONSE:
-            self._wait(Phase.IDLE, self.quiet_seconds)
-        elif self._phase is Phase.BODY and self.cycle.keep_alive:
-            self._wait(Phase.DISCARD, self.linger_seconds)
-        elif self._phase is Phase.BODY:
+        if self._phase is _RESPONSE:
+            self._wait(_IDLE, self.quiet_seconds)
+        elif self._phase is _BODY and self.cycle.keep_alive:
+            self._wait(_DISCARD, self.linger_seconds)
+        elif self._phase is _BODY:
             self._linger()
 
     def _start_next(self) -> None:
@@ -228,12 +228,12 @@ class Http1Connection(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Close the connection when it is idle; a request that has begun to come in is still answered."""
-        if self._phase in {Phase.BODY, Phase.RESPONSE}:
+        if self._phase in {_BODY, _RESPONSE}:
             super().shutdown()
-        elif self._phase is Phase.IDLE and DRAINING.begun:
+        elif self._phase is _IDLE and DRAINING.begun:
             # Its next request may be on its way: a balancer looks elsewhere once it has been refused a connection.
             self._deadline = min(self._deadline, self.loop.time() + self.spare_seconds)
-        elif self._phase is Phase.IDLE or (self._phase is Phase.HEAD and not DRAINING.begun):
+        elif self._phase is _IDLE or (self._phase is _HEAD and not DRAINING.begun):
             self.transport.close()
 
     def pause_writing(self) -> None:
@@ -273,12 +273,12 @@ class Http1Connection(HttpToolsProtocol):
 
     def _client_must_wait(self) -> bool:
         """Return whether the client cannot send now, because the server has not asked for more or does not read."""
-        if self._phase is Phase.BODY and self.cycle.waiting_for_100_continue:
+        if self._phase is _BODY and self.cycle.waiting_for_100_continue:
             return True
-        return self._phase in {Phase.HEAD, Phase.BODY} and self.flow.read_paused
+        return self._phase in {_HEAD, _BODY} and self.flow.read_paused
 
     def _time_out(self) -> None:
-        if self._phase in {Phase.HEAD, Phase.BODY}:
+        if self._phase in {_HEAD, _BODY}:
             self._refuse(RequestTimeout(), f"{self._phase.name.lower()} timeout")
         elif not self._may_be_used():
             self.transport.close()
@@ -288,14 +288,14 @@ class Http1Connection(HttpToolsProtocol):
 
         While the server ends, a balancer that uses one connection of its own will use the next ones too.
         """
-        if self._phase is not Phase.IDLE:
+        if self._phase is not _IDLE:
             return False
         used = DRAINING.begun and self.loop.time() < DRAINING.last_request + self.spare_seconds
         return used or _has_input(self.transport)
 
     def _refuse(self, error: BffError, reason: str) -> None:
         """Respond in place of the application, then discard input until the client closes the connection."""
-        if self._phase is Phase.DISCARD:  # this request has been answered
+        if self._phase is _DISCARD:  # this request has been answered
             self.transport.close()
             return
         cycle = getattr(
@@ -303,16 +303,16 @@ class Http1Connection(HttpToolsProtocol):
         )  # unset before the first request, which uvicorn's annotation ignores
         if cycle is not None and not cycle.response_complete:
             cycle.keep_alive = False
-            if self._phase is Phase.BODY and cycle.response_started:
-                self._wait(Phase.CLOSING, inf)
+            if self._phase is _BODY and cycle.response_started:
+                self._wait(_CLOSING, inf)
                 self.transport.close()
                 return
-            if self._phase is Phase.BODY:  # the rest of the body will not arrive
+            if self._phase is _BODY:  # the rest of the body will not arrive
                 cycle.disconnected = True
                 cycle.message_event.set()
-            if self.pipeline or cycle.response_started or self._phase is not Phase.BODY:
+            if self.pipeline or cycle.response_started or self._phase is not _BODY:
                 # A response written inside or before another one would be mistaken for it (CWE-444).
-                self._wait(Phase.CLOSING, inf)
+                self._wait(_CLOSING, inf)
                 return
         self.flow.resume_reading()
         secure = getattr(self.config, "secure", False)
@@ -321,14 +321,14 @@ class Http1Connection(HttpToolsProtocol):
 
     def _linger(self) -> None:
         """End the response, then discard input until the client closes the connection."""
-        self._wait(Phase.CLOSING, self.linger_seconds)
+        self._wait(_CLOSING, self.linger_seconds)
         if self.transport.can_write_eof():
             self.transport.write_eof()
         else:  # TLS cannot close one direction only
             self.transport.close()
 
     def _wait(self, phase: Phase, seconds: float) -> None:
-        idle = phase is Phase.IDLE
+        idle = phase is _IDLE
         if self._limit is not None and idle is not self._idle:
             self._limit.mark(self, idle=idle)
         self._phase, self._idle = phase, idle

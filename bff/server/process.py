@@ -31,7 +31,8 @@ _LOOK_SECONDS: Final = 0.05
 _WORD_SECONDS: Final = 2.0
 """How long one of several workers waits to hear that nobody can join the queue: its supervisor looks twice a second."""
 _TICKS_A_SECOND: Final = 10
-_OBJECTS_A_COLLECTION: Final = 10_000
+_OBJECTS_A_COLLECTION: Final = 50_000
+"""A request under way holds some two hundred objects, so that ordinary load alone begins no collection."""
 _USAGE_SECONDS: Final = 5
 HANG_UP: Final = {signal.SIGHUP}
 _log = logging.getLogger(__name__)

@@ -1,42 +1,95 @@
 """One request and its response on a client's connection: uvicorn's, with the head and a short body in one write."""
 
 import asyncio
+import logging
 import socket
 import struct
+from collections.abc import Callable
 from typing import Any, Final
 
-from uvicorn._types import ASGI3Application, ASGISendEvent
+from uvicorn._types import ASGI3Application, ASGISendEvent, HTTPScope
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from bff.memo import Memo
+from bff.middleware import BODY_FOLLOWS
 from bff.server.draining import DRAINING
+
+Header = tuple[bytes, bytes]
 
 _SHORT_BYTES: Final = 16 * 1024
 """How long a body is copied behind its head; a longer one is not worth it."""
 _RESET: Final = struct.pack("ii", 1, 0)
 _BODYLESS_STATUSES: Final = frozenset({204, 304})
-_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 _CONTROLS: Final = bytes(range(0x20)) + b"\x7f"
 _NOT_IN_VALUES: Final = _CONTROLS.replace(b"\t", b"")
+_END: Final = (b"", b"")
 _NOT_IN_NAMES: Final = _CONTROLS + b'()<>@,;:[]={} \\"'
 
 
 class ResponseCycle(RequestResponseCycle):
-    """Holds a response's head back until the first part of its body, or until the event loop's next turn."""
+    """Holds a response's head back until the first part of its body, or until the event loop's next turn.
 
+    The turn is not waited for where the message says that the body comes in this one (`BODY_FOLLOWS`).
+
+    Args:
+        scope: the request.
+        transport: the connection.
+        flow: stops reading and writing on it.
+        logger: for what should not happen.
+        default_headers: fields of every response.
+        expect_100_continue: the client waits for a 100 before it sends its body.
+        keep_alive: the connection may stay open.
+        on_response: is called when the response is complete.
+        running: the tasks that are waited for at the end; this request's leaves them by itself.
+    """
+
+    # What a request begins with; uvicorn sets all of this for each of them.
+    disconnected = response_started = response_complete = _until_close = False
+    more_body = True
+    chunked_encoding: bool | None = None
+    expected_content_length = 0
     _held = b""
-    _until_close = False
+
+    def __init__(
+        self,
+        scope: HTTPScope,
+        transport: asyncio.Transport,
+        flow: FlowControl,
+        *,
+        logger: logging.Logger,
+        default_headers: list[Header],
+        expect_100_continue: bool,
+        keep_alive: bool,
+        on_response: Callable[[], None],
+        running: "set[asyncio.Task[None]]",
+    ) -> None:
+        self.scope = scope
+        self.transport = transport
+        self.flow = flow
+        self.logger = logger
+        self.default_headers = default_headers
+        self.waiting_for_100_continue = expect_100_continue
+        self.keep_alive = keep_alive
+        self.on_response = on_response
+        self._running = running
+        self.message_event = asyncio.Event()
+        self.body = bytearray()
 
     async def run_asgi(self, app: ASGI3Application) -> None:
-        """Run the application. What it leaves incomplete ends here, and closes the connection."""
+        """Run the application, then leave `running`. What it leaves incomplete ends here, and closes the connection."""
         try:
             await app(self.scope, self.receive, self.send)
         except BaseException:  # the last resort, behind the application's own
             self.logger.exception("the application failed")
-        self.release()
-        if not self.response_complete and not self.disconnected:
-            self.logger.error("the application's response is not complete")
-            await self._give_up()
-        self.on_response = _nothing
+        try:
+            self.release()
+            if not self.response_complete and not self.disconnected:
+                self.logger.error("the application's response is not complete")
+                await self._give_up()
+        finally:
+            self.on_response = _nothing
+            self._running.discard(asyncio.current_task())
 
     async def send(self, message: ASGISendEvent) -> None:
         """Take the response's head, or the next part of its body."""
@@ -54,7 +107,8 @@ class ResponseCycle(RequestResponseCycle):
         self.waiting_for_100_continue = False
         start: Any = message
         self._held = self._head(start["status"], [*self.default_headers, *start.get("headers", ())])
-        asyncio.get_running_loop().call_soon(self.release)
+        if not start.get(BODY_FOLLOWS):
+            asyncio.get_running_loop().call_soon(self.release)
 
     async def _give_up(self) -> None:
         """End a response that was not begun, or is not whole."""
@@ -74,40 +128,26 @@ class ResponseCycle(RequestResponseCycle):
             if not self.disconnected:
                 self.transport.write(head)
 
-    def _head(self, status: int, fields: list[tuple[bytes, bytes]]) -> bytes:
+    def _head(self, status: int, fields: list[Header]) -> bytes:
         """Return status line and fields, and learn from them how the body is framed (RFC 9112 §6)."""
         fields = _checked(fields)
-        self.keep_alive = self.keep_alive and not DRAINING.begun
-        closing = False
-        for name, value in fields:
-            if name in _FRAMING:
-                closing = self._learn_framing(name, value) or closing
-        lines = [*map(b": ".join, fields)]
+        first = dict(reversed(fields))
+        closing = b"connection" in first and _closes(fields)
+        self.keep_alive = self.keep_alive and not closing and not DRAINING.begun
+        lines = list(map(b": ".join, fields))
         if not self.keep_alive and not closing:
             lines.append(b"connection: close")
-        if self.chunked_encoding is None and self.scope["http_version"] == "1.0":
+        if b"transfer-encoding" in first and b"chunked" in _every(b"transfer-encoding", fields):
+            self.chunked_encoding = True
+        elif b"content-length" in first:
+            self.expected_content_length, self.chunked_encoding = int(first[b"content-length"]), False
+        elif self.scope["http_version"] == "1.0":
             self._until_close = True  # HTTP/1.0 has no chunks, and uvicorn keeps none of its connections open
-        elif self._needs_chunks(status):
+        elif self.scope["method"] != "HEAD" and status not in _BODYLESS_STATUSES:
             self.chunked_encoding = True
             lines.append(b"transfer-encoding: chunked")
-        return STATUS_LINE[status] + b"\r\n".join([*lines, b"", b""])
-
-    def _needs_chunks(self, status: int) -> bool:
-        bodyless = self.scope["method"] == "HEAD" or status in _BODYLESS_STATUSES
-        return self.chunked_encoding is None and not bodyless
-
-    def _learn_framing(self, name: bytes, value: bytes) -> bool:
-        """Take what a field says of the body's framing; return whether it closes the connection."""
-        if name == b"content-length":
-            if self.chunked_encoding is None:
-                self.expected_content_length, self.chunked_encoding = int(value), False
-        elif name == b"transfer-encoding":
-            if value.lower() == b"chunked":
-                self.expected_content_length, self.chunked_encoding = 0, True
-        elif b"close" in [option.strip() for option in value.lower().split(b",")]:
-            self.keep_alive = False
-            return True
-        return False
+        lines += _END
+        return STATUS_LINE[status] + b"\r\n".join(lines)
 
     def _send_body(self, body: bytes, *, more: bool) -> None:
         if self.scope["method"] == "HEAD":
@@ -137,19 +177,34 @@ class ResponseCycle(RequestResponseCycle):
         self.on_response()  # goes on reading where the request is answered before its end
 
 
-def _checked(fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def _checked(fields: list[Header]) -> list[Header]:
     """Refuse a field that would be read as another one, or as several (RFC 9110 §5.1, §5.5); names in lower case."""
     if not fields:
         return fields
-    names, values = zip(*fields, strict=True)
-    joined, together = b"".join(names), b"".join(values)
-    if len(joined.translate(None, _NOT_IN_NAMES)) != len(joined):
-        raise RuntimeError("the name of a header field is not valid")
+    given, values = zip(*fields, strict=True)
+    names = tuple(map(_checked_name.__getitem__, given))
+    together = b"".join(values)
     if len(together.translate(None, _NOT_IN_VALUES)) != len(together):
         raise RuntimeError("the value of a header field is not valid")
-    if joined.islower():
-        return fields
-    return [(name.lower(), value) for name, value in fields]
+    return fields if names == given else list(zip(names, values, strict=True))
+
+
+def _valid_name(name: bytes) -> bytes:
+    if len(name.translate(None, _NOT_IN_NAMES)) != len(name):
+        raise RuntimeError("the name of a header field is not valid")
+    return name.lower()
+
+
+_checked_name: Final = Memo[bytes, bytes](_valid_name, longest=64)
+
+
+def _closes(fields: list[Header]) -> bool:
+    """Return whether the fields close the connection (RFC 9112 §9.6)."""
+    return any(b"close" in map(bytes.strip, value.split(b",")) for value in _every(b"connection", fields))
+
+
+def _every(wanted: bytes, fields: list[Header]) -> list[bytes]:
+    return [value.lower() for name, value in fields if name == wanted]
 
 
 def _nothing() -> None:

@@ -13,7 +13,7 @@ def target_fields(url: bytes) -> dict[str, Any]:
     application would match another path than the client sent.
     """
     path, mark, query = url.partition(b"?")
-    if b"#" in url:
+    if url.find(b"#") >= 0:
         if b"#" in query:
             path += b"#"
         url = path.replace(b"#", b"%23") + mark + query.partition(b"#")[0]

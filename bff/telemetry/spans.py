@@ -4,10 +4,12 @@ Nothing is recorded until `record_with` says where to, until then each place cos
 records them; it is imported only where traces are wanted. No query, id, address or token becomes part of a span.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
+
+T = TypeVar("T")
 
 TRACE_FIELDS: Final = frozenset({b"traceparent", b"tracestate"})
 """The header fields that say where in a trace a request belongs (W3C Trace Context)."""
@@ -94,6 +96,16 @@ def request_span(field: Callable[[bytes], Sequence[bytes]]) -> Span | None:
 def call_span(operation: str) -> Span | None:
     """Begin a call to upstream."""
     return None if _recorder is None else _recorder.call(operation)
+
+
+def recorded(name: str, work: Coroutine[None, None, T]) -> Coroutine[None, None, T]:
+    """Return work that is recorded as a part of what the request took; every request does it."""
+    return work if _recorder is None else _recorded(name, work)
+
+
+async def _recorded(name: str, work: Coroutine[None, None, T]) -> T:
+    with step(name):
+        return await work
 
 
 def step(name: str) -> AbstractContextManager[None]:

@@ -1,10 +1,13 @@
 """What httptools calls while it parses the answers of one connection, one after another (RFC 9112)."""
 
+from collections import deque
+from collections.abc import Collection
 from operator import itemgetter
 from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from bff.memo import Memo
 from bff.upstream.exchange import Exchange
 from bff.upstream.failures import MalformedBody, NoSuchStatus
 from bff.upstream.protocol import BODYLESS_STATUSES, Header
@@ -13,8 +16,12 @@ _LARGEST_HEAD_BYTES: Final = 64 * 1024
 _FIELD_FRAME_BYTES: Final = 4  # the colon, a blank and the end of the line
 _HIGHEST_STATUS: Final = 599
 _SWITCHING_PROTOCOLS: Final = 101
+_TRAILERS: Final = deque[Header](maxlen=0)
+"""Takes trailer fields, which are not passed on, and keeps none."""
 _name_of: Final = itemgetter(0)
 _value_of: Final = itemgetter(1)
+_lowered: Final = Memo[bytes, bytes](bytes.lower, longest=64)
+"""Names in lower case: one object for each, whose hash is known when it is looked up again."""
 
 
 class AnswerParser:
@@ -31,7 +38,7 @@ class AnswerParser:
 
     def __init__(self) -> None:
         self._parser = HttpResponseParser(self)
-        self._fields: list[Header] = []
+        self._fields: list[Header] | deque[Header] = []
         self._received = self._interim_bytes = 0
         self._interim = False
         self.between = True
@@ -58,12 +65,12 @@ class AnswerParser:
 
     def on_message_begin(self) -> None:
         self.between = False
+        self._fields = []
         if self.exchange.complete:
             self.exchange.reusable = False  # nobody asked for this
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self.exchange.begun:  # trailers are not passed on
-            self._fields.append((name, value))
+        self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         exchange = self.exchange
@@ -79,7 +86,6 @@ class AnswerParser:
         else:
             self._interim = True
             self._interim_bytes += _size(self._fields)
-            self._fields.clear()
 
     def on_body(self, data: bytes) -> None:
         exchange = self.exchange
@@ -100,11 +106,11 @@ class AnswerParser:
                 exchange.reusable = self._parser.should_keep_alive()
 
     def _begin(self, exchange: Exchange, status: int) -> None:
-        fields, self._fields = self._fields, []
+        fields, self._fields = self._fields, _TRAILERS
         if self._received > _LARGEST_HEAD_BYTES and self._interim_bytes + _size(fields) > _LARGEST_HEAD_BYTES:
             exchange.refuse("an answer with a head that is too large")
             return
-        names = list(map(bytes.lower, map(_name_of, fields)))
+        names = list(map(_lowered.__getitem__, map(_name_of, fields)))
         headers = exchange.headers = list(zip(names, map(_value_of, fields), strict=True))
         if b"transfer-encoding" in names and not _is_chunked(headers):
             exchange.refuse("an unknown transfer coding")
@@ -122,7 +128,7 @@ class AnswerParser:
             self.exchange.refuse(detail)
 
 
-def _size(fields: list[Header]) -> int:
+def _size(fields: Collection[Header]) -> int:
     return sum(len(name) + len(value) + _FIELD_FRAME_BYTES for name, value in fields)
 
 

@@ -76,6 +76,9 @@ class Bulkhead:
         except BaseException:
             self._free_place(part)
             raise
+        if answer.settled:
+            self._free_place(part)
+            return answer
         return UnreadAnswer(answer, partial(self._free_place, part), part, self._unread)
 
     async def aclose(self) -> None:

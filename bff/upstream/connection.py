@@ -54,10 +54,14 @@ class Connection(asyncio.Protocol):
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
-        if self._exchange is None:
+        exchange = self._exchange
+        if exchange is None:
             self.close()  # nobody asked for anything
-        else:
-            self._parser.feed(data)
+            return
+        self._parser.feed(data)
+        if exchange.complete and not (self._body_left or exchange.paused):
+            exchange.settled = True
+            self.finish(exchange)
 
     def eof_received(self) -> None:
         # A peer that has closed its side has given its answer; what is not sent yet is not wanted any more.

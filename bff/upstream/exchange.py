@@ -40,6 +40,8 @@ class Exchange:
         reusable: the connection can take another request after this one.
         broken: the connection broke, or what came is not HTTP: the request may be sent again if it is safe.
         listens: the request is out: upstream may not be silent for long.
+        paused: upstream is not read from, because enough is unread.
+        settled: it came whole, and the connection has done with it.
         unread: what is here of the body, and `unread_bytes` how much that is.
 
     Args:
@@ -55,7 +57,6 @@ class Exchange:
         "_heard",
         "_last_heard_at",
         "_line",
-        "_paused",
         "_read_seconds",
         "_waiter",
         "begun",
@@ -64,7 +65,9 @@ class Exchange:
         "head_only",
         "headers",
         "listens",
+        "paused",
         "reusable",
+        "settled",
         "status",
         "unread",
         "unread_bytes",
@@ -78,7 +81,7 @@ class Exchange:
         self._last_heard_at = 0.0
         self._failure: Exception | None = None
         self._heard = True
-        self._paused = self.listens = False
+        self.paused = self.listens = self.settled = False
         self.head_only = head_only
         self.begun = self.complete = self.reusable = self.broken = False
         self.status = self.unread_bytes = 0
@@ -100,7 +103,7 @@ class Exchange:
 
     def whole(self) -> bytes | None:
         """Return the body where all of it is here; None: `chunks` has it."""
-        if not self.complete or self._paused:
+        if not self.complete or self.paused:
             return None
         return self._taken()
 
@@ -109,8 +112,8 @@ class Exchange:
         while True:
             if self.unread:
                 chunk = self._taken()
-                if self._paused:
-                    self._paused = False
+                if self.paused:
+                    self.paused = False
                     self._line.resume_reading()
                 yield chunk
             elif self.complete:
@@ -132,8 +135,8 @@ class Exchange:
     def hear(self) -> None:
         """Something has arrived, and is parsed."""
         self._heard = True
-        if self.unread_bytes > _MOST_BUFFERED_BYTES and not (self._paused or self.complete):
-            self._paused = True
+        if self.unread_bytes > _MOST_BUFFERED_BYTES and not (self.paused or self.complete):
+            self.paused = True
             self._line.pause_reading()
         self._wake()
 

@@ -26,6 +26,8 @@ class HttpxAnswer:
 
     __slots__ = ("_response",)
 
+    settled = False
+
     def __init__(self, response: httpx2.Response) -> None:
         self._response = response
 

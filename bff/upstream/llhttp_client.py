@@ -48,7 +48,9 @@ class LlhttpClient:
         stream = None if body is None or isinstance(body, bytes) else body
         length = None if stream is None else _length(headers)
         resend = self._resend_safe and body is None and method in SAFE_METHODS
-        connection = await self._pool.acquire(sent_once=not resend)
+        connection = self._pool.at_hand(sent_once=not resend) or await self._pool.acquire(
+            sent_once=not resend
+        )
         try:
             return await connection.send(head, head_only=head_only, stream=stream, length=length)
         except BffError:

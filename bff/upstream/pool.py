@@ -44,6 +44,15 @@ class ConnectionPool:
         self._swept_at = 0.0
         self._closed = False
 
+    def at_hand(self, *, sent_once: bool) -> Connection | None:
+        """Return a connection that was kept and can be used; None: `acquire` has one. See there."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.closed and not (sent_once and connection.stale()):
+                return connection
+            connection.close()
+        return None
+
     async def acquire(self, *, fresh: bool = False, sent_once: bool = False) -> Connection:
         """Return a connection for one request.
 
@@ -56,13 +65,13 @@ class ConnectionPool:
             UpstreamUnavailable: all are in use, or none could be opened in time.
         """
         while True:
-            connection: Connection | None = None
-            if self._idle and not (fresh and self._free_slots):
-                connection = self._idle.pop()
-            elif self._free_slots:
+            connection = None if fresh else self.at_hand(sent_once=sent_once)
+            if connection is not None:
+                return connection
+            if self._free_slots:
                 self._free_slots -= 1
-            else:
-                connection = await self._next_given()
+                return await self._open()
+            connection = self._idle.pop() if self._idle else await self._next_given()
             if connection is None:
                 return await self._open()
             if not connection.closed and not fresh and not (sent_once and connection.stale()):

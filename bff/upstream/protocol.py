@@ -27,6 +27,11 @@ class UpstreamAnswer(Protocol):
     @property
     def headers(self) -> Sequence[Header]: ...
 
+    @property
+    def settled(self) -> bool:
+        """Whether all of it is here and it has given its connection back, so that it need not be closed."""
+        ...
+
     def whole(self) -> bytes | None:
         """Return the body where all of it is here and `chunks` was not asked for it; None: `chunks` has it."""
         ...

@@ -16,6 +16,8 @@ class ReleasingAnswer:
 
     __slots__ = ("_answer", "_release", "headers", "status", "whole")
 
+    settled = False
+
     def __init__(self, answer: UpstreamAnswer, release: Callable[[], None]) -> None:
         self._answer = answer
         self._release: Callable[[], None] | None = release

@@ -111,11 +111,23 @@ async def test_a_body_that_came_with_its_head_is_taken_whole() -> None:
         assert await get(client) == b"hello"
 
 
+async def test_an_answer_that_came_whole_leaves_its_connection_to_the_next_call_before_it_is_read() -> None:
+    async with between(greets) as (client, upstream):
+        first, second = [await client.open("GET", b"/x", [], None) for _ in range(2)]
+        assert upstream.connections == 1
+        assert first.settled
+        assert [first.whole(), second.whole()] == [b"hello", b"hello"]
+        await first.aclose()  # the connection is not this one's any more
+        assert await get(client) == b"hello"
+        assert upstream.connections == 1
+
+
 async def test_a_body_that_is_not_all_here_is_not_whole() -> None:
     raw = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello"
     async with between(sends(raw)) as (client, _):
         got = await client.open("GET", b"/x", [], None)
         assert got.whole() is None
+        assert not got.settled
         assert await anext(got.chunks()) == b"hello"
         await got.aclose()
 
@@ -454,8 +466,7 @@ async def test_idle_connections_are_bounded_and_closed_in_time(monkeypatch: pyte
         client,
         upstream,
     ):
-        answers = [await client.open("GET", b"/x", [], None) for _ in range(6)]
-        for got in answers:
+        for got in await asyncio.gather(*(client.open("GET", b"/x", [], None) for _ in range(6))):
             await whole(got)
         await until(lambda: left == 4)
         await until(lambda: left == 6)

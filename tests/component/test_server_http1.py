@@ -527,6 +527,8 @@ async def test_trailer_field_is_not_passed_as_a_header() -> None:
     async with serving(Application()) as client:
         client.send(POST, b"transfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx-csrf: 1\r\n\r\n")
         response = await client.response()
+        client.send(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert b'"names":["host"]}' in await client.response()
     assert b'{"length":2,"names":["host","transfer-encoding"]}' in response
 
 

@@ -30,6 +30,7 @@ class Answer:
     """An empty answer."""
 
     status = 200
+    settled = False
     headers: Sequence[Header] = ()
 
     def whole(self) -> bytes | None:
@@ -40,6 +41,12 @@ class Answer:
 
     async def aclose(self) -> None:
         """Nothing is held open."""
+
+
+class WholeAnswer(Answer):
+    """One that has given its connection back."""
+
+    settled = True
 
 
 class HalfAnswer(Answer):
@@ -230,6 +237,13 @@ async def test_an_answer_that_is_read_to_its_end_gives_its_place_back() -> None:
     answers = [await sent(client, "a") for _ in range(6)]
     assert [chunk async for chunk in answers[0].chunks()] == [b"answer"]
     assert len(await fill(client, "a")) == 1
+
+
+async def test_an_answer_that_came_whole_has_given_its_place_back() -> None:
+    upstream = Upstream()
+    upstream.kind = WholeAnswer
+    client = bulkhead(upstream)
+    assert all([(await sent(client, "a")).settled for _ in range(20)])
 
 
 async def test_only_so_many_wait() -> None:

@@ -33,6 +33,8 @@ JSON: Header = (b"content-type", b"application/json")
 class Answer:
     """An answer of upstream whose body may break off, or never end."""
 
+    settled = False
+
     def __init__(
         self,
         *parts: bytes,

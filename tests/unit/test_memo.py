@@ -2,7 +2,7 @@
 
 import pytest
 
-from bff.api.memo import Memo
+from bff.memo import Memo
 
 
 def test_a_result_is_computed_once() -> None:

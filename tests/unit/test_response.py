@@ -8,6 +8,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.flow_control import FlowControl
 
+from bff.middleware import BODY_FOLLOWS
 from bff.server.response import ResponseCycle
 
 pytestmark = pytest.mark.anyio
@@ -30,20 +31,23 @@ class Transport:
         return self.closed
 
 
-def cycle(transport: Transport, method: str = "GET", version: str = "1.1") -> ResponseCycle:
+def cycle(
+    transport: Transport,
+    method: str = "GET",
+    version: str = "1.1",
+    running: "set[asyncio.Task[None]] | None" = None,
+) -> ResponseCycle:
     log = logging.getLogger("test")
     one = ResponseCycle(
-        scope=cast("Any", {"type": "http", "method": method, "http_version": version}),
-        transport=cast("Any", transport),
-        flow=FlowControl(cast("Any", transport)),
+        cast("Any", {"type": "http", "method": method, "http_version": version}),
+        cast("Any", transport),
+        FlowControl(cast("Any", transport)),
         logger=log,
-        access_logger=log,
-        access_log=False,
         default_headers=[],
-        message_event=asyncio.Event(),
         expect_100_continue=False,
         keep_alive=version == "1.1",
         on_response=lambda: None,
+        running=running if running is not None else set(),
     )
     one.more_body = False  # the request has come in whole
     return one
@@ -98,6 +102,37 @@ async def test_a_head_does_not_wait_for_a_body_that_is_late() -> None:
     await cycle(transport).run_asgi(cast("Any", app))
     assert seen == [b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"]
     assert transport.writes[1:] == [b"4\r\nlate\r\n0\r\n\r\n"]
+
+
+async def test_a_head_whose_body_is_said_to_follow_waits_for_it_and_leaves_at_the_end_without_it() -> None:
+    transport, seen = Transport(), list[bytes]()
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({**start(), BODY_FOLLOWS: True})
+        await asyncio.sleep(0)
+        seen.extend(transport.writes)
+
+    await cycle(transport).run_asgi(cast("Any", app))
+    assert seen == []
+    assert transport.writes == [b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_request_is_among_those_that_run_until_it_ends(fails: bool) -> None:  # noqa: FBT001
+    running, seen = set[asyncio.Task[None]](), list[int]()
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        seen.append(len(running))
+        if fails:
+            raise ValueError
+        await send(start())
+        await send(body(b""))
+
+    task = asyncio.create_task(cycle(Transport(), running=running).run_asgi(cast("Any", app)))
+    running.add(task)
+    await task
+    assert seen == [1]
+    assert not running
 
 
 async def test_a_head_without_its_body_leaves_before_the_connection_is_closed() -> None:

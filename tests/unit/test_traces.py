@@ -258,9 +258,17 @@ def test_a_step_that_fails_says_what_kind_of_failure_it_was(recorded: InMemorySp
     assert "secret" not in span.to_json()
 
 
+async def test_work_is_recorded_as_a_step(recorded: InMemorySpanExporter) -> None:
+    assert await spans.recorded("session load", asyncio.sleep(0, "found")) == "found"
+    assert [span.name for span in recorded.get_finished_spans()] == ["session load"]
+
+
 async def test_without_a_recorder_nothing_is_changed() -> None:
     with CountedCall("api", "product") as call:
         call.status = 200
         assert call.traced(SENT) is SENT
     assert spans.request_span(lambda _: pytest.fail("looked")) is None
     assert spans.step("one") is spans.step("other")
+    work = asyncio.sleep(0)
+    assert spans.recorded("one", work) is work
+    await work
