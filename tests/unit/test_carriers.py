@@ -202,15 +202,21 @@ def test_what_is_carried_shows_neither_id_nor_secret_and_is_new_each_time() -> N
         assert part not in COOKIE.decode()
 
 
-def test_a_cookie_that_was_opened_before_does_not_open_once_its_key_is_removed() -> None:
+@pytest.mark.parametrize(
+    ("carrier", "name", "before"),
+    [(Carrier.COOKIE, b"cookie", b"bff="), (Carrier.HEADER, b"x-session-id", b"")],
+)
+def test_what_was_opened_before_counts_as_nothing_once_its_key_is_removed(
+    carrier: Carrier, name: bytes, before: bytes
+) -> None:
     old, new = ("old", os.urandom(32)), ("new", os.urandom(32))
     ring = KeyRing([old], "acmeshop", os.urandom)
     carriers = SessionCarriers(ring, cookie_name="bff", secure=False, same_site="lax")
-    cookie = [(b"cookie", b"bff=" + carriers.seal(Carrier.COOKIE, TICKET).encode())]
-    seen = HeaderFields(cookie)
+    carried = [(name, before + carriers.seal(carrier, TICKET).encode())]
+    seen = HeaderFields(carried)
 
     def opened() -> list[Ticket | None]:
-        return [carriers.read_carrier(fields).ticket for fields in (seen, HeaderFields(cookie))]
+        return [carriers.read_carrier(fields).ticket for fields in (seen, HeaderFields(carried))]
 
     assert opened() == [TICKET, TICKET]
     ring.replace([new, old])
