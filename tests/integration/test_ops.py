@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -248,6 +249,15 @@ def test_check_says_every_mistake_at_once_and_no_secret(sandbox: Sandbox) -> Non
     assert "BFF_NO_SUCH_THING" in said
     assert secret not in said
     assert "sesame" not in said
+
+
+def test_check_reads_the_operators_routes_too(sandbox: Sandbox, redis_url: str, tmp_path: Path) -> None:
+    file = tmp_path / "routes.toml"
+    file.write_text('[routes]\n"GET /site/{tenant}/sites" = "everybody"\n')
+    settings = {"BFF_PUBLIC_ORIGIN": "https://shop.example", "BFF_ROUTES_FILE": str(file)}
+    done = _bff("check", **environment(sandbox, redis_url, **settings))
+    assert done.returncode == 2
+    assert 'BFF_ROUTES_FILE: "GET /site/{tenant}/sites"' in done.stderr
 
 
 def test_a_wrong_configuration_does_not_start() -> None:
