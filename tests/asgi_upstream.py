@@ -15,7 +15,7 @@ from bff.upstream.protocol import Header, RequestContent
 class AsgiAnswer:
     """What the application sent, whole."""
 
-    settled = False
+    released = False
     status: int = 0
     headers: Sequence[Header] = ()
     body: list[bytes] = field(default_factory=list)

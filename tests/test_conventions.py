@@ -199,6 +199,10 @@ def test_tasks_begin_in_one_place() -> None:
         ("store/url_change", "create_task"),  # tries a URL, held until it is over
         ("store/locks", "create_task"),  # extends a lock, held and ended by the block that the lock is for
         ("server/process", "create_task"),  # a listener and a sweep, held by the blocks that they serve in
+        (
+            "server/http1",
+            "create_task",
+        ),  # a request, held until it is over among those that the server waits for
         ("api/delivery", "ensure_future"),  # both ends of one stream, awaited where they begin
         ("upstream/connection", "ensure_future"),  # the body of one request, cancelled with its exchange
     }

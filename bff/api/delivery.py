@@ -11,7 +11,7 @@ from bff.api.headers import ResponseHead, response_head
 from bff.api.request_body import REPLAYABLE_BYTES, RequestBody
 from bff.api.token_scan import BodySearch, Finding, found_in_body, found_in_head, searchable
 from bff.errors import BadUpstreamAnswer, BffError, UpstreamTimeout, UpstreamUnavailable
-from bff.middleware import BODY_FOLLOWS
+from bff.middleware import WHOLE_BODY
 from bff.telemetry.logs import event
 from bff.telemetry.metrics import ANSWERS_WITHHELD
 from bff.tokens import UpstreamCredentials
@@ -57,9 +57,8 @@ class Delivery:
         if whole is not None:
             if whole:
                 _withhold(call, status, found_in_body(head, whole, own))
-            start[BODY_FOLLOWS] = True
+            start[WHOLE_BODY] = whole
             await send(start)
-            await send({"type": "http.response.body", "body": whole})
             return
         search = BodySearch(head, own) if searchable(head) else None
         streamed = _streamed(call, answer, search, start, send)

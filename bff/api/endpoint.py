@@ -95,7 +95,7 @@ class ApiEndpoint:
                 await self._end_others(session)
             await self._delivery.deliver(call, answer, credentials, body, send)
         finally:
-            if not answer.settled:
+            if not answer.released:
                 await answer.aclose()
 
     def _matched(self, scope: Scope) -> Call:

@@ -5,5 +5,8 @@ from typing import Final
 AREAS: Final = ("/auth/", "/api/")
 """Where visitors have sessions; what is elsewhere knows of none."""
 
-BODY_FOLLOWS: Final = "bff.body_follows"
-"""Set in a response's start by who sends its body in the same turn of the event loop."""
+WHOLE_BODY: Final = "bff.body"
+"""An ASGI extension: a response's start may bring the whole body, after which nothing is sent any more.
+
+Inside the request layer every server has it.
+"""

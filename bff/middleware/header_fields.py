@@ -57,7 +57,7 @@ class OfFields(Memo[HeaderFields, V]):
         super().__init__(function, longest=_LONGEST_USUAL)
 
 
-fields_of: Final = Memo[tuple[Header, ...], HeaderFields](
+known_fields: Final = Memo[tuple[Header, ...], HeaderFields](
     HeaderFields, longest=_LONGEST_USUAL, length=lambda headers: sum(map(len, chain.from_iterable(headers)))
 )
 """The same object for the same header fields, so that what follows from them is found by it."""

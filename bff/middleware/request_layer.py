@@ -20,9 +20,9 @@ from bff.addresses import Network, client_address, within
 from bff.deadline import DEADLINE_SECONDS, deadline_in, uncounted
 from bff.errors import BffError, CutShort, InternalError
 from bff.memo import Memo
-from bff.middleware import AREAS
+from bff.middleware import AREAS, WHOLE_BODY
 from bff.middleware.cors import Cors, is_preflight
-from bff.middleware.header_fields import HeaderFields, fields_of
+from bff.middleware.header_fields import HeaderFields, known_fields
 from bff.middleware.request_context import RequestContext, add_request_context
 from bff.middleware.security_headers import missing_fields
 from bff.middleware.stream_limit import StreamLimit
@@ -91,7 +91,7 @@ class RequestLayer:
             await self._app(scope, receive, send)
             return
         began = self._monotonic()
-        fields = fields_of[tuple(scope["headers"])]
+        fields = known_fields[tuple(scope["headers"])]
         name = _request_id(fields)
         token = request_id.set(name.decode("ascii"))
         context = add_request_context(scope, RequestContext(client_address(scope, self._trusted), fields))
@@ -106,6 +106,10 @@ class RequestLayer:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = self._fields(scope, context, message["headers"], name)
+                if WHOLE_BODY in message and WHOLE_BODY not in scope.get("extensions", {}):
+                    body = message.pop(WHOLE_BODY)
+                    await send(message)
+                    message = {"type": "http.response.body", "body": body}
             await send(message)
 
         try:

@@ -24,19 +24,18 @@ class RequestFields:
         expects_continue: the client waits for a 100 before it sends its body (RFC 9110 §10.1.1).
 
     Args:
-        given: what the parser gives; it lets no line break into them, and strips leading blanks only.
+        given: names and values in turn, one a line: the parser lets no line break into them, and strips leading blanks
+            only.
     """
 
     __slots__ = ("_bytes", "_codings", "_has_body", "_hosts", "expects_continue", "headers")
 
-    def __init__(self, given: tuple[Header, ...]) -> None:
-        names, values = zip(*given, strict=True) if given else ((), ())
-        joined, lines = b"\n".join(names).lower(), b"\n".join(values) + b"\n"
-        if lines.find(b" \n") >= 0 or lines.find(b"\t\n") >= 0:
-            values = tuple(value.rstrip(b" \t") for value in values)
-        names = tuple(joined.split(b"\n")) if given else ()
-        self.headers = tuple(zip(names, values, strict=True))
-        self._bytes = len(joined) + len(lines)
+    def __init__(self, given: bytes) -> None:
+        lines = given.split(b"\n") if given else []
+        names = [name.lower() for name in lines[::2]]
+        values = [value.rstrip(b" \t") for value in lines[1::2]]
+        self.headers: tuple[Header, ...] = tuple(zip(names, values, strict=True))
+        self._bytes = len(given)
         self._hosts = names.count(b"host")
         self._codings = self._every(b"transfer-encoding") if b"transfer-encoding" in names else []
         lengths = self._every(b"content-length") if b"content-length" in names else []
@@ -59,18 +58,14 @@ class RequestFields:
         return [value.lower() for name, value in self.headers if name == wanted]
 
 
-_known: Final = Memo[tuple[Header, ...], RequestFields](
-    RequestFields,
-    longest=_LONGEST_USUAL_FIELDS,
-    length=lambda given: sum(map(len, chain.from_iterable(given))),
-)
+_known: Final = Memo[bytes, RequestFields](RequestFields, longest=_LONGEST_USUAL_FIELDS)
 
 
 def read_fields(given: list[Header], most: int) -> RequestFields:
     """Return header fields as the parser gives them, read."""
     if len(given) > most:
         raise ValueError("too many header fields")
-    return _known[tuple(given)]
+    return _known[b"\n".join(chain.from_iterable(given))]
 
 
 def check_trailers(given: list[Header], headers: int, most: int) -> None:

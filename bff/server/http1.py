@@ -16,6 +16,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from bff.errors import BffError, InvalidRequest, RequestTimeout
+from bff.middleware import WHOLE_BODY
 from bff.server.connections import ConnectionLimit
 from bff.server.draining import DRAINING
 from bff.server.head import MAX_HEAD_BYTES, check_trailers, read_fields, speaks_another_protocol
@@ -83,6 +84,7 @@ class Http1Connection(HttpToolsProtocol):
             "client": self.client,
             "scheme": self.scheme,
             "root_path": self.root_path,
+            "extensions": {WHOLE_BODY: {}},
         }
         self._limit: ConnectionLimit | None = getattr(self.config, "connections", None)
         if self._limit is None or self._limit.admit(self, self.client[0] if self.client else ""):
@@ -136,8 +138,6 @@ class Http1Connection(HttpToolsProtocol):
         fields.check(self.url, version, upgrade=upgrade)
         if version not in {"1.0", "1.1"} or speaks_another_protocol(self._recent, self.url):
             raise ValueError("unsupported protocol version")
-        # RFC 9110 §10.1.1
-        self.expect_100_continue = version != "1.0" and fields.expects_continue
         scope: Any = {
             **self._of_every_scope,
             "http_version": version,
@@ -148,19 +148,20 @@ class Http1Connection(HttpToolsProtocol):
         }
         self.scope = scope
         waiting = self.cycle is not None and not self.cycle.response_complete  # type: ignore[redundant-expr]
+        # Not by keyword, which costs as much again with a class.
         self.cycle = ResponseCycle(
             scope,
             self.transport,
             self.flow,
-            logger=self.logger,
-            default_headers=self.server_state.default_headers,
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
-            on_response=self.on_response_complete,
-            running=self.tasks,
+            self.server_state.default_headers,
+            self.on_response_complete,
+            self.tasks,
         )
+        self.cycle.keep_alive = version != "1.0" and self.parser.should_keep_alive()
         if upgrade:
             self.cycle.keep_alive = False  # the parser has dropped whatever followed the head
+        # RFC 9110 §10.1.1
+        self.cycle.waiting_for_100_continue = version != "1.0" and fields.expects_continue
         if waiting:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))

@@ -12,7 +12,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from bff.memo import Memo
-from bff.middleware import BODY_FOLLOWS
+from bff.middleware import WHOLE_BODY
 from bff.server.draining import DRAINING
 
 Header = tuple[bytes, bytes]
@@ -30,23 +30,26 @@ _NOT_IN_NAMES: Final = _CONTROLS + b'()<>@,;:[]={} \\"'
 class ResponseCycle(RequestResponseCycle):
     """Holds a response's head back until the first part of its body, or until the event loop's next turn.
 
-    The turn is not waited for where the message says that the body comes in this one (`BODY_FOLLOWS`).
+    A head may come with its whole body (`WHOLE_BODY`).
+
+    Attributes:
+        keep_alive: the connection may stay open.
+        waiting_for_100_continue: the client waits for a 100 before it sends its body.
 
     Args:
         scope: the request.
         transport: the connection.
         flow: stops reading and writing on it.
-        logger: for what should not happen.
         default_headers: fields of every response.
-        expect_100_continue: the client waits for a 100 before it sends its body.
-        keep_alive: the connection may stay open.
         on_response: is called when the response is complete.
         running: the tasks that are waited for at the end; this request's leaves them by itself.
     """
 
     # What a request begins with; uvicorn sets all of this for each of them.
     disconnected = response_started = response_complete = _until_close = False
-    more_body = True
+    more_body = keep_alive = True
+    waiting_for_100_continue = False
+    logger = logging.getLogger("uvicorn.error")
     chunked_encoding: bool | None = None
     expected_content_length = 0
     _held = b""
@@ -56,21 +59,14 @@ class ResponseCycle(RequestResponseCycle):
         scope: HTTPScope,
         transport: asyncio.Transport,
         flow: FlowControl,
-        *,
-        logger: logging.Logger,
         default_headers: list[Header],
-        expect_100_continue: bool,
-        keep_alive: bool,
         on_response: Callable[[], None],
         running: "set[asyncio.Task[None]]",
     ) -> None:
         self.scope = scope
         self.transport = transport
         self.flow = flow
-        self.logger = logger
         self.default_headers = default_headers
-        self.waiting_for_100_continue = expect_100_continue
-        self.keep_alive = keep_alive
         self.on_response = on_response
         self._running = running
         self.message_event = asyncio.Event()
@@ -107,7 +103,9 @@ class ResponseCycle(RequestResponseCycle):
         self.waiting_for_100_continue = False
         start: Any = message
         self._held = self._head(start["status"], [*self.default_headers, *start.get("headers", ())])
-        if not start.get(BODY_FOLLOWS):
+        if WHOLE_BODY in start:
+            self._send_body(start[WHOLE_BODY], more=False)
+        else:
             asyncio.get_running_loop().call_soon(self.release)
 
     async def _give_up(self) -> None:
@@ -130,17 +128,17 @@ class ResponseCycle(RequestResponseCycle):
 
     def _head(self, status: int, fields: list[Header]) -> bytes:
         """Return status line and fields, and learn from them how the body is framed (RFC 9112 §6)."""
-        fields = _checked(fields)
-        first = dict(reversed(fields))
-        closing = b"connection" in first and _closes(fields)
+        names, fields = _checked(fields)
+        closing = b"connection" in names and _closes(fields)
         self.keep_alive = self.keep_alive and not closing and not DRAINING.begun
         lines = list(map(b": ".join, fields))
         if not self.keep_alive and not closing:
             lines.append(b"connection: close")
-        if b"transfer-encoding" in first and b"chunked" in _every(b"transfer-encoding", fields):
+        if b"transfer-encoding" in names and b"chunked" in _every(b"transfer-encoding", fields):
             self.chunked_encoding = True
-        elif b"content-length" in first:
-            self.expected_content_length, self.chunked_encoding = int(first[b"content-length"]), False
+        elif b"content-length" in names:
+            length = fields[names.index(b"content-length")][1]
+            self.expected_content_length, self.chunked_encoding = int(length), False
         elif self.scope["http_version"] == "1.0":
             self._until_close = True  # HTTP/1.0 has no chunks, and uvicorn keeps none of its connections open
         elif self.scope["method"] != "HEAD" and status not in _BODYLESS_STATUSES:
@@ -177,16 +175,20 @@ class ResponseCycle(RequestResponseCycle):
         self.on_response()  # goes on reading where the request is answered before its end
 
 
-def _checked(fields: list[Header]) -> list[Header]:
-    """Refuse a field that would be read as another one, or as several (RFC 9110 §5.1, §5.5); names in lower case."""
+def _checked(fields: list[Header]) -> tuple[tuple[bytes, ...], list[Header]]:
+    """Refuse a field that would be read as another one, or as several (RFC 9110 §5.1, §5.5).
+
+    Returns:
+        The names in lower case, and the fields with them.
+    """
     if not fields:
-        return fields
+        return (), fields
     given, values = zip(*fields, strict=True)
     names = tuple(map(_checked_name.__getitem__, given))
     together = b"".join(values)
     if len(together.translate(None, _NOT_IN_VALUES)) != len(together):
         raise RuntimeError("the value of a header field is not valid")
-    return fields if names == given else list(zip(names, values, strict=True))
+    return names, fields if names == given else list(zip(names, values, strict=True))
 
 
 def _valid_name(name: bytes) -> bytes:

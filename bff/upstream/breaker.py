@@ -59,7 +59,9 @@ class Breakers:
         breaker = self._breakers.get(name)
         if breaker is None:
             breaker = self._breakers[name] = _Breaker(name, area)
-        return WatchedCall(self, breaker, blameless=blameless)
+        watched = WatchedCall(self, breaker)
+        watched.blameless = blameless
+        return watched
 
     def admit(self, breaker: _Breaker) -> None:
         """Let a call begin although the breaker is open.
@@ -108,16 +110,16 @@ class WatchedCall:
     """A call whose breaker learns how it ends.
 
     Attributes:
+        blameless: no failure counts.
         failed: the answer is as bad as none.
     """
 
-    __slots__ = ("_blameless", "_breaker", "_breakers", "failed")
+    __slots__ = ("_breaker", "_breakers", "blameless", "failed")
 
-    def __init__(self, breakers: Breakers, breaker: _Breaker, *, blameless: bool) -> None:
+    def __init__(self, breakers: Breakers, breaker: _Breaker) -> None:
         self._breakers = breakers
         self._breaker = breaker
-        self._blameless = blameless
-        self.failed = False
+        self.blameless = self.failed = False
 
     def __enter__(self) -> Self:
         """Begin.
@@ -133,7 +135,7 @@ class WatchedCall:
         if error is None:
             if self.failed or self._breaker.failures:
                 self._breakers.answered(self._breaker, failed=self.failed)
-        elif isinstance(error, _UNANSWERED) and not isinstance(error, NotAsked) and not self._blameless:
+        elif isinstance(error, _UNANSWERED) and not isinstance(error, NotAsked) and not self.blameless:
             self._breakers.answered(self._breaker, failed=True)
 
 

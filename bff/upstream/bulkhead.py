@@ -76,7 +76,7 @@ class Bulkhead:
         except BaseException:
             self._free_place(part)
             raise
-        if answer.settled:
+        if answer.released:
             self._free_place(part)
             return answer
         return UnreadAnswer(answer, partial(self._free_place, part), part, self._unread)

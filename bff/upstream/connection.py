@@ -60,7 +60,7 @@ class Connection(asyncio.Protocol):
             return
         self._parser.feed(data)
         if exchange.complete and not (self._body_left or exchange.paused):
-            exchange.settled = True
+            exchange.released = True
             self.finish(exchange)
 
     def eof_received(self) -> None:
@@ -124,13 +124,10 @@ class Connection(asyncio.Protocol):
         """
         assert self._transport is not None
         assert self._exchange is None
-        exchange = self._exchange = Exchange(
-            self,
-            head_only=head_only,
-            read_seconds=self._options.read_seconds,
-            # An upload takes as long as its client takes to send it.
-            head_by=ends_at() if stream is None else inf,
-        )
+        # An upload takes as long as its client takes to send it.
+        head_by = ends_at() if stream is None else inf
+        exchange = self._exchange = Exchange(self, self._options.read_seconds, head_by)
+        exchange.head_only = head_only
         self._parser.expect(exchange)
         self.sent_at = self._loop.time()
         self._transport.write(head)

@@ -41,12 +41,11 @@ class Exchange:
         broken: the connection broke, or what came is not HTTP: the request may be sent again if it is safe.
         listens: the request is out: upstream may not be silent for long.
         paused: upstream is not read from, because enough is unread.
-        settled: it came whole, and the connection has done with it.
+        released: it came whole, and the connection has done with it.
         unread: what is here of the body, and `unread_bytes` how much that is.
 
     Args:
         line: the connection that it is on.
-        head_only: see above.
         read_seconds: the longest wait for bytes.
         head_by: when the head must be there, by the event loop's clock.
     """
@@ -66,14 +65,14 @@ class Exchange:
         "headers",
         "listens",
         "paused",
+        "released",
         "reusable",
-        "settled",
         "status",
         "unread",
         "unread_bytes",
     )
 
-    def __init__(self, line: Line, *, head_only: bool, read_seconds: float, head_by: float = inf) -> None:
+    def __init__(self, line: Line, read_seconds: float, head_by: float = inf) -> None:
         self._line = line
         self._read_seconds = read_seconds
         self._head_by = head_by
@@ -81,8 +80,8 @@ class Exchange:
         self._last_heard_at = 0.0
         self._failure: Exception | None = None
         self._heard = True
-        self.paused = self.listens = self.settled = False
-        self.head_only = head_only
+        self.paused = self.listens = self.released = False
+        self.head_only = False
         self.begun = self.complete = self.reusable = self.broken = False
         self.status = self.unread_bytes = 0
         self.headers: list[Header] = []

@@ -26,7 +26,7 @@ class HttpxAnswer:
 
     __slots__ = ("_response",)
 
-    settled = False
+    released = False
 
     def __init__(self, response: httpx2.Response) -> None:
         self._response = response

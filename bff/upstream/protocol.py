@@ -28,7 +28,7 @@ class UpstreamAnswer(Protocol):
     def headers(self) -> Sequence[Header]: ...
 
     @property
-    def settled(self) -> bool:
+    def released(self) -> bool:
         """Whether all of it is here and it has given its connection back, so that it need not be closed."""
         ...
 

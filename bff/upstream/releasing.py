@@ -16,7 +16,7 @@ class ReleasingAnswer:
 
     __slots__ = ("_answer", "_release", "headers", "status", "whole")
 
-    settled = False
+    released = False
 
     def __init__(self, answer: UpstreamAnswer, release: Callable[[], None]) -> None:
         self._answer = answer

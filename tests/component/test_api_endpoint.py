@@ -29,7 +29,7 @@ SITES = f"/api/site/{TENANT}/sites"
 class Echo:
     """An answer that says a bearer."""
 
-    settled = False
+    released = False
     headers: Sequence[Header] = [(b"content-type", b"application/json")]
 
     def __init__(self, status: int, bearer: bytes) -> None:

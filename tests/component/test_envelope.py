@@ -60,7 +60,7 @@ class Empty:
     """An answer of upstream; its body breaks off in a way that nobody foresaw where `breaks` says so."""
 
     status = 200
-    settled = False
+    released = False
     headers: Final[list[Header]] = [(b"content-type", b"text/event-stream")]
 
     def __init__(self, *, breaks: bool = False) -> None:

@@ -115,7 +115,7 @@ async def test_an_answer_that_came_whole_leaves_its_connection_to_the_next_call_
     async with between(greets) as (client, upstream):
         first, second = [await client.open("GET", b"/x", [], None) for _ in range(2)]
         assert upstream.connections == 1
-        assert first.settled
+        assert first.released
         assert [first.whole(), second.whole()] == [b"hello", b"hello"]
         await first.aclose()  # the connection is not this one's any more
         assert await get(client) == b"hello"
@@ -127,7 +127,7 @@ async def test_a_body_that_is_not_all_here_is_not_whole() -> None:
     async with between(sends(raw)) as (client, _):
         got = await client.open("GET", b"/x", [], None)
         assert got.whole() is None
-        assert not got.settled
+        assert not got.released
         assert await anext(got.chunks()) == b"hello"
         await got.aclose()
 
@@ -627,7 +627,8 @@ def _single(parts: list[bytes]) -> list[bytes]:
 
 
 async def _read(parts: list[bytes], *, head_only: bool) -> object:
-    exchange, parser = Exchange(_Line(), head_only=head_only, read_seconds=20), AnswerParser()
+    exchange, parser = Exchange(_Line(), 20), AnswerParser()
+    exchange.head_only = head_only
     parser.expect(exchange)
     for part in parts:
         parser.feed(part)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from ipaddress import ip_network
+from typing import Any
 
 import httpx2
 import pytest
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bff.app import Proxy
 from bff.config.settings import load_settings
 from bff.errors import NoSession
+from bff.middleware import WHOLE_BODY
 from bff.middleware.cors import Cors
 from bff.middleware.request_context import request_context
 from bff.middleware.request_layer import RequestLayer, RequestPolicy
@@ -55,6 +57,22 @@ async def test_any_other_request_id_is_replaced_by_a_new_one(given_id: bytes | N
     _, (second,), _ = await answered(speaking, http_scope(headers=headers))
     assert len(first) == 32
     assert body == first != second
+
+
+@pytest.mark.parametrize("extensions", [{}, {WHOLE_BODY: {}}], ids=["any-server", "ours"])
+async def test_a_body_that_comes_with_its_head_is_sent_behind_it_where_the_server_wants_it_so(
+    extensions: dict[str, Any],
+) -> None:
+    async def whole(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [], WHOLE_BODY: b"whole"})
+
+    head, *rest = await run_app(layer(whole), http_scope(extensions=extensions))
+    assert head["status"] == 200
+    if extensions:
+        assert (head[WHOLE_BODY], rest) == (b"whole", [])
+    else:
+        assert WHOLE_BODY not in head
+        assert rest == [{"type": "http.response.body", "body": b"whole"}]
 
 
 async def test_the_request_id_ends_with_the_request() -> None:

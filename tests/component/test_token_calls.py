@@ -280,7 +280,7 @@ class Tracked:
     """An answer that comes in these chunks, and knows whether it was closed."""
 
     status = 200
-    settled = False
+    released = False
     headers: Sequence[Header] = ()
 
     def __init__(self, *chunks: bytes | Exception | None) -> None:

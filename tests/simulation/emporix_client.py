@@ -75,7 +75,7 @@ class EmporixClient:
 class Answer:
     """An answer that is there as a whole."""
 
-    settled = False
+    released = False
     headers: tuple[Header, ...] = ((b"content-type", b"application/json"),)
 
     def __init__(self, status: int, content: dict[str, Any]) -> None:

@@ -30,7 +30,7 @@ class Answer:
     """An empty answer."""
 
     status = 200
-    settled = False
+    released = False
     headers: Sequence[Header] = ()
 
     def whole(self) -> bytes | None:
@@ -46,7 +46,7 @@ class Answer:
 class WholeAnswer(Answer):
     """One that has given its connection back."""
 
-    settled = True
+    released = True
 
 
 class HalfAnswer(Answer):
@@ -243,7 +243,7 @@ async def test_an_answer_that_came_whole_has_given_its_place_back() -> None:
     upstream = Upstream()
     upstream.kind = WholeAnswer
     client = bulkhead(upstream)
-    assert all([(await sent(client, "a")).settled for _ in range(20)])
+    assert all([(await sent(client, "a")).released for _ in range(20)])
 
 
 async def test_only_so_many_wait() -> None:

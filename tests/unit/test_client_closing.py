@@ -24,7 +24,7 @@ class Body:
     """An answer whose body has these chunks, then goes on for ever or breaks off; it knows whether it was closed."""
 
     status = 200
-    settled = False
+    released = False
     headers = ((b"content-type", b"application/json"),)
 
     def __init__(self, *chunks: bytes, breaks: bool = False, hangs: bool = False) -> None:

@@ -18,6 +18,7 @@ from bff.api.request_body import RequestBody
 from bff.api.routes import Route
 from bff.api.token_kinds import TokenKind
 from bff.errors import BadUpstreamAnswer, BffError, UpstreamTimeout, UpstreamUnavailable
+from bff.middleware import WHOLE_BODY
 from bff.security.secret import Secret
 from bff.tokens import UpstreamCredentials
 from bff.upstream.protocol import Header
@@ -33,7 +34,7 @@ JSON: Header = (b"content-type", b"application/json")
 class Answer:
     """An answer of upstream whose body may break off, or never end."""
 
-    settled = False
+    released = False
 
     def __init__(
         self,
@@ -74,6 +75,7 @@ class Client:
 
     def __init__(self, *, leaves: bool = False, leaves_after: int = 0) -> None:
         self.sent: list[Message] = []
+        self.with_head: bytes | None = None
         self._leaves = leaves or leaves_after > 0
         self._leaves_after = leaves_after
         self._begun = asyncio.Event()
@@ -85,7 +87,10 @@ class Client:
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
+        self.with_head = message.pop(WHOLE_BODY, None)
         self.sent.append(message)
+        if self.with_head is not None:
+            self.sent.append({"type": "http.response.body", "body": self.with_head})
         if len(self.body) >= self._leaves_after:
             self._begun.set()
 
@@ -131,6 +136,7 @@ async def test_an_answer_with_the_sessions_own_token_does_not_leave(
 async def test_an_answer_that_is_here_leaves_whole_with_its_head(fields: tuple[Header, ...]) -> None:
     client = await delivered(Answer(b'["a"', b"]", headers=(JSON, *fields), arrived=True))
     assert [message.get("body") for message in client.sent] == [None, b'["a"]']
+    assert client.with_head == b'["a"]'
     assert client.whole
 
 

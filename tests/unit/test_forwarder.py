@@ -36,7 +36,7 @@ class Answer:
     """An answer that nobody reads."""
 
     status = 200
-    settled = False
+    released = False
     headers: Sequence[Header] = ()
 
     def whole(self) -> bytes | None:

@@ -1,14 +1,13 @@
 """One response on a client's connection: how it is framed, and in how many writes it leaves."""
 
 import asyncio
-import logging
 from typing import Any, cast
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.flow_control import FlowControl
 
-from bff.middleware import BODY_FOLLOWS
+from bff.middleware import WHOLE_BODY
 from bff.server.response import ResponseCycle
 
 pytestmark = pytest.mark.anyio
@@ -37,18 +36,15 @@ def cycle(
     version: str = "1.1",
     running: "set[asyncio.Task[None]] | None" = None,
 ) -> ResponseCycle:
-    log = logging.getLogger("test")
     one = ResponseCycle(
         cast("Any", {"type": "http", "method": method, "http_version": version}),
         cast("Any", transport),
         FlowControl(cast("Any", transport)),
-        logger=log,
-        default_headers=[],
-        expect_100_continue=False,
-        keep_alive=version == "1.1",
-        on_response=lambda: None,
-        running=running if running is not None else set(),
+        [],
+        lambda: None,
+        running if running is not None else set(),
     )
+    one.keep_alive = version == "1.1"
     one.more_body = False  # the request has come in whole
     return one
 
@@ -104,17 +100,18 @@ async def test_a_head_does_not_wait_for_a_body_that_is_late() -> None:
     assert transport.writes[1:] == [b"4\r\nlate\r\n0\r\n\r\n"]
 
 
-async def test_a_head_whose_body_is_said_to_follow_waits_for_it_and_leaves_at_the_end_without_it() -> None:
-    transport, seen = Transport(), list[bytes]()
+@pytest.mark.parametrize("content", [b"", b"ok"])
+async def test_a_head_may_come_with_its_whole_body(content: bytes) -> None:
+    head = start((b"content-length", b"%d" % len(content)))
+    (sent,) = await written({**head, WHOLE_BODY: content})
+    assert sent == b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(content), content)
 
-    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
-        await send({**start(), BODY_FOLLOWS: True})
-        await asyncio.sleep(0)
-        seen.extend(transport.writes)
 
-    await cycle(transport).run_asgi(cast("Any", app))
-    assert seen == []
-    assert transport.writes == [b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"]
+async def test_nothing_comes_after_a_whole_body() -> None:
+    one = cycle(Transport())
+    await one.send(cast("Any", {**start(), WHOLE_BODY: b""}))
+    with pytest.raises(RuntimeError, match="or nothing"):
+        await one.send(cast("Any", body(b"more")))
 
 
 @pytest.mark.parametrize("fails", [False, True])

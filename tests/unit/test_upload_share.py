@@ -23,7 +23,7 @@ class Answer:
     """An empty answer."""
 
     status = 200
-    settled = False
+    released = False
     headers = ((b"x-one", b"1"),)
 
     def whole(self) -> bytes | None:
