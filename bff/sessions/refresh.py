@@ -189,8 +189,7 @@ def _live(found: Found) -> Session:
 
 
 def _unavailable(exc: Exception) -> BffError:
-    """Every way in which a token cannot be had now is one 503."""
+    """Every way in which a token cannot be had now is one 503; a throttled call is one already."""
     if isinstance(exc, StoreUnavailable | UpstreamUnavailable):
         return exc
-    retry_after = exc.retry_after if isinstance(exc, BffError) else None
-    return UpstreamUnavailable(log_detail=type(exc).__name__, retry_after=retry_after)
+    return UpstreamUnavailable(log_detail=type(exc).__name__)

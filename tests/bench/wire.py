@@ -4,6 +4,7 @@ import gzip
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 
 from tests.live import TENANT
 
@@ -52,6 +53,7 @@ class Scenario:
         connections: how many at once.
         body: what a POST brings; None: it is a GET.
         least_seconds: how long a run takes at least: many connections take a while to be there.
+        ids: so many requests have an id of their own each, as from a front server that gives ids; 0: none has one.
     """
 
     name: str
@@ -60,9 +62,11 @@ class Scenario:
     connections: int = 32
     body: bytes | None = None
     least_seconds: float = 0.0
+    ids: int = 0
 
 
 FIRST = "2 KiB, guest"
+OWN_IDS = "2 KiB, guest, ids of their own"
 CUSTOMER = "2 KiB, customer"
 NO_SESSION = "2 KiB, no session"
 ONE_CONNECTION = "2 KiB, one connection"
@@ -71,6 +75,7 @@ SLOW_200, SLOW_1000, SLOW_2000 = (f"50 ms, {number} connections" for number in (
 MANY = frozenset({SLOW_1000, SLOW_2000})
 SCENARIOS = (
     Scenario(FIRST),
+    Scenario(OWN_IDS, ids=5_000),
     Scenario(CUSTOMER, visitor="customer"),
     Scenario(NO_SESSION, visitor="none"),
     Scenario(ONE_CONNECTION, connections=1),
@@ -90,8 +95,12 @@ def answer_bytes() -> bytes:
 
 
 def request_bytes(scenario: Scenario, port: int, visitors: Sequence[dict[str, str]]) -> list[bytes]:
-    """Return a request of each visitor, whole."""
-    return [_request(scenario, port, {**dict(BROWSER_FIELDS), **visitor}) for visitor in visitors]
+    """Return a request of each visitor, whole; where requests have ids, as many as there are ids."""
+    ids = [{"X-Request-Id": f"bench-{number}"} for number in range(scenario.ids)] or [{}] * len(visitors)
+    return [
+        _request(scenario, port, {**dict(BROWSER_FIELDS), **visitor, **given})
+        for visitor, given in zip(cycle(visitors), ids, strict=False)
+    ]
 
 
 def _request(scenario: Scenario, port: int, fields: dict[str, str]) -> bytes:
