@@ -11,6 +11,8 @@ from bff.security.secret import Secret
 from bff.session import EndReason, GuestContext, HeldSession, KeptGuest, Session, Tombstone
 from bff.sessions import refresh as refreshing
 from bff.sessions.endings import EndedHere
+from bff.sessions.token_saver import TokenSaver
+from bff.store.protocol import LockedRead
 from tests.relay import Relay, relaying
 from tests.support import Replica, access_alive, loaded, new_keys, new_replica, until
 
@@ -124,6 +126,26 @@ async def test_a_renewal_that_lost_its_lock_leaves_the_later_one_alone(replica: 
             later = await replica.store.replace(held.ticket, replace(lock.found, tokens=tokens))
     assert (await early).session == later == await replica.stored(held)
     assert not replica.upstream.calls("/logout")
+
+
+async def test_the_later_of_two_renewals_is_kept_where_the_earlier_one_is_stored_first(
+    replica: Replica,
+) -> None:
+    """The earlier one has lost its lock; upstream has answered both, and the later answer is what it knows."""
+    held = await replica.customer()
+    saver = TokenSaver(replica.ports)
+
+    async def stored(lock: LockedRead, access: str) -> Session:
+        assert isinstance(lock.found, Session)
+        tokens = replace(lock.found.tokens, access=Secret(access))
+        return await saver.save(HeldSession(held.ticket, lock.found), replace(lock.found, tokens=tokens))
+
+    async with replica.ports.locks.hold(held.ticket, renews=True) as early:
+        await replica.unlock(held)
+        async with replica.ports.locks.hold(held.ticket, renews=True) as late:
+            assert (await stored(early, "early")).tokens.access == Secret("early")
+            assert (await stored(late, "late")).tokens.access == Secret("late")
+    assert (await replica.stored(held)).tokens.access == Secret("late")
 
 
 async def test_a_renewal_that_lost_its_lock_is_stored_beside_a_later_one_of_the_guest(
