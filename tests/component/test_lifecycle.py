@@ -122,6 +122,17 @@ async def test_a_logout_ends_it_here_whatever_upstream_says(replica: Replica, ki
     assert await replica.store.peek(ada.ticket) == Tombstone(EndReason.ENDED, None)
 
 
+async def test_a_logout_revokes_no_token_that_has_ended(replica: Replica) -> None:
+    """Emporix would say no, and the visitor would wait for it."""
+    replica.upstream.turn(customer_expires_in=60)
+    ada = await replica.customer()
+    await replica.later(60)
+    visit = await loaded(replica, ada)
+    await replica.engine.lifecycle.logout(visit)
+    assert visit.cleared
+    assert not replica.upstream.calls("/logout")
+
+
 async def test_a_logout_with_an_id_that_a_login_replaced_ends_nothing(replica: Replica) -> None:
     guest = await replica.guest()
     visit = await loaded(replica, guest)
