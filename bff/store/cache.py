@@ -44,6 +44,15 @@ class _Entry:
     size: int
 
 
+class Reads:
+    """Reads of one session that nothing has overtaken yet, and how many are under way."""
+
+    __slots__ = ("under_way",)
+
+    def __init__(self) -> None:
+        self.under_way = 0
+
+
 class SessionCache:
     """Keeps the sessions that were used last.
 
@@ -61,7 +70,7 @@ class SessionCache:
         self._most_entries = most_entries
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
         self._ids: dict[bytes, bytes] = {}
-        self._reads: dict[bytes, object] = {}
+        self._reads: dict[bytes, Reads] = {}
         self._hits = 0
         self.bytes = 0
         """What the sessions take, by estimate."""
@@ -91,16 +100,24 @@ class SessionCache:
         hits, self._hits = self._hits, 0
         return hits
 
-    def begin_read(self, key: bytes) -> object:
-        """Note that the store is being asked for a session, and return what `keep` wants of this read."""
-        read = self._reads[key] = object()
-        return read
+    def begin_read(self, key: bytes) -> Reads:
+        """Note that the store is being asked for a session, and return what `end_read` wants of this read.
 
-    def end_read(self, key: bytes, read: object) -> bool:
-        """Return whether what was read may be kept: not where the session was written meanwhile, or read again."""
-        if self._reads.get(key) is not read:
+        Reads of a session that overlap share it: one that is read all the time must get into memory too.
+        """
+        reads = self._reads.get(key)
+        if reads is None:
+            reads = self._reads[key] = Reads()
+        reads.under_way += 1
+        return reads
+
+    def end_read(self, key: bytes, reads: Reads) -> bool:
+        """Return whether what was read may be kept: not where the session was written or kept meanwhile."""
+        reads.under_way -= 1
+        if self._reads.get(key) is not reads:
             return False
-        del self._reads[key]
+        if not reads.under_way:
+            del self._reads[key]
         return True
 
     def keep(self, ticket: Ticket, session: Session, key: bytes) -> None:

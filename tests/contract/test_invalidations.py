@@ -129,6 +129,14 @@ async def read_until(enough: asyncio.Event, store: CachedSessionStore, tickets: 
         await asyncio.sleep(0)
 
 
+async def test_a_session_that_is_read_all_the_time_gets_into_memory(watched: Watched) -> None:
+    ticket, _ = await watched.begin()
+    watched.cache.clear()
+    async with reading_on(watched.store, [ticket]), asyncio.timeout(PATIENCE_SECONDS):
+        while watched.cache.find(ticket, Touch.NO) is None:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0)
+
+
 async def test_a_rotated_a_renewed_and_a_deleted_session_are_honoured(watched: Watched) -> None:
     ticket, session = await watched.begin()
     written = await watched.other.replace(ticket, replace(session, version=9))

@@ -161,8 +161,18 @@ def test_a_read_that_a_write_overtook_may_not_be_kept() -> None:
     assert not cache.end_read(key_of(ticket), read)
 
 
-def test_of_two_reads_the_later_one_may_be_kept() -> None:
+def test_reads_that_overlap_may_be_kept_until_one_is_or_a_write_overtakes_them() -> None:
     cache, ticket = a_cache(), new_ticket()
-    earlier, later = (cache.begin_read(key_of(ticket)) for _ in range(2))
-    assert not cache.end_read(key_of(ticket), earlier)
-    assert cache.end_read(key_of(ticket), later)
+    key = key_of(ticket)
+    first, second, third = (cache.begin_read(key) for _ in range(3))
+    assert cache.end_read(key, first)
+    assert cache.end_read(key, second)
+    cache.keep(ticket, a_session(), key)
+    assert not cache.end_read(key, third)
+    first, second = (cache.begin_read(key) for _ in range(2))
+    assert cache.end_read(key, first)
+    cache.drop(key)
+    later = cache.begin_read(key)
+    assert not cache.end_read(key, second)
+    assert cache.end_read(key, later)
+    assert not cache._reads
