@@ -8,12 +8,13 @@ result is remembered by name, so a usual header costs one lookup.
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import chain, compress
+from itertools import compress
 from operator import itemgetter
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from bff.memo import Memo
+from bff.middleware.header_fields import OfHeaders
 from bff.upstream.protocol import Header
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -48,7 +49,6 @@ _BLOCKED_RESPONSE_PREFIXES: Final = (
 _CONNECTION: Final = b"connection"
 _LONGEST_USUAL_NAME: Final = 64
 _LONGEST_USUAL_NAMES: Final = 1024
-_LONGEST_USUAL_FIELDS: Final = 4096
 _FRAMING: Final = b"content-length"  # a Connection header cannot remove it, and `content_length` is blocked
 _LOCATIONS: Final = frozenset({b"location", b"content-location"})
 
@@ -189,9 +189,7 @@ def _key(name: bytes, names: frozenset[bytes], prefixes: tuple[bytes, ...]) -> b
     return key
 
 
-_end_to_end: Final = Memo(
-    _passed, longest=_LONGEST_USUAL_FIELDS, length=lambda headers: sum(map(len, chain.from_iterable(headers)))
-)
+_end_to_end: Final = OfHeaders(_passed)
 _canonical: Final = Memo[bytes, bytes](_in_one_spelling, longest=_LONGEST_USUAL_NAME)
 _request_key: Final = Memo[bytes, bytes](
     # Of `connection` too: one look at the keys tells whether there is one.

@@ -32,7 +32,7 @@ class HeaderFields:
         self._repeat = len(self._first) != len(headers)
         self.first: Callable[[bytes], bytes | None] = self._first.get
         self.names: Callable[[], KeysView[bytes]] = self._first.keys
-        self._length = sum(map(len, chain.from_iterable(headers)))
+        self._length = _bytes_of(headers)
 
     def __len__(self) -> int:
         """Return how many bytes they have in all."""
@@ -57,7 +57,16 @@ class OfFields(Memo[HeaderFields, V]):
         super().__init__(function, longest=_LONGEST_USUAL)
 
 
-known_fields: Final = Memo[tuple[Header, ...], HeaderFields](
-    HeaderFields, longest=_LONGEST_USUAL, length=lambda headers: sum(map(len, chain.from_iterable(headers)))
-)
+class OfHeaders(Memo[tuple[Header, ...], V]):
+    """The same of header fields as ASGI has them."""
+
+    def __init__(self, function: Callable[[tuple[Header, ...]], V]) -> None:
+        super().__init__(function, longest=_LONGEST_USUAL, length=_bytes_of)
+
+
+def _bytes_of(headers: Sequence[Header]) -> int:
+    return sum(map(len, chain.from_iterable(headers)))
+
+
+known_fields: Final = OfHeaders(HeaderFields)
 """The same object for the same header fields, so that what follows from them is found by it."""

@@ -135,6 +135,7 @@ async def test_a_session_that_is_read_all_the_time_gets_into_memory(watched: Wat
     async with reading_on(watched.store, [ticket]), asyncio.timeout(PATIENCE_SECONDS):
         while watched.cache.find(ticket, Touch.NO) is None:  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0)
+    assert watched.cache.find(ticket, Touch.NO) == await watched.other.peek(ticket, Touch.NO)
 
 
 async def test_a_rotated_a_renewed_and_a_deleted_session_are_honoured(watched: Watched) -> None:
