@@ -171,6 +171,7 @@ class Proxy:
                 await self._tasks.drain()
         except TimeoutError:
             _log.warning("unfinished work at the end")
+            await self._tasks.cancel()  # while there is a Redis to give its locks back to
         await self._connections.aclose()
 
 

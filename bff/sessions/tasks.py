@@ -31,6 +31,12 @@ class Tasks:
         while self._running:
             await asyncio.wait(self._running)
 
+    async def cancel(self) -> None:
+        """Cancel what still runs, and wait until it has cleaned up."""
+        for task in self._running:
+            task.cancel()
+        await self.drain()
+
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
         # Nobody may be waiting any more; reading the error keeps it from being reported as never retrieved.
