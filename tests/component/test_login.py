@@ -14,6 +14,7 @@ from bff.errors import (
     InvalidCredentials,
     InvalidRequest,
     NoSession,
+    NotAsked,
     SessionRotated,
     StoreUnavailable,
     UpstreamUnavailable,
@@ -23,8 +24,9 @@ from bff.security.secret import Secret
 from bff.session import Session, SessionKind, Tombstone
 from bff.sessions.login import CustomerLogin
 from bff.sessions.request_session import RequestSession
+from bff.store.locks import RedisSessionLocks
 from bff.store.redis_store import RedisSessionStore
-from tests.support import TENANT, Replica, a_request_session, leave, new_replica
+from tests.support import TENANT, Replica, a_request_session, leave, new_replica, until
 
 pytestmark = pytest.mark.anyio
 ADA, PASSWORD = "ada@example.com", Secret("correct-horse-battery")
@@ -64,6 +66,18 @@ def statuses(one: Replica, match: str) -> list[int]:
     method, _, path = match.partition(" ")
     part = path.partition("{tenant}")[2].rstrip("/")
     return [call["status"] for call in one.upstream.calls(part) if call["method"] == method]
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> list[Any]:
+    """Return a list that grows by one with each call of a method."""
+    calls, method = list[Any](), getattr(owner, name)
+
+    def call(*args: Any, **named: Any) -> Any:
+        calls.append(args)
+        return method(*args, **named)
+
+    monkeypatch.setattr(owner, name, call)
+    return calls
 
 
 async def a_guest(one: Replica) -> RequestSession:
@@ -289,6 +303,32 @@ async def test_of_logins_with_one_guest_one_wins(redis_url: str) -> None:
         assert len([result for result in tried if isinstance(result, Session)]) == 1
         assert [type(result) for result in tried if not isinstance(result, Session)] == [SessionRotated]
         assert len(one.upstream.calls("/login")) - len(one.upstream.calls("/anonymous/login")) == 1
+
+
+async def test_a_login_waits_for_its_guests_lock(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with new_replica(redis_url) as one:
+        visit = await a_guest(one)
+        assert visit.held is not None
+        async with one.ports.locks.hold(visit.held.ticket):
+            tried = counted(monkeypatch, RedisSessionLocks, "try_lock")
+            login = asyncio.create_task(one.engine.login.login(visit, ADA, PASSWORD))
+            await until(lambda: len(tried) > 1)
+            assert statuses(one, LOGIN) == []
+        assert (await login).kind is SessionKind.CUSTOMER
+
+
+async def test_who_has_no_turn_to_log_in_is_refused_before_upstream_is_asked(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bff.sessions.login._AT_ONCE", 1)
+    monkeypatch.setattr("bff.sessions.login._WAIT_SECONDS", 0.01)
+    async with new_replica(redis_url) as one:
+        first, second = await a_guest(one), await a_guest(one)
+        async with one.upstream.delaying("/customer/", one.engine.login.login(first, ADA, PASSWORD)) as login:
+            with pytest.raises(NotAsked):
+                await one.engine.login.login(second, ADA, PASSWORD)
+        assert (await login).kind is SessionKind.CUSTOMER
+        assert len(statuses(one, LOGIN)) == 1
 
 
 async def test_a_state_is_claimed_once_over_all_replicas(redis_url: str) -> None:

@@ -8,7 +8,7 @@ from bff.errors import BffError, InvalidCredentials, NoSession, SessionRotated, 
 from bff.security.secret import Secret
 from bff.session import EndReason, Tombstone
 from tests.live import GRACE
-from tests.support import Replica, access_alive, loaded, until
+from tests.support import TENANT, Replica, access_alive, bare, loaded, until
 
 pytestmark = pytest.mark.anyio
 
@@ -64,6 +64,7 @@ async def test_a_login_that_succeeds_ends_the_old_session_here_and_upstream(repl
 async def test_a_logout_meanwhile_is_not_undone(replica: Replica) -> None:
     ada = await replica.customer()
     session = await loaded(replica, ada)
+    before = set(await replica.store.names())
     with replica.upstream.holding("acmeshop/login") as gate:
         late = asyncio.create_task(
             replica.engine.login.login(session, GRACE["email"], Secret(GRACE["password"]))
@@ -75,5 +76,7 @@ async def test_a_logout_meanwhile_is_not_undone(replica: Replica) -> None:
         with pytest.raises(NoSession):
             await late
     assert session.issued is None
+    for name in set(await replica.store.names()) - before:
+        assert await bare(replica.redis).hexists(f"bff:{TENANT}:{{{name.hex()}}}", "t"), "a session is left"
     customers = [token for token in replica.upstream.world.access.values() if token.kind == "customer"]
     assert all(token.revoked for token in customers)

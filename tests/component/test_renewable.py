@@ -181,3 +181,13 @@ async def test_a_login_with_a_guest_that_is_another_by_now_revokes_the_forgotten
         world = one.upstream.world
         assert world.access[held.session.tokens.access.reveal()].revoked
         assert world.alive(world.access[again.tokens.access.reveal()])
+
+
+async def test_a_login_with_the_same_guest_leaves_the_emporix_session_that_both_customers_have(
+    one: Replica,
+) -> None:
+    held = await one.customer()
+    session = await as_the_guest(one, held)
+    again = await one.engine.login.login(session, "grace@example.com", Secret("another-horse-battery"))
+    assert again.upstream_session_id == held.session.upstream_session_id
+    assert not one.upstream.world.sessions[again.upstream_session_id.reveal()].ended

@@ -79,6 +79,14 @@ async def test_a_finished_sign_on_is_a_customer_where_it_wanted_to_go(redis_url:
         assert not [name for name in browser.cookies if name.startswith("bff-sso-")]
 
 
+async def test_a_customer_who_signed_on_is_renewed_in_the_guests_emporix_session(redis_url: str) -> None:
+    """Upstream's answer to a sign-on names no session."""
+    async with new_replica(redis_url) as one, one.browser() as browser:
+        asked = await begun(browser)
+        await back(browser, state=asked["state"], code=a_code(one, asked))
+        assert (await browser.post("/auth/refresh")).status_code == 200
+
+
 async def test_a_state_ends_after_ten_minutes(redis_url: str, clock: Clock) -> None:
     async with new_replica(redis_url, clock=clock) as one, one.browser() as browser:
         asked = await begun(browser)
