@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNS := $(VENV)/.runs
 READY := $(VENV)/.ready
+unexport PYTHONDONTWRITEBYTECODE # each of hundreds of processes would compile everything again
 
 # The virtual environment's own pip. A Python without ensurepip (Debian's) makes one without: its own pip installs then.
 PIP = pip="$(BIN)/python -m pip"; $$pip --version >/dev/null 2>&1 || pip="$(PYTHON) -m pip --python $(BIN)/python"

@@ -16,8 +16,8 @@ pytest_plugins = ["tests.alone"]
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Run three test processes on two cores: much of a test's time is waited for."""
-    return max(1, 3 * (os.cpu_count() or 1) // 2)
+    """Run five test processes on two cores: most of a test's time is waited for."""
+    return max(2, 5 * (os.cpu_count() or 1) // 2)
 
 
 def pytest_collection_finish() -> None:
