@@ -253,6 +253,18 @@ async def new_replica(
         await redis.aclose()
 
 
+def counted(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> list[Any]:
+    """Return a list that grows by one with each call of a method."""
+    calls, method = list[Any](), getattr(owner, name)
+
+    def call(*args: Any, **named: Any) -> Any:
+        calls.append(args)
+        return method(*args, **named)
+
+    monkeypatch.setattr(owner, name, call)
+    return calls
+
+
 def a_request_session(carrier: Carrier = Carrier.COOKIE) -> RequestSession:
     """Return the session of a request that carries nothing."""
     return RequestSession(carrier, "192.0.2.1", "agent")

@@ -8,8 +8,9 @@ import pytest
 
 from bff.errors import BadUpstreamAnswer, StoreUnavailable, UpstreamUnavailable
 from bff.session import Carrier, GuestContext, Session, SessionKind, Ticket
+from bff.store.redis_store import RedisSessionStore
 from tests.relay import relaying
-from tests.support import Replica, bare, new_keys, new_replica, until
+from tests.support import Replica, bare, counted, new_keys, new_replica, until
 
 pytestmark = pytest.mark.anyio
 
@@ -49,8 +50,12 @@ async def test_a_refused_anonymous_login_is_no_visitors_fault(replica: Replica, 
     assert "BFF_TENANT" in str(caught.value.log_detail)
 
 
-async def test_the_shared_token_is_asked_for_once_however_many_want_it(replica: Replica) -> None:
+async def test_the_shared_token_is_asked_for_once_however_many_want_it(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = counted(monkeypatch, RedisSessionStore, "load_fresh")
     got = await asyncio.gather(*(replica.engine.shared_token.token() for _ in range(20)))
+    assert len(looked) == 1
     assert len({token.reveal() for token in got}) == 1
     (call,) = replica.upstream.calls(LOGIN)
     assert call["query"]["siteCode"] == "main"
@@ -71,6 +76,22 @@ async def test_the_shared_token_is_the_same_for_all_replicas(redis_url: str) -> 
         renewed = await asyncio.gather(one.engine.shared_token.token(), other.engine.shared_token.token())
         assert renewed[0] == renewed[1] != first
         assert (len(one.upstream.calls(LOGIN)), len(one.upstream.calls(REFRESH))) == (1, 1)
+
+
+async def test_a_replica_that_failed_takes_the_shared_token_that_another_got(redis_url: str) -> None:
+    keys = new_keys()
+    async with (
+        new_replica(redis_url, keys=keys) as one,
+        new_replica(redis_url, keys=keys, clock=one.clock, upstream=one.upstream) as other,
+    ):
+        one.upstream.fail("GET /customerlogin*", "error")
+        with pytest.raises(UpstreamUnavailable):
+            await one.engine.shared_token.token()
+        one.upstream.world.faults.clear()
+        async for pause in one.redis.scan_iter(match="*:pause"):
+            await one.redis.delete(pause)
+        got = await other.engine.shared_token.token()
+        assert await one.engine.shared_token.token() == got
 
 
 async def test_the_shared_token_is_renewed_before_its_end_and_keeps_its_session(replica: Replica) -> None:

@@ -24,9 +24,10 @@ from bff.security.secret import Secret
 from bff.session import Session, SessionKind, Tombstone
 from bff.sessions.login import CustomerLogin
 from bff.sessions.request_session import RequestSession
+from bff.store.customer_index import RedisCustomerIndex
 from bff.store.locks import RedisSessionLocks
 from bff.store.redis_store import RedisSessionStore
-from tests.support import TENANT, Replica, a_request_session, leave, new_replica, until
+from tests.support import TENANT, Replica, a_request_session, counted, leave, new_replica, until
 
 pytestmark = pytest.mark.anyio
 ADA, PASSWORD = "ada@example.com", Secret("correct-horse-battery")
@@ -66,18 +67,6 @@ def statuses(one: Replica, match: str) -> list[int]:
     method, _, path = match.partition(" ")
     part = path.partition("{tenant}")[2].rstrip("/")
     return [call["status"] for call in one.upstream.calls(part) if call["method"] == method]
-
-
-def counted(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> list[Any]:
-    """Return a list that grows by one with each call of a method."""
-    calls, method = list[Any](), getattr(owner, name)
-
-    def call(*args: Any, **named: Any) -> Any:
-        calls.append(args)
-        return method(*args, **named)
-
-    monkeypatch.setattr(owner, name, call)
-    return calls
 
 
 async def a_guest(one: Replica) -> RequestSession:
@@ -277,6 +266,18 @@ async def test_a_store_that_fails_after_the_login_leaves_no_tokens_alive(
         assert [one.upstream.world.alive(token) for token in customers] == [False]
         assert visit.session is not None
         assert visit.session.kind is SessionKind.ANONYMOUS
+
+
+async def test_a_customers_index_that_cannot_be_written_fails_no_login(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_args: Any) -> None:
+        raise StoreUnavailable
+
+    async with new_replica(redis_url) as one:
+        visit = await a_guest(one)
+        monkeypatch.setattr(RedisCustomerIndex, "add", broken)
+        assert (await one.engine.login.login(visit, ADA, PASSWORD)).kind is SessionKind.CUSTOMER
 
 
 async def test_a_client_that_leaves_does_not_stop_its_login(redis_url: str) -> None:

@@ -43,6 +43,7 @@ def _watched(url: str, ending: ExitStack) -> str:
     return f"redis+sentinel://127.0.0.1:{sentinel.port}/shop"
 
 
+@pytest.mark.alone  # all of it is to be served within the store's deadline
 async def test_a_crowd_of_commands_and_pipelines_is_served_by_a_bounded_number_of_connections(
     url: str,
 ) -> None:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,7 +18,9 @@ TREE: Final = Path(__file__).parents[2]
 _LEFT_OUT: Final = shutil.ignore_patterns(
     ".git", ".venv", ".cache", ".*_cache", ".hypothesis", ".coverage*", ".mutation.json", "__pycache__"
 )
-_LONGEST_RUN_SECONDS: Final = 1800
+_LONGEST_RUN_SECONDS: Final = 900
+# A fault may let a test run in circles, where no exception gets through: the process is then ended at once.
+_TIMEOUT: Final = ("-p", "timeout", "--timeout=60", "--timeout-method=thread")
 _ENDING_SECONDS: Final = 60
 _FAILED_CODES: Final = frozenset({1, 2})  # pytest: tests failed, or a module could not even be collected
 # Plugins that take longer to load than most of these runs do, and that none of them needs.
@@ -105,7 +107,7 @@ class Copy:
         if self._stopped:
             raise RunError("stopped")
         shutil.rmtree(self._cache, ignore_errors=True)
-        options = ["-x", "-q", "-n", "0", "-o", f"cache_dir={self._cache}", *_PLUGINS]
+        options = ["-x", "-q", "-n", "0", *_TIMEOUT, "-o", f"cache_dir={self._cache}", *_PLUGINS]
         process = self._running = subprocess.Popen(
             [sys.executable, "-m", "pytest", *options, *arguments],
             cwd=self._top,
@@ -123,6 +125,7 @@ class Copy:
             return arguments[0]
         finally:
             self._running = None
+            _end_the_rest(process)
         if process.returncode == 0:
             return None
         if process.returncode not in _FAILED_CODES:
@@ -144,3 +147,9 @@ def _end(process: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _end_the_rest(process: subprocess.Popen[str]) -> None:
+    """Kill what a run has left behind that could not end its fixtures."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.mutation import copies
 from tests.mutation.__main__ import main
 from tests.mutation.copies import Verdict
 from tests.mutation.faults import Fault
@@ -143,6 +144,16 @@ def test_a_test_that_fails_once_has_noticed_nothing(tree: Path, capsys: pytest.C
     (tree / "tests/test_unsteady.py").write_text(UNSTEADY, "utf-8")
     assert run(tree, "--id", "numbers/sums/unnoticed", "--no-baseline") == 1
     assert "numbers/sums/unnoticed: SURVIVED" in capsys.readouterr().out
+
+
+def test_a_test_that_never_ends_has_noticed_the_fault(
+    tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copies, "_TIMEOUT", ("-p", "timeout", "--timeout=1", "--timeout-method=thread"))
+    unending = "from bff.sums import add\ndef test_unending():\n    while add(1, 1) != 2: pass\n"
+    (tree / "tests/test_add.py").write_text(unending, "utf-8")
+    assert run(tree, "--id", "numbers/sums/minus", "--no-baseline") == 0
+    assert "numbers/sums/minus: tests/test_add.py" in capsys.readouterr().out
 
 
 def test_tests_that_fail_without_any_fault_stop_the_run(

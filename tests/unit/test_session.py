@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support import NOW, tokens
+from bff.session import HeldSession
+from tests.support import NOW, a_request_session, a_session, new_ticket, tokens
 
 
 def test_a_token_is_usable_until_its_end_and_not_at_it() -> None:
@@ -56,3 +57,11 @@ def test_a_lifetime_shorter_than_twice_the_skew_is_renewed_in_its_second_half(
 def test_a_clock_that_went_back_does_not_widen_the_margin() -> None:
     held = tokens(issued_at=NOW + 10_000, access_expires_at=NOW + 3600, refresh_expires_at=None)
     assert not held.due(NOW + 3599, 60)
+
+
+def test_a_session_that_ends_in_the_request_that_began_it_is_not_handed_out() -> None:
+    request_session = a_request_session()
+    request_session.update(HeldSession(new_ticket(), a_session()))
+    request_session.end()
+    assert request_session.cleared
+    assert request_session.issued is None
