@@ -18,6 +18,7 @@ _LONGEST_FIRST: Final = (
     "fuzz",
     "deployment",
     "browser",
+    "tests",
     "conformance",
     "integration",
 )

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff.session import HeldSession
+from bff.session import HeldSession, next_version
 from tests.support import NOW, a_request_session, a_session, new_ticket, tokens
 
 
@@ -65,3 +65,8 @@ def test_a_session_that_ends_in_the_request_that_began_it_is_not_handed_out() ->
     request_session.end()
     assert request_session.cleared
     assert request_session.issued is None
+
+
+def test_a_version_grows_where_nothing_is_left_to_count_from() -> None:
+    assert next_version(NOW) == NOW * 1000
+    assert next_version(NOW, older=NOW * 1000) == NOW * 1000 + 1
