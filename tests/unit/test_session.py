@@ -68,5 +68,5 @@ def test_a_session_that_ends_in_the_request_that_began_it_is_not_handed_out() ->
 
 
 def test_a_version_grows_where_nothing_is_left_to_count_from() -> None:
-    assert next_version(NOW) == NOW * 1000
-    assert next_version(NOW, older=NOW * 1000) == NOW * 1000 + 1
+    assert next_version(NOW) == int(NOW * 1000)
+    assert next_version(NOW, older=int(NOW * 1000)) == int(NOW * 1000) + 1
