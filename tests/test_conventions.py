@@ -139,10 +139,9 @@ def every_error(kind: type[BffError] = BffError) -> Iterator[type[BffError]]:
 def test_every_module_has_a_test_file(name: str) -> None:
     module = name.rpartition("/")[2]
     spellings = (f"test_{module}.py", f"test_{module}_*.py", f"test_*_{module}.py")
-    assert (
-        any(found for spelling in spellings for found in TESTS.rglob(spelling))
-        or (TESTS / TESTED_BY.get(name, "nothing")).is_file()
-    )
+    found = [one for spelling in spellings for one in TESTS.rglob(spelling)]
+    named = (TESTS / TESTED_BY.get(name, "nothing")).is_file()
+    assert found or named, f"no test of bff/{name}.py: add test_{module}.py, or name its tests in TESTED_BY"
 
 
 def test_no_exception_is_kept_for_a_module_that_is_gone() -> None:
@@ -211,7 +210,7 @@ def test_tasks_begin_in_one_place() -> None:
 
 @pytest.mark.parametrize(("name", "path"), list(zip(NAMES, MODULES, strict=True)), ids=NAMES)
 def test_a_bare_secret_is_wanted_only_where_it_is_sent_sealed_or_hashed(name: str, path: Path) -> None:
-    assert reveals(tree(path)) is (name in REVEALING)
+    assert reveals(tree(path)) is (name in REVEALING), f"bff/{name}.py and REVEALING do not agree"
 
 
 def test_no_bare_secret_is_logged() -> None:
