@@ -236,6 +236,22 @@ def test_a_bare_secret_is_formatted_only_where_it_is_sent() -> None:
         assert not formatting or not any(reveals(argument) for argument in node.args)
 
 
+def imports() -> Iterator[tuple[str, str]]:
+    """Yield every name that is imported, in full, with the module that imports it."""
+    for name, node in nodes(ast.Import):
+        assert isinstance(node, ast.Import)
+        yield from ((name, alias.name) for alias in node.names)
+    for name, node in nodes(ast.ImportFrom):
+        assert isinstance(node, ast.ImportFrom)
+        yield from ((name, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def test_the_standard_librarys_http_clients_are_for_spans_alone() -> None:
+    """The import contracts know a library as a whole, and `http` and `urllib` have other parts too."""
+    clients = ("http.client", "urllib.request")
+    assert {name for name, imported in imports() if imported.startswith(clients)} == {"telemetry/traces"}
+
+
 def constructors() -> Iterator[tuple[str, ast.FunctionDef]]:
     for name, node in nodes(ast.ClassDef):
         assert isinstance(node, ast.ClassDef)
