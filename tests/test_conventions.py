@@ -139,10 +139,9 @@ def every_error(kind: type[BffError] = BffError) -> Iterator[type[BffError]]:
 def test_every_module_has_a_test_file(name: str) -> None:
     module = name.rpartition("/")[2]
     spellings = (f"test_{module}.py", f"test_{module}_*.py", f"test_*_{module}.py")
-    assert (
-        any(found for spelling in spellings for found in TESTS.rglob(spelling))
-        or (TESTS / TESTED_BY.get(name, "nothing")).is_file()
-    )
+    found = [one for spelling in spellings for one in TESTS.rglob(spelling)]
+    named = (TESTS / TESTED_BY.get(name, "nothing")).is_file()
+    assert found or named, f"no test of bff/{name}.py: add test_{module}.py, or name its tests in TESTED_BY"
 
 
 def test_no_exception_is_kept_for_a_module_that_is_gone() -> None:
@@ -211,7 +210,7 @@ def test_tasks_begin_in_one_place() -> None:
 
 @pytest.mark.parametrize(("name", "path"), list(zip(NAMES, MODULES, strict=True)), ids=NAMES)
 def test_a_bare_secret_is_wanted_only_where_it_is_sent_sealed_or_hashed(name: str, path: Path) -> None:
-    assert reveals(tree(path)) is (name in REVEALING)
+    assert reveals(tree(path)) is (name in REVEALING), f"bff/{name}.py and REVEALING do not agree"
 
 
 def test_no_bare_secret_is_logged() -> None:
@@ -235,6 +234,22 @@ def test_a_bare_secret_is_formatted_only_where_it_is_sent() -> None:
         assert isinstance(node, ast.Call)
         formatting = isinstance(node.func, ast.Attribute) and node.func.attr in {"format", "format_map"}
         assert not formatting or not any(reveals(argument) for argument in node.args)
+
+
+def imports() -> Iterator[tuple[str, str]]:
+    """Yield every name that is imported, in full, with the module that imports it."""
+    for name, node in nodes(ast.Import):
+        assert isinstance(node, ast.Import)
+        yield from ((name, alias.name) for alias in node.names)
+    for name, node in nodes(ast.ImportFrom):
+        assert isinstance(node, ast.ImportFrom)
+        yield from ((name, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def test_the_standard_librarys_http_clients_are_for_spans_alone() -> None:
+    """The import contracts know a library as a whole, and `http` and `urllib` have other parts too."""
+    clients = ("http.client", "urllib.request")
+    assert {name for name, imported in imports() if imported.startswith(clients)} == {"telemetry/traces"}
 
 
 def constructors() -> Iterator[tuple[str, ast.FunctionDef]]:

@@ -18,6 +18,7 @@ from prometheus_client import Counter
 from prometheus_client.metrics import MetricWrapperBase
 
 from bff.api.routes import METHODS
+from bff.api.token_kinds import FLAGS, TokenKind
 from bff.app import Proxy
 from bff.auth.views import session_view
 from bff.config.settings import VARIABLES, load_settings
@@ -113,14 +114,14 @@ def test_openapi_document_has_every_route_and_no_other() -> None:
         for path, item in openapi()["paths"].items()
         for method in item.keys() & HTTP_METHODS
     }
-    assert {one for one in described if one[1] != API} == served()
+    assert {one for one in described if one[1] != API} == served(), "bff/openapi.yaml, or the code"
     assert {method for method, path in described if path == API} == {*METHODS, "OPTIONS"}
 
 
 def test_the_page_for_callers_has_every_route_and_no_other() -> None:
     named = [code(row[0]) for row in rows(DOCS / "storefront.md", "Endpoints")]
     endpoints = {(method, path) for method, _, path in (name.partition(" ") for name in named) if path}
-    assert endpoints == served() | {("ANY", API)}
+    assert endpoints == served() | {("ANY", API)}, "deploy/docs/storefront.md, or the code"
 
 
 def test_openapi_examples_fit_their_schemas() -> None:
@@ -144,6 +145,15 @@ def test_error_table_has_every_code_with_its_status_and_no_other() -> None:
     assert table == {error.code: str(error.status) for error in ALL_ERRORS}
 
 
+def test_the_route_table_and_its_page_describe_every_token_and_flag_and_no_other() -> None:
+    words = {*TokenKind, *FLAGS}
+    page = {code(row[0]) for row in rows(DOCS / "routes.md")}
+    assert {word for word in page if word and not word.startswith("[")} == words, "deploy/docs/routes.md"
+    head = (ROOT / "bff" / "api" / "routes.toml").read_text("utf-8").partition("[allow]")[0]
+    described = re.findall(r"^#(?: TOKEN| FLAG)? {4,10}([a-z-]+)  ", head, re.MULTILINE)
+    assert sorted(described) == sorted(words), "the head of bff/api/routes.toml"
+
+
 def exported() -> dict[str, set[str]]:
     """Return the labels of every metric, by its name as it is exported."""
     metrics = {REGISTRY._names_to_collectors[name] for name in REGISTRY._names_to_collectors}
@@ -157,7 +167,7 @@ def exported() -> dict[str, set[str]]:
 def test_metrics_table_has_every_metric_with_its_labels_and_no_other() -> None:
     table = rows(DOCS / "operations.md", "Metrics")
     described = {code(row[0]): set(re.findall(r"`(\w+)`", row[1])) for row in table if code(row[0])}
-    assert described == exported()
+    assert described == exported(), "deploy/docs/operations.md, or bff/telemetry/metrics.py"
 
 
 def test_openapi_problem_has_every_code_and_no_other() -> None:
@@ -183,7 +193,7 @@ def test_the_readme_is_read_in_one_sitting() -> None:
 def test_configuration_document_has_every_setting_with_its_default_and_no_other() -> None:
     text = (DOCS / "configuration.md").read_text("utf-8")
     found = re.findall(r"^### (\S+)\nDefault: (.+?)\. ", text, re.MULTILINE)
-    assert dict(found) == defaults()
+    assert dict(found) == defaults(), "deploy/docs/configuration.md, or bff/config/settings.py"
     assert len(found) == text.count("\n### ")
 
 

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Final
+from typing import Final, assert_never
 
 from bff.emporix.carts import CART_TYPES, CartKey, EmporixCarts
 from bff.emporix.refusals import CartMergeRefused, MergeRefusal, Refused
@@ -21,13 +21,6 @@ from bff.telemetry.metrics import CART_MERGES
 
 DEADLINE_SECONDS: Final = 3.0
 NOTHING: Final = "nothing"
-_OUTCOMES: Final = {
-    MergeRefusal.CURRENCY: "failed_currency",
-    MergeRefusal.PRICE: "failed_price",
-    MergeRefusal.COMPANY: "failed_company",
-    MergeRefusal.GONE: "failed_gone",
-    MergeRefusal.OTHER: "failed",
-}
 _log = logging.getLogger(__name__)
 
 
@@ -71,7 +64,7 @@ class CartMerger:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 return await self._merged(key, guest, customer)
         except CartMergeRefused as refused:
-            outcome, reason = _OUTCOMES[refused.kind], refused.kind.name.lower()
+            outcome, reason = _outcome_of(refused.kind), refused.kind.name.lower()
         except (BffError, Refused, TimeoutError) as exc:
             outcome, reason = "failed", type(exc).__name__
         event(_log, "cart_merge_failed", level=logging.WARNING, reason=reason)
@@ -91,6 +84,23 @@ class CartMerger:
             return "same", None
         await self._carts.merge(access, own, found, session_id)
         return "merged", found
+
+
+def _outcome_of(kind: MergeRefusal) -> str:
+    """Return what a refused merge is counted as."""
+    match kind:
+        case MergeRefusal.CURRENCY:
+            return "failed_currency"
+        case MergeRefusal.PRICE:
+            return "failed_price"
+        case MergeRefusal.COMPANY:
+            return "failed_company"
+        case MergeRefusal.GONE:
+            return "failed_gone"
+        case MergeRefusal.OTHER:
+            return "failed"
+        case _:
+            assert_never(kind)
 
 
 def _each(sites: Iterable[str | None]) -> list[str]:

@@ -1,8 +1,9 @@
 """The seam between the proxy and whatever speaks HTTP to the upstream.
 
 Everything above works with `UpstreamClient` and knows no HTTP library. A new client is one file beside this one and one
-line in `tests/contract/test_upstream_client.py`, which says what every client must do. What watches over calls, such as
-a deadline or a circuit breaker, is an `UpstreamClient` that holds another one: it is put between them in `bff.wiring`.
+line in `tests/contract/upstream_clients.py`; the tests beside it say what every client must do. What watches over
+calls, such as a deadline or a circuit breaker, is an `UpstreamClient` that holds another one: `bff.wiring` puts it
+between them.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence

@@ -275,6 +275,7 @@ async def all_who_wait_are_served(draining: Draining) -> None:
         server.handle_exit(signal.SIGTERM, None)
         await serving
     assert draining()
+    assert len(server.visitors) == 20
     for visitor in server.visitors:
         with visitor:
             assert visitor.recv(1000).startswith(b"HTTP/1.1 200 OK")

@@ -80,11 +80,14 @@ Factory = Callable[[], AbstractContextManager[str]]
 CACHED = {f"{server} cached": partial(serving, server) for server in PROGRAMS}
 """Backends whose replicas keep in memory what they have read."""
 
-FACTORIES: dict[str, Factory] = {
+ON_REDIS: dict[str, Factory] = {
     **{server: partial(serving, server) for server in REDIS_SERVERS},
     **CACHED,
     **{f"{server} cluster": partial(serving_cluster, server) for server in list(PROGRAMS)[:1]},
 }
+"""Every way in which sessions are kept in Redis."""
+
+FACTORIES: dict[str, Factory] = {**ON_REDIS}
 
 
 def _program(path: str, port: int, options: tuple[str, ...], ending: ExitStack) -> str:

@@ -1,5 +1,6 @@
 """The release before and this one over the same store: what one began, the other reads, renews and ends."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -21,6 +22,7 @@ from bff.session import (
 from bff.store.backend import Backend
 from bff.store.protocol import Touch
 from bff.store.record import FORMER_SCHEMA
+from tests.contract.backends import ON_REDIS
 from tests.contract.replicas import Replicas
 from tests.former_release import former_release
 from tests.values import NOW, a_session, new_ticket, tokens
@@ -41,6 +43,13 @@ CUSTOMER = a_session(
 )
 GUEST = a_session()
 SESSIONS = pytest.mark.parametrize("session", [GUEST, CUSTOMER], ids=["guest", "customer"])
+
+
+@pytest.fixture(scope="module", params=ON_REDIS)
+def backend_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A Redis: the release before has kept sessions nowhere else."""
+    with ON_REDIS[request.param]() as url:
+        yield url
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from bff.errors import StoreUnavailable, UpstreamUnavailable
+from bff.errors import StoreUnavailable, UpstreamTimeout, UpstreamUnavailable
 from bff.session import EndReason, Session, Ticket, Tombstone
 from bff.store.backend import Backend, LockTimes
 from bff.store.protocol import Found, LockedRead, SessionLocks
@@ -198,3 +198,85 @@ async def test_a_lock_is_no_session(backend: Backend) -> None:
     async with backend.locks.hold(ticket):
         assert await backend.store.load_fresh(ticket) is None
         assert await backend.store.names() == []
+
+
+# Renewals: a mark before upstream is asked, and a fencing number
+
+
+async def lost_renewal(backend: Backend, ticket: Ticket) -> Session:
+    """Renew a session with an end that nobody knows; return the session as this renewal would write it."""
+    began: list[Found] = []
+
+    async def renew() -> None:
+        async with backend.locks.hold(ticket, renews=True) as lock:
+            began.append(lock.found)
+            raise UpstreamTimeout
+
+    with pytest.raises(UpstreamTimeout):
+        await renew()
+    (session,) = began
+    assert isinstance(session, Session)
+    return session
+
+
+async def written(backend: Backend, ticket: Ticket, renewed: Session, over: Session) -> Session | None:
+    return await backend.store.replace(ticket, replace(renewed, generation=over.generation))
+
+
+async def is_open(replicas: Replicas, ticket: Ticket) -> bool:
+    """Say whether an earlier renewal never came to an end that is known; this one does."""
+    async with replicas.open().locks.hold(ticket, renews=True) as lock:
+        return lock.renewal_open
+
+
+async def test_a_renewal_whose_end_nobody_knows_is_known_to_the_next(
+    replicas: Replicas, backend: Backend
+) -> None:
+    ticket, session = await begin(backend)
+    async with backend.locks.hold(ticket, renews=True) as lock:
+        assert lock == LockedRead(session, acquired=True, renewal_open=False)
+    early = await lost_renewal(backend, ticket)
+    async with replicas.open().locks.hold(ticket, renews=True) as lock:
+        assert lock == LockedRead(session, acquired=True, renewal_open=True)
+        assert isinstance(lock.found, Session)
+        assert 0 < early.fence < lock.found.fence
+    async with backend.locks.hold(ticket) as lock:
+        assert isinstance(lock.found, Session)
+        assert (lock.found.fence, lock.renewal_open) == (0, False), "what renews nothing has neither"
+
+
+async def test_a_renewal_that_is_stored_or_refused_leaves_no_mark(
+    replicas: Replicas, backend: Backend
+) -> None:
+    ticket, session = await begin(backend)
+    assert not await is_open(replicas, ticket)
+    assert not await is_open(replicas, ticket), "the one before has ended without an error"
+    assert await written(backend, ticket, await lost_renewal(backend, ticket), session)
+    assert not await is_open(replicas, ticket), "what it got is stored"
+
+
+async def test_a_renewal_writes_nothing_after_a_later_one(replicas: Replicas, backend: Backend) -> None:
+    ticket, session = await begin(backend)
+    early, late = await lost_renewal(backend, ticket), await lost_renewal(replicas.open(), ticket)
+    newest = await written(backend, ticket, late, session)
+    assert newest is not None
+    assert await written(backend, ticket, early, newest) is None
+    assert await backend.store.load_fresh(ticket) == newest
+
+
+async def test_a_renewal_that_is_late_writes_before_a_later_one(replicas: Replicas, backend: Backend) -> None:
+    """Upstream may have spent the refresh token for its tokens; the later one writes over them."""
+    ticket, session = await begin(backend)
+    early, late = await lost_renewal(backend, ticket), await lost_renewal(replicas.open(), ticket)
+    first = await written(backend, ticket, early, session)
+    assert first is not None
+    assert await is_open(replicas, ticket), "the later one may still have tokens"
+    assert await written(backend, ticket, late, first) is not None
+
+
+async def test_a_renewal_of_nothing_leaves_nothing(backend: Backend) -> None:
+    ticket, _ = await begin(backend)
+    await backend.store.delete(ticket)
+    async with backend.locks.hold(ticket, renews=True) as lock:
+        assert lock == LockedRead(None, acquired=True)
+    assert await backend.store.names() == []

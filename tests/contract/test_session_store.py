@@ -10,7 +10,7 @@ from bff.errors import StoreUnavailable
 from bff.session import EndReason, HeldSession, Session, SessionKind, Ticket, Tombstone, record_name
 from bff.store.backend import Backend
 from bff.store.protocol import Touch
-from tests.contract.backends import FACTORIES, FAKE
+from tests.contract.backends import FACTORIES, FAKE, REDIS_SERVERS
 from tests.contract.replicas import Replicas, begin
 from tests.values import NOW, Clock, a_session, new_ring, new_ticket
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 def test_a_real_server_is_among_the_backends(capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():
         print(f"\nstore contract on: {', '.join(FACTORIES)}")  # noqa: T201
-    assert set(FACTORIES) - {FAKE}, "only fakeredis is here: install a Redis, or set BFF_TEST_REDIS_URL"
+    assert set(REDIS_SERVERS) - {FAKE}, "only fakeredis is here: install a Redis, or set BFF_TEST_REDIS_URL"
 
 
 async def test_a_store_that_answers_says_so(backend: Backend) -> None:

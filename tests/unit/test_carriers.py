@@ -142,7 +142,12 @@ def test_what_no_key_opens_any_more_counts_as_nothing() -> None:
     assert read((b"cookie", b"__Host-bff=" + retired)) == CarriedTicket(Carrier.COOKIE)
 
 
-@given(st.binary(max_size=80))
+COOKIE_NAMES = st.sampled_from([b"__Host-bff", b" __Host-bff", b"\xa0__Host-bff", b"bff", b"a", b""])
+COOKIE_VALUES = st.sampled_from([b"", b'"x"', COOKIE[:-1], COOKIE + b"0"]) | st.binary(max_size=20)
+COOKIE_LINES = st.lists(st.tuples(COOKIE_NAMES, COOKIE_VALUES).map(b"=".join), max_size=4).map(b";".join)
+
+
+@given(st.binary(max_size=80) | COOKIE_LINES)
 def test_any_cookie_line_is_read(line: bytes) -> None:
     try:
         assert read((b"cookie", line)).ticket is None

@@ -101,7 +101,11 @@ GOOD: list[tuple[str, str, Any]] = [
             "b-2": SsoProvider(IDP["authorize_url"], "shop"),
         },
     ),
-    ("BFF_SSO", json.dumps({"a": IDP | {"authorize_url": "http://localhost:1/x"}}), None),
+    (
+        "BFF_SSO",
+        json.dumps({"a": IDP | {"authorize_url": "http://localhost:1/x"}}),
+        {"a": SsoProvider("http://localhost:1/x", "shop")},
+    ),
     ("BFF_SSO", "{}", {}),
     *(("BFF_DROP_IN", text, True) for text in ("true", "1", "YES", "On")),
     *(("BFF_DROP_IN", text, False) for text in ("False", "0", "no", "OFF")),
@@ -314,8 +318,7 @@ def mistakes(environ: dict[str, str]) -> tuple[str, ...]:
 @pytest.mark.parametrize(("name", "text", "value"), GOOD)
 def test_value_takes_effect(name: str, text: str, value: Any) -> None:
     settings = load_settings(REQUIRED | {name: text})
-    if value is not None:
-        assert getattr(settings, name.removeprefix("BFF_").lower()) == value
+    assert getattr(settings, name.removeprefix("BFF_").lower()) == value
 
 
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name in WRONG for text in WRONG[name]])

@@ -160,6 +160,7 @@ def test_an_unreachable_redis_gives_a_503_without_details(error: Exception) -> N
 
 
 def test_the_page_has_no_inline_script_style_or_handler() -> None:
+    assert {"link", "script"} <= {tag for tag, _ in PAGE.tags}
     for tag, attrs in PAGE.tags:
         assert tag != "style"
         assert "style" not in attrs
@@ -181,8 +182,9 @@ def test_the_page_loads_only_what_the_storefront_serves() -> None:
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_scripts_import_only_scripts_that_exist(name: str) -> None:
-    for source in re.findall(r'^import .* from "(.*)";$', WEB[name], flags=re.MULTILINE):
-        assert source.removeprefix("./") in SCRIPTS
+    sources = re.findall(r'^import .* from "(.*)";$', WEB[name], flags=re.MULTILINE)
+    assert len(sources) == len(re.findall(r"\bimport\b", WEB[name]))
+    assert [source for source in sources if source.removeprefix("./") not in SCRIPTS] == []
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
