@@ -64,8 +64,9 @@ PROXIED_CALLS: Final = ClientOptions(
 )
 
 PROXIED_SHARES: Final = Shares(
-    connections=500, of_one_part=250, kept=100, few=25, queue=1000, wait_seconds=2.0
+    connections=500, of_one_part=250, kept=100, few=25, queue=2000, wait_seconds=2.0
 )
+"""Two thousand visitors at once are served where a process answers a thousand a second."""
 
 UPLOADS: Final = 150
 """How many of the connections for proxied calls uploads may have; the others are kept for everybody else."""

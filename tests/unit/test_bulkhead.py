@@ -129,6 +129,22 @@ async def test_who_waits_goes_on_in_turn_when_a_place_is_free() -> None:
     assert len(await fill(client, "a")) == 6
 
 
+async def test_two_thousand_at_once_are_all_served_where_upstream_is_quick() -> None:
+    client = bulkhead(Upstream(), PROXIED_SHARES)
+
+    async def served() -> None:
+        answer = await sent(client, "a")
+        await asyncio.sleep(0.05)
+        await answer.aclose()
+
+    calls = [asyncio.create_task(served()) for _ in range(2000)]
+    for _ in range(2000 // PROXIED_SHARES.of_one_part):
+        await settle()
+        advance(0.06)
+    await settle()
+    assert [call.result() for call in calls] == [None] * 2000
+
+
 async def test_a_place_that_is_free_again_serves_another_part_too() -> None:
     client = bulkhead(Upstream())
     answers = await fill(client, "a")
