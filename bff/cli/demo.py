@@ -77,7 +77,7 @@ def _state(stack: ExitStack) -> Path:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
     except (InvalidValue, OSError):
         if os.environ.get("XDG_STATE_HOME", "").startswith("/"):
-            return state_directory(os.environ)  # it was named: whoever named it is told that it does not do
+            return state_directory(os.environ)  # an explicit choice is never replaced
         return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="emporix-bff-")))
     return state
 

@@ -32,8 +32,8 @@ class SettingsFiles:
 
     def changed(self) -> bool:
         """Return whether the files are others than at the last change, and the same as at the last call."""
-        settled, self._seen = self._seen, self._mark()
-        if self._seen == self._known or self._seen != settled:
+        earlier, self._seen = self._seen, self._mark()
+        if self._seen == self._known or self._seen != earlier:
             return False
         self._known = self._seen
         return True

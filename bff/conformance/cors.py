@@ -74,8 +74,8 @@ async def _wrong_site(probe: Probe) -> str:
     response = await probe.request("GET", "/auth/session", *headers)
     if (await probe.guest()).attributes.get("samesite", "").lower() == "none":
         return verdict([] if response.status == 200 else [describe(response)], describe(response))
-    told = member(response, "code") == "csrf_failed" and "SameSite" in member(response, "detail")
-    return verdict([] if response.status == 403 and told else [describe(response)], describe(response))
+    explained = member(response, "code") == "csrf_failed" and "SameSite" in member(response, "detail")
+    return verdict([] if response.status == 403 and explained else [describe(response)], describe(response))
 
 
 async def _preflight(probe: Probe, origin: str, path: str) -> Response:

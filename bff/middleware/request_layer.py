@@ -194,7 +194,7 @@ def _request_id(fields: HeaderFields) -> bytes:
 
 
 def _as_refusal(error: BaseException) -> BffError:
-    """Return what the client is told; the server cancels what runs still when the process has to end."""
+    """Return the error to answer with; the server cancels what still runs when the process has to end."""
     match error:
         case BffError():
             return error
@@ -255,7 +255,7 @@ def _end(span: Span, route: str, method: str, status: int, error: BffError | Non
 
 
 def _at_fault(area: str, status: int, error: type[BffError] | None) -> str:
-    """Return who failed: what a proxied call is answered with without an error of ours, Emporix has said."""
+    """Return who failed: an error status of a proxied call without an error of ours came from Emporix."""
     if error is not None:
         return error.at_fault if error.status >= 500 else "none"
     return "emporix" if area == "api" and status >= 500 else "none"

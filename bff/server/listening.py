@@ -58,8 +58,8 @@ def let_nobody_in(listener: socket.socket) -> None:
 
 
 def is_waited_for(listener: socket.socket) -> bool:
-    """Return whether somebody has connected and is not accepted yet; False where the kernel does not tell."""
+    """Return whether somebody has connected and is not accepted yet; False where the kernel does not say."""
     if sys.platform != "linux":
         return False
-    told = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _QUEUED_AT + 4)
-    return bool(int.from_bytes(told[_QUEUED_AT:], sys.byteorder))
+    info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _QUEUED_AT + 4)
+    return bool(int.from_bytes(info[_QUEUED_AT:], sys.byteorder))

@@ -63,7 +63,7 @@ class _Supervisor(multiprocess.Multiprocess):
         self._word = word
 
     def keep_subprocess_alive(self) -> None:
-        """Replace workers that have died; what they said of themselves counts no more."""
+        """Replace workers that have died; their last reports no longer count."""
         before = {worker.pid for worker in self.processes}
         super().keep_subprocess_alive()
         for pid in before - {worker.pid for worker in self.processes}:

@@ -58,11 +58,11 @@ async def persistence_warning(url: Secret) -> str | None:
     """Return what a restart of Redis would lose; None where nothing, or where it does not say."""
     redis = connect(url)
     try:
-        told: Any = await redis.info("persistence")
+        found: Any = await redis.info("persistence")
     except FAILURES:
         return None
     finally:
         await redis.aclose()
-    if told.get("aof_enabled", 1):
+    if found.get("aof_enabled", 1):
         return None
     return "Redis keeps no append-only file: a restart ends the sessions that its last snapshot does not have"

@@ -69,18 +69,18 @@ class RedisSessionLocks:
             yield read
             return
         extending = asyncio.create_task(self._keep(ticket, owner))
-        settled = read.found.fence if isinstance(read.found, Session) else 0
+        fence = read.found.fence if isinstance(read.found, Session) else 0
         store_failed = False
         try:
             yield read
         except (BffError, asyncio.CancelledError) as exc:
-            settled = 0  # upstream may have issued tokens that are not stored
+            fence = 0  # upstream may have issued tokens that are not stored
             store_failed = isinstance(exc, StoreUnavailable)
             raise
         finally:
             extending.cancel()
             if not read.ended:
-                giving_back = self._give_back(ticket, owner, settled)
+                giving_back = self._give_back(ticket, owner, fence)
                 if store_failed:
                     self._later(giving_back)  # a visitor who waited for the store once does not wait again
                 else:
@@ -91,9 +91,9 @@ class RedisSessionLocks:
         if self._late:
             await asyncio.wait(self._late)
 
-    async def _give_back(self, ticket: Ticket, owner: bytes, settled: int) -> None:
+    async def _give_back(self, ticket: Ticket, owner: bytes, fence: int) -> None:
         with suppress(StoreUnavailable):  # it ends by itself
-            await self.unlock(ticket, owner, settled)
+            await self.unlock(ticket, owner, fence)
 
     def _later(self, giving_back: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(giving_back)
@@ -151,11 +151,11 @@ class RedisSessionLocks:
             keys, lease = [self._keys.lock(record_name(ticket))], milliseconds(self._times.lease)
             return bool(await self._extend(keys=keys, args=[owner, lease]))
 
-    async def unlock(self, ticket: Ticket, owner: bytes, settled: int = 0) -> None:
+    async def unlock(self, ticket: Ticket, owner: bytes, fence: int = 0) -> None:
         """Give the lock back if it is still this owner's, and close the mark of the renewal with this number."""
         name = record_name(ticket)
         async with unavailable_on_failure("unlock"):
-            await self._unlock(keys=[self._keys.lock(name), self._keys.session(name)], args=[owner, settled])
+            await self._unlock(keys=[self._keys.lock(name), self._keys.session(name)], args=[owner, fence])
 
     def _pause(self) -> float:
         """Return how long to wait between two looks: half to one and a half times the usual."""

@@ -190,7 +190,7 @@ def _members(fields: Mapping[str, Any]) -> str:
 
 
 def _message(record: logging.LogRecord) -> str:
-    """Return what is said; the messages of other libraries may contain secrets, so their logger's name must do."""
+    """Return the event; the messages of other libraries may contain secrets, so their logger's name stands for them."""
     if record.name.partition(".")[0] == "bff" or record.name == "uvicorn.error":
         return record.getMessage()
     return "library_message"

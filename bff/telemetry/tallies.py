@@ -15,7 +15,7 @@ from prometheus_client.metrics_core import Metric
 
 _FLUSH_SECONDS: Final = 0.05
 BOUNDS: Final = Histogram.DEFAULT_BUCKETS
-"""What durations are told apart by."""
+"""The upper bounds, in seconds, that durations are counted between."""
 
 
 class TalliedHistogram(Histogram):
@@ -94,19 +94,19 @@ class Tally:
 
 
 _waiting: Final[list[Count | Tally]] = []
-"""Those that have something to tell, so that none is lost that nobody else has any more."""
+"""Those that have counted something; kept here so that none is lost when its owner drops it."""
 
 
 def _await_flush(one: Count | Tally) -> None:
-    """Let something be told soon; another worker's reader sees it then."""
+    """Pass its counts on soon, so that a reader in another worker sees them."""
     if not _waiting:
-        with suppress(RuntimeError):  # without a loop it is told when somebody reads, or at the end
+        with suppress(RuntimeError):  # without a loop: when somebody reads, or at the end
             asyncio.get_running_loop().call_later(_FLUSH_SECONDS, flush)
     _waiting.append(one)
 
 
 def flush() -> None:
-    """Tell the library everything."""
+    """Pass everything that was counted on to the library."""
     while _waiting:
         _waiting.pop().flush()
 

@@ -31,7 +31,7 @@ class TerminalFormatter(logging.Formatter):
     """Shows what a line of the log says: time, level, event, its fields, and the request's id where there is one.
 
     Args:
-        lines: makes the JSON line, and so decides what may be said.
+        lines: makes the JSON line, and so decides what may be shown.
     """
 
     def __init__(self, lines: logging.Formatter) -> None:
@@ -40,16 +40,16 @@ class TerminalFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line."""
-        said: dict[str, Any] = json.loads(self._lines.format(record))
-        level = said["level"]
+        line: dict[str, Any] = json.loads(self._lines.format(record))
+        level = line["level"]
         parts = [
-            f"{_DIM}{said['time'][_DATE_LENGTH:][:_TIME_LENGTH]}{_RESET}",
+            f"{_DIM}{line['time'][_DATE_LENGTH:][:_TIME_LENGTH]}{_RESET}",
             f"{_COLOURS.get(level, '')}{_shown(level):7}{_RESET}",
-            f"{_BOLD}{_shown(said['event'])}{_RESET}",
-            *(f"{_DIM}{name}={_RESET}{_shown(value)}" for name, value in said.items() if name not in _FIRST),
+            f"{_BOLD}{_shown(line['event'])}{_RESET}",
+            *(f"{_DIM}{name}={_RESET}{_shown(value)}" for name, value in line.items() if name not in _FIRST),
         ]
-        if said["requestId"] != "-":
-            parts.append(f"{_DIM}{_shown(said['requestId'])}{_RESET}")
+        if line["requestId"] != "-":
+            parts.append(f"{_DIM}{_shown(line['requestId'])}{_RESET}")
         return " ".join(parts)
 
 
