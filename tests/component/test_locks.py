@@ -16,6 +16,7 @@ from bff.store.locks import RedisSessionLocks
 from tests.contract.on_redis import OnRedis
 from tests.contract.replicas import Replicas, begin
 from tests.relay import relaying
+from tests.support import until
 from tests.values import new_ticket
 
 pytestmark = pytest.mark.anyio
@@ -101,6 +102,24 @@ async def test_a_lock_outlasts_a_redis_that_fails_for_a_moment(on_redis: OnRedis
             await asyncio.sleep(times.lease / 4 + 0.5)
             left = await on_redis.redis.pttl(on_redis.key(ticket) + ":lock")
     assert left > 6_500, "nobody extended it"
+
+
+async def test_a_lock_goes_on_being_extended_where_that_failed_once(
+    on_redis: OnRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticket, locks, tried = new_ticket(), locks_of(on_redis, LockTimes(lease=1.0)), list[Ticket]()
+    extend = locks.extend
+
+    async def fails_once(ticket: Ticket, owner: bytes) -> bool:
+        tried.append(ticket)
+        if len(tried) == 1:
+            raise StoreUnavailable
+        return await extend(ticket, owner)
+
+    monkeypatch.setattr(locks, "extend", fails_once)
+    async with locks.hold(ticket):
+        await until(lambda: len(tried) > 2)
+        assert await on_redis.is_locked(ticket)
 
 
 async def test_an_owner_that_lost_its_lock_extends_nobodys(on_redis: OnRedis) -> None:
