@@ -24,6 +24,14 @@ async def on_redis(redis_url: str) -> AsyncIterator[OnRedis]:
         yield one
 
 
+@pytest.mark.parametrize(
+    "other", ["ada@stra\u00dfe.example", "ad\u00e0@strasse.example", "ada@strasse.example\u00a0"]
+)
+async def test_an_address_that_only_folds_to_another_is_another(other: str) -> None:
+    assert address_owner(" ADA@Strasse.example") == address_owner("ada@strasse.example")
+    assert address_owner(other) != address_owner("ada@strasse.example")
+
+
 async def sizes(on_redis: OnRedis) -> list[int]:
     """Return how many notes each index of this tenant has."""
     return sorted([await on_redis.redis.hlen(key) for key in await on_redis.keys("of:*")])
