@@ -75,6 +75,10 @@ def test_built_in_tokens() -> None:
     ]
     assert {r.template.split("/")[1] for r in BUILT_IN.routes() if r.session_id} == {"cart"}
     assert {r.method for r in BUILT_IN.routes() if r.browser_cache} == {"GET"}
+    live_only = {
+        r.template.removeprefix("/session-context/{tenant}/me/") for r in BUILT_IN.routes() if r.live_only
+    }
+    assert live_only == {"context", "context/attributes", "context/attributes/{attributeName}"}
 
 
 def test_every_allowed_operation_matches() -> None:
@@ -324,6 +328,7 @@ def test_an_empty_file_changes_nothing(text: str) -> None:
         ('"GET /webhook/{tenant}/config/**" = "session"', "never be allowed"),
         ('"POST /importtool/{tenant}/anything/else" = "session"', "never be allowed"),
         ('"GET /changelog/{tenant}/a/**" = "session"', "never be allowed"),
+        ('"GET /session-context/{tenant}/context/**" = "session"', "never be allowed"),
         ('"GET /oauth/{tenant}/a/**" = "public"', "returns tokens"),
         ('"GET /x/{tenant}/y" = true', "must be a string"),
         ('"GET /x/{tenant}/y" = "on"', "not an opt-in"),
