@@ -2,6 +2,7 @@
 
 import secrets
 import uuid
+from collections.abc import AsyncIterator
 
 import pytest
 from hypothesis import given
@@ -57,3 +58,17 @@ def test_aliases_of_older_keys_are_still_understood_and_newer_ones_given() -> No
 @given(st.binary())
 def test_bytes_without_an_alias_pass_unchanged(text: bytes) -> None:
     assert aliases().resolved(text, REAL) == text
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("size", [1, 7, 35, 36, 37, 1000])
+async def test_an_alias_becomes_the_id_wherever_a_stream_is_cut(size: int) -> None:
+    text = b'{"sessionId":"%s","again":"%s"}' % ((aliases().of(REAL).encode(),) * 2)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for start in range(0, len(text), size):
+            yield text[start : start + size]
+
+    got = b"".join([chunk async for chunk in aliases().resolved_stream(chunks(), REAL)])
+    assert got == aliases().resolved(text, REAL)
+    assert got.count(REAL.reveal().encode()) == 2

@@ -96,6 +96,15 @@ async def test_a_body_of_more_than_64_kib_is_too_large() -> None:
         await json_object(request(whole + b" "))
 
 
+async def test_a_body_that_is_announced_as_too_large_is_not_read() -> None:
+    async def unread() -> Message:
+        raise AssertionError("it was read")
+
+    fields = [(b"content-type", JSON.encode()), (b"content-length", b"65537")]
+    with pytest.raises(BodyTooLarge):
+        await json_object(Request(http_scope("POST", headers=fields), unread))
+
+
 async def test_a_body_that_breaks_off_is_a_bad_request() -> None:
     with pytest.raises(InvalidRequest):
         await json_object(request(None))
