@@ -209,6 +209,7 @@ WRONG: dict[str, list[str]] = {
         "redis://cache?socket_timeout=60",
         "redis://cache?protocol=4",
         "redis://cache?db=1&db=2",
+        "redis://cache?ssl_check_hostname=yes",
         "redis://cache?hid%20den",
         "unix:///run/redis.sock?sentinel_username=hidden",
         "memory://",
