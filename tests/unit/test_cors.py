@@ -139,10 +139,14 @@ async def test_every_preflight_is_counted_as_one(origin: bytes, status: int) -> 
     assert count() == before + 1
 
 
-async def test_an_options_request_that_is_not_a_preflight_reaches_the_application() -> None:
+async def test_a_request_that_is_not_a_preflight_reaches_the_application() -> None:
     _, _, _, calls = await ask("OPTIONS", "/api/x", (b"origin", PUBLIC))
     assert calls == 1
     _, _, _, calls = await ask("OPTIONS", "/api/x", (b"access-control-request-method", b"PUT"))
+    assert calls == 1
+    _, _, _, calls = await ask(
+        "GET", "/api/x", (b"origin", ALLOWED), (b"access-control-request-method", b"PUT")
+    )
     assert calls == 1
 
 

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bff.emporix.token_answers import (
-    UNKNOWN_LIFETIME_SECONDS,
     carried_forward,
     issued,
     jwt_claims,
@@ -48,7 +47,7 @@ def lifetime(value: Any) -> float:
         (0.5, 0.5),
         (1e300, TEN_YEARS),
         (10**30, TEN_YEARS),
-        (None, UNKNOWN_LIFETIME_SECONDS),
+        (None, 300),
     ],
 )
 def test_a_lifetime_is_read_however_it_is_spelt(value: object, seconds: float) -> None:
@@ -57,7 +56,7 @@ def test_a_lifetime_is_read_however_it_is_spelt(value: object, seconds: float) -
 
 def test_a_missing_lifetime_is_a_short_one() -> None:
     got = issued({"access_token": "a"}, NOW)
-    assert got.tokens.access_expires_at == NOW + UNKNOWN_LIFETIME_SECONDS
+    assert got.tokens.access_expires_at == NOW + 300
 
 
 @pytest.mark.parametrize(
@@ -134,6 +133,12 @@ def test_snake_names_come_first() -> None:
     got = issued(body, NOW)
     assert got.tokens.access == Secret("snake")
     assert got.tokens.access_expires_at == NOW + 60
+
+
+def test_a_refresh_token_whose_lifetime_is_unknown_has_no_end() -> None:
+    got = issued({"access_token": "a", "refresh_token": "r"}, NOW).tokens
+    assert got.refresh is not None
+    assert got.refresh_expires_at is None
 
 
 def test_a_refresh_lifetime_without_a_refresh_token_means_nothing() -> None:
