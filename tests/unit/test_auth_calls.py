@@ -359,6 +359,19 @@ async def test_an_anonymous_session_without_an_id_is_a_bad_answer() -> None:
     await client.aclose()
 
 
+@pytest.mark.parametrize("body", [b"{}", b'{"id": ""}', b'{"id": null}', b'{"id": 5}'])
+async def test_a_sign_up_without_a_customer_number_is_a_bad_answer(body: bytes) -> None:
+    async def answering(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 201, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    client = TokenCallClient(AsgiUpstream(answering))
+    emporix = EmporixAuth(client, tenant=TENANT, client_id="storefront", clock=Clock())
+    with pytest.raises(BadUpstreamAnswer):
+        await emporix.signup(Secret("a"), {"email": "x"})
+    await client.aclose()
+
+
 @pytest.mark.parametrize("knobs", [{"snake_names": False}, {"camel_names": False}])
 async def test_either_spelling_of_the_names_is_enough(calls: Calls, knobs: dict[str, bool]) -> None:
     calls.upstream.turn(**knobs)
