@@ -199,3 +199,17 @@ async def test_what_is_not_http_is_left_alone() -> None:
     policy = RequestPolicy((), (), Cors(()), StreamLimit(0))
     await run_app(RequestLayer(app, policy, monotonic=lambda: 0.0), {"type": "lifespan"})
     assert seen == ["lifespan"]
+
+
+async def test_room_that_a_neighbour_makes_is_for_who_has_room_of_its_own() -> None:
+    limit = StreamLimit(2, wait_seconds=60)  # of a /64; three of a /56
+    with await admit(limit, "2001:db8::1"), await admit(limit, "2001:db8::2"):
+        with await admit(limit, "2001:db8:0:1::1"):
+            full = asyncio.ensure_future(admit(limit, "2001:db8::3"))
+            has_room = asyncio.ensure_future(admit(limit, "2001:db8:0:1::2"))
+            await asyncio.sleep(0)
+        with await has_room:
+            assert not full.done()
+    with await full:
+        assert sum(limit._under_way.values()) == 3
+    assert empty(limit)
