@@ -35,6 +35,9 @@ def address(peer: str | None, *forwarded: bytes, trusted: tuple[Network, ...] = 
         ("fd00::1", [b"2001:db8::5"], "2001:db8::5"),
         ("::ffff:10.0.0.1", [b"203.0.113.9"], "203.0.113.9"),
         ("10.0.0.1", [b"203.0.113.9, ::ffff:10.0.0.2"], "203.0.113.9"),
+        ("10.0.0.1", [b"203.0.113.9:51234, 10.0.0.2:443"], "203.0.113.9"),  # some balancers add a port
+        ("10.0.0.1", [b"[2001:db8::5]:51234"], "2001:db8::5"),
+        ("10.0.0.1", [b"[2001:db8::5]"], "2001:db8::5"),
     ],
 )
 def test_the_caller_is_the_first_hop_that_nobody_trusted_added(
