@@ -10,6 +10,7 @@ from typing import Final
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from bff.memo import Memo
+from bff.middleware.header_fields import HeaderFields
 
 Header = tuple[bytes, bytes]
 
@@ -29,6 +30,7 @@ class RequestFields:
 
     Attributes:
         headers: names in lower case, and values without blanks around them (RFC 9112 §5).
+        by_name: the same, as the application looks them up.
         expects_continue: the client waits for a 100 before it sends its body (RFC 9110 §10.1.1).
         of_the_message: some say how the parser is to read on.
 
@@ -37,13 +39,23 @@ class RequestFields:
             only.
     """
 
-    __slots__ = ("_bytes", "_codings", "_has_body", "_hosts", "expects_continue", "headers", "of_the_message")
+    __slots__ = (
+        "_bytes",
+        "_codings",
+        "_has_body",
+        "_hosts",
+        "by_name",
+        "expects_continue",
+        "headers",
+        "of_the_message",
+    )
 
     def __init__(self, given: bytes) -> None:
         lines = given.split(b"\n") if given else []
         names = [name.lower() for name in lines[::2]]
         values = [value.rstrip(b" \t") for value in lines[1::2]]
         self.headers: tuple[Header, ...] = tuple(zip(names, values, strict=True))
+        self.by_name = HeaderFields(self.headers)
         self._bytes = len(given)
         self._hosts = names.count(b"host")
         self._codings = self._every(b"transfer-encoding") if b"transfer-encoding" in names else []

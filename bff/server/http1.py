@@ -15,7 +15,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from bff.errors import BffError, InvalidRequest, RequestTimeout
-from bff.middleware import WHOLE_BODY
+from bff.middleware import READ_FIELDS, WHOLE_BODY
 from bff.server.connections import ConnectionLimit
 from bff.server.draining import DRAINING
 from bff.server.head import (
@@ -142,6 +142,7 @@ class Http1Connection(HttpToolsProtocol):
             **self._of_every_scope,
             "http_version": version,
             "headers": fields.headers,
+            READ_FIELDS: fields.by_name,
             "state": self.app_state.copy(),
             "method": self.parser.get_method().decode("ascii"),
             **target_fields(self.url),
