@@ -5,7 +5,6 @@ import logging
 import socket
 import struct
 from collections.abc import Callable
-from operator import itemgetter
 from typing import Any, Final
 
 from uvicorn._types import ASGI3Application, ASGISendEvent, HTTPScope
@@ -26,7 +25,6 @@ _CONTROLS: Final = bytes(range(0x20)) + b"\x7f"
 _NOT_IN_VALUES: Final = _CONTROLS.replace(b"\t", b"")
 _NOT_IN_NAMES: Final = _CONTROLS + b'()<>@,;:[]={} \\"'
 _LONGEST_USUAL_NAMES: Final = 1024
-_name_of, _value_of = itemgetter(0), itemgetter(1)
 
 
 class ResponseCycle(RequestResponseCycle):
@@ -130,7 +128,7 @@ class ResponseCycle(RequestResponseCycle):
 
     def _head(self, status: int, fields: list[Header]) -> bytes:
         """Return status line and fields, and learn from them how the body is framed (RFC 9112 §6)."""
-        names, values = tuple(map(_name_of, fields)), tuple(map(_value_of, fields))
+        names, values = zip(*fields, strict=True) if fields else ((), ())
         known = _known[names]
         _check(values)
         closing = bool(known.connection) and _closes(known.connection, values)
