@@ -22,6 +22,8 @@ class Proof(Enum):
     NAVIGATION = "navigation"
     """Nothing: a top-level navigation cannot carry a header field, and has a proof of its own."""
 
+    __hash__ = object.__hash__  # an enum's own is a function in Python, and each request asks for it
+
 
 class OriginCheck:
     """Refuses what another site's page could have sent (RFC 10017 §6.1.3.3, Fetch Metadata).
