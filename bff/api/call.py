@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from bff.api.paths import UpstreamPath
 from bff.api.routes import Route
-from bff.upstream.protocol import Header
+from bff.middleware.header_fields import HeaderFields
 
 
 @dataclass(slots=True)
@@ -14,5 +14,5 @@ class Call:
     method: str
     path: UpstreamPath
     query: bytes = field(repr=False)
-    headers: list[Header] = field(repr=False)
+    fields: HeaderFields = field(repr=False)
     route: Route

@@ -16,6 +16,7 @@ from bff.api.routes import RoutesInForce
 from bff.api.token_kinds import call_credentials, renewed_credentials
 from bff.errors import BffError, ReauthenticationRequired
 from bff.memo import Memo
+from bff.middleware.header_fields import HeaderFields
 from bff.middleware.request_context import request_context
 from bff.sessions import audit
 from bff.sessions.engine import Engine
@@ -71,13 +72,14 @@ class ApiEndpoint:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        call, context = self._matched(scope), request_context(scope)
+        context = request_context(scope)
+        call = self._matched(scope, context.fields)
         route, session = call.route, context.session
         assert session is not None
         context.route = name = route.name
         if name in RATED:
             await self._engine.admission.call(session, RATED[name])
-        body = RequestBody(call.headers, receive, self._max_body_bytes)
+        body = RequestBody(call.fields, receive, self._max_body_bytes)
         try:
             if name == CART_MERGE and await is_merged_already(call, session.session, body):
                 await merged()(scope, receive, send)
@@ -98,13 +100,13 @@ class ApiEndpoint:
             if not answer.released:
                 await answer.aclose()
 
-    def _matched(self, scope: Scope) -> Call:
+    def _matched(self, scope: Scope, fields: HeaderFields) -> Call:
         path = self._paths[scope["raw_path"]]
         query: bytes = scope["query_string"]
         if query:
             check_query(query)
         route = self._routes.table.match(scope["method"], path.segments).route
-        return Call(scope["method"], path, query, scope["headers"], route)
+        return Call(scope["method"], path, query, fields, route)
 
     async def _met(
         self,

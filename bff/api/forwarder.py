@@ -62,7 +62,7 @@ class Forwarder:
             BffError: there is no answer.
         """
         query = call.query and _owned_query(call, credentials)
-        headers = request_headers(call.headers, own=self._own_headers(call, credentials))
+        headers = request_headers(call.fields, own=self._own_headers(call, credentials))
         content = None if body.empty else await body.content()
         if self._resolver is not None and credentials.session_id is not None:
             query = self._resolver.resolved(query, credentials.session_id)
@@ -95,7 +95,7 @@ class Forwarder:
         if route.session_id and credentials.session_id is not None:
             own.append((b"session-id", credentials.session_id.reveal().encode("ascii")))
         if route.chat_session:
-            own.extend(header for header in call.headers if header[0] == b"session-id")
+            own.extend(header for header in call.fields.headers if header[0] == b"session-id")
         if route.saas_token != "no" and credentials.customer:  # noqa: S105
             ends = credentials.saas_expires_at
             if credentials.saas is not None and (ends is None or self._clock() < ends):

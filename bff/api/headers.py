@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from bff.memo import Memo
-from bff.middleware.header_fields import OfHeaders
+from bff.middleware.header_fields import HeaderFields, OfFields
 from bff.upstream.protocol import Header
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -61,21 +61,22 @@ _URI: Final = re.compile(rb"[\x21\x23-\x3b\x3d\x3f-\x5b\x5d-\x7e]+")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
-def request_headers(headers: Headers, *, own: Headers) -> list[tuple[bytes, bytes]]:
+def request_headers(fields: HeaderFields, *, own: Headers) -> list[tuple[bytes, bytes]]:
     """Return the headers to send upstream: the client's end-to-end headers in order, then the proxy's own.
 
     Names that `own` sets are removed from the client's headers. The client's Connection header removes headers of the
     client, never those in `own`.
     """
-    passed, own_keys = [*_end_to_end[tuple(headers)]], _request_keys(own)
+    passed, own_keys = [*_end_to_end[fields]], _request_keys(own)
     if any(own_keys):  # what is blocked anyway need not be removed
         passed = [header for header in passed if _request_key[header[0]] not in own_keys]
     passed.extend(own)
     return passed
 
 
-def _passed(headers: tuple[Header, ...]) -> tuple[Header, ...]:
+def _passed(fields: HeaderFields) -> tuple[Header, ...]:
     """Return the end-to-end headers of a client."""
+    headers = fields.headers
     keys = _request_keys(headers)
     if _CONNECTION in keys:
         removed = {*_connection_options(headers), _CONNECTION}
@@ -189,7 +190,7 @@ def _key(name: bytes, names: frozenset[bytes], prefixes: tuple[bytes, ...]) -> b
     return key
 
 
-_end_to_end: Final = OfHeaders(_passed)
+_end_to_end: Final = OfFields(_passed)
 _canonical: Final = Memo[bytes, bytes](_in_one_spelling, longest=_LONGEST_USUAL_NAME)
 _request_key: Final = Memo[bytes, bytes](
     # Of `connection` too: one look at the keys tells whether there is one.

@@ -1,15 +1,14 @@
 """The body of a request that is forwarded: a small body is buffered so that it can be sent again, others stream."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from operator import itemgetter
+from collections.abc import AsyncIterator
 from typing import Final
 
 from starlette.types import Receive
 
 from bff.errors import BodyTooLarge, InvalidRequest
+from bff.middleware.header_fields import HeaderFields, OfFields
 
-_name_of: Final = itemgetter(0)
 REPLAYABLE_BYTES: Final = 64 * 1024
 
 
@@ -25,7 +24,7 @@ class RequestBody:
         replayable: whether `content` may be called more than once.
 
     Args:
-        headers: the headers of the request, as in ASGI.
+        fields: the header fields of the request.
         receive: ASGI's receive.
         limit: the maximum number of bytes.
 
@@ -34,10 +33,10 @@ class RequestBody:
         InvalidRequest: Content-Length is not valid.
     """
 
-    def __init__(self, headers: Sequence[tuple[bytes, bytes]], receive: Receive, limit: int) -> None:
+    def __init__(self, fields: HeaderFields, receive: Receive, limit: int) -> None:
         self._receive = receive
         self._limit = limit
-        self._length, chunked = _framing(headers)
+        self._length, chunked = _framing_of[fields]
         self.empty = not chunked and not self._length
         self._buffered: bytes | None = None
         self._reading = False
@@ -86,13 +85,14 @@ class RequestBody:
                 self._read.set()
 
 
-def _framing(headers: Sequence[tuple[bytes, bytes]]) -> tuple[int | None, bool]:
+def _framing(fields: HeaderFields) -> tuple[int | None, bool]:
     """Return the Content-Length, if any, and whether the body is chunked (RFC 9112 §6.3)."""
-    names = list(map(_name_of, headers))
     length: int | None = None
-    if b"content-length" in names:
-        for value in [value for name, value in headers if name == b"content-length"]:
-            if not value.isdigit() or len(value) > 18 or length not in {None, int(value)}:
-                raise InvalidRequest("Content-Length is not valid")
-            length = int(value)
-    return length, b"transfer-encoding" in names
+    for value in fields.every(b"content-length"):
+        if not value.isdigit() or len(value) > 18 or length not in {None, int(value)}:
+            raise InvalidRequest("Content-Length is not valid")
+        length = int(value)
+    return length, b"transfer-encoding" in fields.names()
+
+
+_framing_of: Final = OfFields(_framing)

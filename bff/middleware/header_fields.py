@@ -4,7 +4,10 @@ from collections.abc import Callable, KeysView, Sequence
 from itertools import chain
 from typing import Final, TypeVar
 
+from starlette.types import Scope
+
 from bff.memo import Memo
+from bff.middleware import READ_FIELDS
 from bff.upstream.protocol import Header
 
 V = TypeVar("V")
@@ -19,15 +22,16 @@ class HeaderFields:
     Attributes:
         first: returns the value of the first field of a name, or None.
         names: returns all names.
+        headers: all fields in their order.
 
     Args:
         headers: names in lower case and values, as ASGI has them.
     """
 
-    __slots__ = ("_first", "_headers", "_length", "_repeat", "first", "names")
+    __slots__ = ("_first", "_length", "_repeat", "first", "headers", "names")
 
     def __init__(self, headers: Sequence[Header]) -> None:
-        self._headers = headers
+        self.headers = headers
         self._first = dict(reversed(headers))
         self._repeat = len(self._first) != len(headers)
         self.first: Callable[[bytes], bytes | None] = self._first.get
@@ -41,7 +45,7 @@ class HeaderFields:
     def every(self, name: bytes) -> list[bytes]:
         """Return the values of all fields of this name, in their order."""
         if self._repeat:
-            return [value for each, value in self._headers if each == name]
+            return [value for each, value in self.headers if each == name]
         value = self._first.get(name)
         return [] if value is None else [value]
 
@@ -57,16 +61,19 @@ class OfFields(Memo[HeaderFields, V]):
         super().__init__(function, longest=_LONGEST_USUAL)
 
 
-class OfHeaders(Memo[tuple[Header, ...], V]):
-    """The same of header fields as ASGI has them."""
-
-    def __init__(self, function: Callable[[tuple[Header, ...]], V]) -> None:
-        super().__init__(function, longest=_LONGEST_USUAL, length=_bytes_of)
-
-
 def _bytes_of(headers: Sequence[Header]) -> int:
     return sum(map(len, chain.from_iterable(headers)))
 
 
-known_fields: Final = OfHeaders(HeaderFields)
-"""The same object for the same header fields, so that what follows from them is found by it."""
+_known: Final = Memo[tuple[Header, ...], HeaderFields](HeaderFields, longest=_LONGEST_USUAL, length=_bytes_of)
+
+
+def fields_of(scope: Scope) -> HeaderFields:
+    """Return the header fields of a request: one object for the same ones, by which what follows from them is found.
+
+    This proxy's own server has it with the fields that it has read. Others need not.
+    """
+    read: HeaderFields | None = scope.get(READ_FIELDS)
+    if read is not None and read.headers is scope["headers"]:  # else somebody has changed them since
+        return read
+    return _known[tuple(scope["headers"])]

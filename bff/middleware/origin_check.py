@@ -5,12 +5,11 @@ from enum import Enum
 from typing import Final
 
 from bff.errors import CsrfFailed, InvalidRequest
-from bff.middleware.header_fields import HeaderFields
+from bff.middleware.header_fields import HeaderFields, OfFields
 
 BEGIN_HEADER: Final = b"x-session-begin"
 _BEGINNING_NOTHING: Final = frozenset({"HEAD", "OPTIONS"})
 _PREFETCH_FIELDS: Final = (b"sec-purpose", b"purpose", b"x-moz")
-_ABOUT_BEGINNING: Final = frozenset({BEGIN_HEADER, *_PREFETCH_FIELDS})
 
 
 class Proof(Enum):
@@ -22,6 +21,8 @@ class Proof(Enum):
     """An allowed origin alone: stock clients send these requests without any header field of their own."""
     NAVIGATION = "navigation"
     """Nothing: a top-level navigation cannot carry a header field, and has a proof of its own."""
+
+    __hash__ = object.__hash__  # an enum's own is a function in Python, and each request asks for it
 
 
 class OriginCheck:
@@ -81,11 +82,16 @@ def may_begin_session(method: str, fields: HeaderFields) -> bool:
     Raises:
         InvalidRequest: `X-Session-Begin` has a value that nobody knows.
     """
-    may = method not in _BEGINNING_NOTHING
-    if _ABOUT_BEGINNING.isdisjoint(fields.names()):
-        return may
+    allowed = _allow_beginning[fields]
+    return allowed and method not in _BEGINNING_NOTHING
+
+
+def _fields_allow_beginning(fields: HeaderFields) -> bool:
     forbidden = fields.every(BEGIN_HEADER)
     if any(value.lower() != b"never" for value in forbidden):
         raise InvalidRequest("X-Session-Begin knows only the value 'never'")
     hints = [value.lower() for name in _PREFETCH_FIELDS for value in fields.every(name)]
-    return may and not forbidden and not any(b"prefetch" in hint for hint in hints)
+    return not forbidden and not any(b"prefetch" in hint for hint in hints)
+
+
+_allow_beginning: Final = OfFields(_fields_allow_beginning)

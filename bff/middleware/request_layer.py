@@ -22,7 +22,7 @@ from bff.errors import BffError, CutShort, InternalError
 from bff.memo import Memo
 from bff.middleware import AREAS, WHOLE_BODY
 from bff.middleware.cors import Cors, is_preflight
-from bff.middleware.header_fields import HeaderFields, known_fields
+from bff.middleware.header_fields import HeaderFields, fields_of
 from bff.middleware.request_context import RequestContext, add_request_context
 from bff.middleware.security_headers import missing_fields
 from bff.middleware.stream_limit import StreamLimit
@@ -91,7 +91,7 @@ class RequestLayer:
             await self._app(scope, receive, send)
             return
         began = self._monotonic()
-        fields = known_fields[tuple(scope["headers"])]
+        fields = fields_of(scope)
         name = _request_id(fields)
         token = request_id.set(name.decode("ascii"))
         context = add_request_context(scope, RequestContext(client_address(scope, self._trusted), fields))

@@ -7,7 +7,6 @@ assignments and no timer.
 
 import asyncio
 import select
-from enum import Enum, auto
 from math import inf
 from typing import Any, ClassVar, Final
 
@@ -16,27 +15,23 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from bff.errors import BffError, InvalidRequest, RequestTimeout
-from bff.middleware import WHOLE_BODY
+from bff.middleware import READ_FIELDS, WHOLE_BODY
 from bff.server.connections import ConnectionLimit
 from bff.server.draining import DRAINING
-from bff.server.head import MAX_HEAD_BYTES, check_trailers, read_fields, speaks_another_protocol
+from bff.server.head import (
+    MAX_HEAD_BYTES,
+    RequestFields,
+    check_trailers,
+    read_fields,
+    speaks_another_protocol,
+    split_head,
+)
+from bff.server.phase import Phase
 from bff.server.refusal import refusal
 from bff.server.response import ResponseCycle
 from bff.server.target import target_fields
 
 _MAX_PIPELINED: Final = 32
-
-
-class Phase(Enum):
-    """What the connection is waiting for."""
-
-    IDLE = auto()  # the next request
-    HEAD = auto()  # the rest of a request head
-    BODY = auto()  # the rest of a request body
-    DISCARD = auto()  # the rest of a request body that was answered before its end
-    RESPONSE = auto()  # the application's response
-    CLOSING = auto()  # the client to close the connection; whatever it still sends is ignored
-
 
 # A member of an enum costs more to look up than the rest of what asks for it.
 _IDLE, _HEAD, _BODY, _DISCARD, _RESPONSE, _CLOSING = Phase
@@ -67,10 +62,12 @@ class Http1Connection(HttpToolsProtocol):
     linger_seconds: ClassVar[float] = 5.0
     spare_seconds: ClassVar[float] = 1.0
     most_fields: ClassVar[int] = 100
+    _phase: Phase
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._current_cycle: RequestResponseCycle | None = None
+        self._read_before: RequestFields | None = None
         self._idle = False
         self._unread_since: float | None = None
         self._unread_bytes = 0
@@ -101,6 +98,9 @@ class Http1Connection(HttpToolsProtocol):
         if self._phase is _CLOSING:
             return
         self._pending_bytes += len(data)
+        self._read_before = None
+        if self._phase is _IDLE:
+            data, self._read_before = split_head(data)
         if self._phase is not _HEAD:
             self._recent = []
         self._recent.append(data)
@@ -134,14 +134,15 @@ class Http1Connection(HttpToolsProtocol):
         version, upgrade = self.parser.get_http_version(), self.parser.should_upgrade()
         # What comes from now on are trailer fields, which are no header fields (RFC 9110 §6.5.1).
         given, self.headers = self.headers, []
-        self._fields = fields = read_fields(given, self.most_fields)
-        fields.check(self.url, version, upgrade=upgrade)
+        self._fields = fields = self._read_before or read_fields(given)
+        fields.check(self.url, version, self.most_fields, upgrade=upgrade)
         if version not in {"1.0", "1.1"} or speaks_another_protocol(self._recent, self.url):
             raise ValueError("unsupported protocol version")
         scope: Any = {
             **self._of_every_scope,
             "http_version": version,
             "headers": fields.headers,
+            READ_FIELDS: fields.by_name,
             "state": self.app_state.copy(),
             "method": self.parser.get_method().decode("ascii"),
             **target_fields(self.url),

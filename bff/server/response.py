@@ -23,8 +23,8 @@ _RESET: Final = struct.pack("ii", 1, 0)
 _BODYLESS_STATUSES: Final = frozenset({204, 304})
 _CONTROLS: Final = bytes(range(0x20)) + b"\x7f"
 _NOT_IN_VALUES: Final = _CONTROLS.replace(b"\t", b"")
-_END: Final = (b"", b"")
 _NOT_IN_NAMES: Final = _CONTROLS + b'()<>@,;:[]={} \\"'
+_LONGEST_USUAL_NAMES: Final = 1024
 
 
 class ResponseCycle(RequestResponseCycle):
@@ -128,24 +128,22 @@ class ResponseCycle(RequestResponseCycle):
 
     def _head(self, status: int, fields: list[Header]) -> bytes:
         """Return status line and fields, and learn from them how the body is framed (RFC 9112 §6)."""
-        names, fields = _checked(fields)
-        closing = b"connection" in names and _closes(fields)
+        names, values = zip(*fields, strict=True) if fields else ((), ())
+        known = _known[names]
+        _check(values)
+        closing = bool(known.connection) and _closes(known.connection, values)
         self.keep_alive = self.keep_alive and not closing and not DRAINING.begun
-        lines = list(map(b": ".join, fields))
-        if not self.keep_alive and not closing:
-            lines.append(b"connection: close")
-        if b"transfer-encoding" in names and b"chunked" in _every(b"transfer-encoding", fields):
+        added = b"" if self.keep_alive or closing else b"connection: close\r\n"
+        if known.codings and b"chunked" in [values[at].lower() for at in known.codings]:
             self.chunked_encoding = True
-        elif b"content-length" in names:
-            length = fields[names.index(b"content-length")][1]
-            self.expected_content_length, self.chunked_encoding = int(length), False
+        elif known.lengths:
+            self.expected_content_length, self.chunked_encoding = int(values[known.lengths[0]]), False
         elif self.scope["http_version"] == "1.0":
             self._until_close = True  # HTTP/1.0 has no chunks, and uvicorn keeps none of its connections open
         elif self.scope["method"] != "HEAD" and status not in _BODYLESS_STATUSES:
             self.chunked_encoding = True
-            lines.append(b"transfer-encoding: chunked")
-        lines += _END
-        return STATUS_LINE[status] + b"\r\n".join(lines)
+            added += b"transfer-encoding: chunked\r\n"
+        return b"%b%b%b\r\n" % (STATUS_LINE[status], known.lines % values, added)
 
     def _send_body(self, body: bytes, *, more: bool) -> None:
         if self.scope["method"] == "HEAD":
@@ -175,38 +173,46 @@ class ResponseCycle(RequestResponseCycle):
         self.on_response()  # goes on reading where the request is answered before its end
 
 
-def _checked(fields: list[Header]) -> tuple[tuple[bytes, ...], list[Header]]:
-    """Refuse a field that would be read as another one, or as several (RFC 9110 §5.1, §5.5).
+class _Names:
+    """What is known of response fields with these names in this order, whatever their values.
 
-    Returns:
-        The names in lower case, and the fields with them.
+    Attributes:
+        lines: the fields as they are sent, with a place for each value.
+        connection: which of them are about the connection.
+        codings: which give a transfer coding.
+        lengths: which give the body's length.
     """
-    if not fields:
-        return (), fields
-    given, values = zip(*fields, strict=True)
-    names = tuple(map(_checked_name.__getitem__, given))
+
+    __slots__ = ("codings", "connection", "lengths", "lines")
+
+    def __init__(self, given: tuple[bytes, ...]) -> None:
+        together = b"".join(given)
+        if len(together.translate(None, _NOT_IN_NAMES)) != len(together):
+            raise RuntimeError("the name of a header field is not valid")
+        names = [name.lower() for name in given]
+        self.lines = b"".join([name.replace(b"%", b"%%") + b": %b\r\n" for name in names])
+        self.connection = _places(b"connection", names)
+        self.codings = _places(b"transfer-encoding", names)
+        self.lengths = _places(b"content-length", names)
+
+
+_known: Final = Memo(_Names, longest=_LONGEST_USUAL_NAMES, length=lambda names: sum(map(len, names)))
+
+
+def _places(wanted: bytes, names: list[bytes]) -> tuple[int, ...]:
+    return tuple(at for at, name in enumerate(names) if name == wanted)
+
+
+def _check(values: tuple[bytes, ...]) -> None:
+    """Refuse a value that would be read as several fields (RFC 9110 §5.5)."""
     together = b"".join(values)
     if len(together.translate(None, _NOT_IN_VALUES)) != len(together):
         raise RuntimeError("the value of a header field is not valid")
-    return names, fields if names == given else list(zip(names, values, strict=True))
 
 
-def _valid_name(name: bytes) -> bytes:
-    if len(name.translate(None, _NOT_IN_NAMES)) != len(name):
-        raise RuntimeError("the name of a header field is not valid")
-    return name.lower()
-
-
-_checked_name: Final = Memo[bytes, bytes](_valid_name, longest=64)
-
-
-def _closes(fields: list[Header]) -> bool:
-    """Return whether the fields close the connection (RFC 9112 §9.6)."""
-    return any(b"close" in map(bytes.strip, value.split(b",")) for value in _every(b"connection", fields))
-
-
-def _every(wanted: bytes, fields: list[Header]) -> list[bytes]:
-    return [value.lower() for name, value in fields if name == wanted]
+def _closes(places: tuple[int, ...], values: tuple[bytes, ...]) -> bool:
+    """Return whether the fields at these places close the connection (RFC 9112 §9.6)."""
+    return any(b"close" in map(bytes.strip, values[at].lower().split(b",")) for at in places)
 
 
 def _nothing() -> None:

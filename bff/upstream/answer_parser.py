@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Collection
-from operator import itemgetter
 from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -18,8 +17,6 @@ _HIGHEST_STATUS: Final = 599
 _SWITCHING_PROTOCOLS: Final = 101
 _TRAILERS: Final = deque[Header](maxlen=0)
 """Takes trailer fields, which are not passed on, and keeps none."""
-_name_of: Final = itemgetter(0)
-_value_of: Final = itemgetter(1)
 _lowered: Final = Memo[bytes, bytes](bytes.lower, longest=64)
 """Names in lower case: one object for each, whose hash is known when it is looked up again."""
 
@@ -32,7 +29,16 @@ class AnswerParser:
         between: an answer may begin. Where this is false after an answer, the next one needs another parser.
     """
 
-    __slots__ = ("_fields", "_interim", "_interim_bytes", "_parser", "_received", "between", "exchange")
+    __slots__ = (
+        "_coded",
+        "_fields",
+        "_interim",
+        "_interim_bytes",
+        "_parser",
+        "_received",
+        "between",
+        "exchange",
+    )
 
     exchange: Exchange
 
@@ -40,7 +46,7 @@ class AnswerParser:
         self._parser = HttpResponseParser(self)
         self._fields: list[Header] | deque[Header] = []
         self._received = self._interim_bytes = 0
-        self._interim = False
+        self._interim = self._coded = False
         self.between = True
 
     def expect(self, exchange: Exchange) -> None:
@@ -64,13 +70,16 @@ class AnswerParser:
     # What httptools calls
 
     def on_message_begin(self) -> None:
-        self.between = False
+        self.between = self._coded = False
         self._fields = []
         if self.exchange.complete:
             self.exchange.reusable = False  # nobody asked for this
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields.append((name, value))
+        lowered = _lowered[name]
+        if lowered == b"transfer-encoding":
+            self._coded = True
+        self._fields.append((lowered, value))
 
     def on_headers_complete(self) -> None:
         exchange = self.exchange
@@ -110,9 +119,8 @@ class AnswerParser:
         if self._received > _LARGEST_HEAD_BYTES and self._interim_bytes + _size(fields) > _LARGEST_HEAD_BYTES:
             exchange.refuse("an answer with a head that is too large")
             return
-        names = list(map(_lowered.__getitem__, map(_name_of, fields)))
-        headers = exchange.headers = list(zip(names, map(_value_of, fields), strict=True))
-        if b"transfer-encoding" in names and not _is_chunked(headers):
+        headers = exchange.headers = list(fields)
+        if self._coded and not _is_chunked(headers):
             exchange.refuse("an unknown transfer coding")
             return
         exchange.status, exchange.begun = status, True

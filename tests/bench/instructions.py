@@ -11,7 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from itertools import cycle
 from pathlib import Path
 from typing import Final
 
@@ -58,13 +59,13 @@ class Counter:
         subprocess.run(["callgrind_control", what, str(self._pid)], check=True, capture_output=True)
 
 
-async def ask(port: int, requests: Sequence[bytes], each: int, connections: int) -> None:
-    """Send so many requests over each of so many connections, one after the other."""
+async def ask(port: int, requests: Iterator[bytes], each: int, connections: int) -> None:
+    """Send so many requests over each of so many connections, the next one whenever there is an answer."""
 
-    async def one(number: int) -> None:
+    async def one() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        for at in range(each):
-            writer.write(requests[(3 * number + at) % len(requests)])
+        for _ in range(each):
+            writer.write(next(requests))
             head = await reader.readuntil(b"\r\n\r\n")
             length = _LENGTH.search(head)
             if b" 200 " not in head.partition(b"\r\n")[0] or length is None:
@@ -72,7 +73,7 @@ async def ask(port: int, requests: Sequence[bytes], each: int, connections: int)
             await reader.readexactly(int(length[1]))
         writer.close()
 
-    await asyncio.gather(*(one(number) for number in range(connections)))
+    await asyncio.gather(*(one() for _ in range(connections)))
 
 
 def main(name: str = ONE_CONNECTION, requests: str = "300") -> None:
@@ -83,7 +84,7 @@ def main(name: str = ONE_CONNECTION, requests: str = "300") -> None:
     with tempfile.TemporaryDirectory() as folder, prepared(Path(folder)) as ground:
         prefix = Path(folder) / "counted"
         with counted(ground, prefix) as proxy:
-            wires = request_bytes(scenario, proxy.port, proxy.visitors[scenario.visitor])
+            wires = cycle(request_bytes(scenario, proxy.port, proxy.visitors[scenario.visitor]))
             each, warm = (max(1, n // scenario.connections) for n in (int(requests), _WARM_REQUESTS))
             asyncio.run(ask(proxy.port, wires, warm, scenario.connections))
             counter = Counter(proxy.pid, prefix)

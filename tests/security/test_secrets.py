@@ -27,6 +27,7 @@ from bff.config.settings import load_settings
 from bff.emporix.token_answers import Issued
 from bff.errors import BffError
 from bff.middleware.carriers import SessionCarriers
+from bff.middleware.header_fields import HeaderFields
 from bff.security.keyring import KeyRing
 from bff.security.secret import Secret
 from bff.session import (
@@ -259,7 +260,9 @@ def an_answer(secret: str) -> object:
 
 def a_call(secret: str) -> object:
     route = Route("GET", "/x", TokenKind.SESSION)
-    return Call("GET", parse_path(b"/api/x"), b"", [(b"cookie", f"bff={secret}".encode())], route)
+    return Call(
+        "GET", parse_path(b"/api/x"), b"", HeaderFields([(b"cookie", f"bff={secret}".encode())]), route
+    )
 
 
 def an_ask(secret: str) -> object:

@@ -19,6 +19,7 @@ from bff.api.routes import Route
 from bff.api.token_kinds import TokenKind
 from bff.errors import BadUpstreamAnswer, BffError, UpstreamTimeout, UpstreamUnavailable
 from bff.middleware import WHOLE_BODY
+from bff.middleware.header_fields import HeaderFields
 from bff.security.secret import Secret
 from bff.tokens import UpstreamCredentials
 from bff.upstream.protocol import Header
@@ -27,7 +28,9 @@ from tests.packing import PACKINGS
 pytestmark = pytest.mark.anyio
 
 OWN = UpstreamCredentials(Secret("the-sessions-own-access-token"), saas=Secret("the-sessions-own-saas-token"))
-CALL = Call("GET", parse_path(b"/api/a/b", b"/api"), b"", [], Route("GET", "/a/{b}", TokenKind.SESSION))
+CALL = Call(
+    "GET", parse_path(b"/api/a/b", b"/api"), b"", HeaderFields([]), Route("GET", "/a/{b}", TokenKind.SESSION)
+)
 JSON: Header = (b"content-type", b"application/json")
 
 
@@ -109,7 +112,7 @@ class Client:
 
 async def delivered(answer: Answer, call: Call = CALL, client: Client | None = None) -> Client:
     client = client or Client()
-    body = RequestBody(call.headers, client.receive, 0)
+    body = RequestBody(call.fields, client.receive, 0)
     await Delivery("http://up.test").deliver(call, answer, OWN, body, client.send)
     return client
 

@@ -15,6 +15,7 @@ from bff.api.routes import Route
 from bff.api.token_kinds import TokenKind
 from bff.auth.aliases import Aliases
 from bff.errors import ReauthenticationRequired
+from bff.middleware.header_fields import HeaderFields
 from bff.security.secret import Secret
 from bff.telemetry.logs import request_id
 from bff.telemetry.metrics import REGISTRY
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.anyio
 GUEST = UpstreamCredentials(Secret("guest-access"), session_id=Secret("emporix-session"))
 CUSTOMER = replace(GUEST, customer=True, customer_id="C1", saas=Secret("saas"), saas_expires_at=NOW + 60)
 ROUTE = Route("GET", "/a/{b}", TokenKind.SESSION)
-CALL = Call("GET", parse_path(b"/api/a/b", b"/api"), b"", [], ROUTE)
+CALL = Call("GET", parse_path(b"/api/a/b", b"/api"), b"", HeaderFields([]), ROUTE)
 ALIASES = Aliases(new_ring().digest("session alias"))
 ALIAS = ALIASES.of(Secret("emporix-session")).encode()
 
@@ -89,7 +90,7 @@ async def sent(
     forwarder = Forwarder(
         upstream, new_breakers(), tenant="acmeshop", clock=clock or Clock(), resolver=resolver
     )
-    await forwarder.send(call, credentials, RequestBody(call.headers, receive, 100_000))
+    await forwarder.send(call, credentials, RequestBody(call.fields, receive, 100_000))
     return upstream
 
 
@@ -105,7 +106,9 @@ async def test_a_call_is_counted_for_its_service() -> None:
 
 async def test_a_call_goes_out_with_the_sessions_token_the_tenant_and_the_request_id() -> None:
     token = request_id.set("req-1")
-    call = replace(CALL, headers=[(b"accept", b"*/*"), (b"authorization", b"x"), (b"cookie", b"bff=x")])
+    call = replace(
+        CALL, fields=HeaderFields([(b"accept", b"*/*"), (b"authorization", b"x"), (b"cookie", b"bff=x")])
+    )
     upstream = await sent(call, CUSTOMER)
     request_id.reset(token)
     assert (upstream.method, upstream.target, upstream.body) == ("GET", b"/a/b", None)
@@ -135,7 +138,9 @@ async def test_a_route_with_the_sessions_id_takes_the_owner_from_the_session() -
 @pytest.mark.parametrize("credentials", [CUSTOMER, GUEST])
 async def test_a_chats_session_id_passes_on_its_routes_only(credentials: UpstreamCredentials) -> None:
     fields = [(b"session-id", b"chat-1"), (b"session_id", b"chat-2"), (b"x-session-id", b"chat-3")]
-    call = replace(CALL, headers=fields, query=b"sessionId=x", route=replace(ROUTE, chat_session=True))
+    call = replace(
+        CALL, fields=HeaderFields(fields), query=b"sessionId=x", route=replace(ROUTE, chat_session=True)
+    )
     upstream = await sent(call, credentials)
     assert [value for name, value in upstream.headers if b"session" in name] == [b"chat-1"]
     assert upstream.target == b"/a/b?sessionId=x"
@@ -175,14 +180,16 @@ async def test_a_saas_token_that_has_ended_is_not_sent_and_may_need_a_login(
 
 @pytest.mark.parametrize("framing", [(b"content-length", b"6"), (b"transfer-encoding", b"chunked")])
 async def test_a_body_goes_out_whole_however_it_comes(framing: Header) -> None:
-    assert (await sent(replace(CALL, headers=[framing]), GUEST, b"abc", b"def")).body == b"abcdef"
+    assert (
+        await sent(replace(CALL, fields=HeaderFields([framing])), GUEST, b"abc", b"def")
+    ).body == b"abcdef"
 
 
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_a_drop_in_clients_alias_becomes_the_sessions_id(chunked: bool) -> None:  # noqa: FBT001
     body = b'{"sessionId": "%b"}' % ALIAS
     framing = (b"transfer-encoding", b"chunked") if chunked else (b"content-length", b"%d" % len(body))
-    call = replace(CALL, query=b"sessionId=" + ALIAS, headers=[framing])
+    call = replace(CALL, query=b"sessionId=" + ALIAS, fields=HeaderFields([framing]))
     resolved = await sent(call, GUEST, body[:30], body[30:], resolver=ALIASES)
     assert resolved.target == b"/a/b?sessionId=emporix-session"
     assert resolved.body == b'{"sessionId": "emporix-session"}'

@@ -11,6 +11,7 @@ from bff.api.merged_cart import CART_MERGE, is_merged_already
 from bff.api.paths import parse_path
 from bff.api.request_body import RequestBody
 from bff.api.route_file import load_route_table
+from bff.middleware.header_fields import HeaderFields
 from bff.session import Session, SessionKind
 from tests.values import TENANT, a_session
 
@@ -29,10 +30,11 @@ async def asked(
         return {"type": "http.request", "body": content, "more_body": False}
 
     framing = (b"transfer-encoding", b"chunked") if chunked else (b"content-length", b"%d" % len(content))
+    fields = HeaderFields([framing])
     parsed = parse_path(f"/api/cart/{TENANT}/{path}".encode(), b"/api")
     route = load_route_table(TENANT).match("POST", parsed.segments).route
-    call = Call("POST", parsed, b"", [framing], route)
-    return await is_merged_already(call, session, RequestBody([framing], receive, 1 << 20))
+    call = Call("POST", parsed, b"", fields, route)
+    return await is_merged_already(call, session, RequestBody(fields, receive, 1 << 20))
 
 
 def carts(*ids: Any) -> bytes:

@@ -8,6 +8,7 @@ from starlette.types import Message, Receive
 
 from bff.api.request_body import REPLAYABLE_BYTES, ClientLeft, RequestBody
 from bff.errors import BodyTooLarge, InvalidRequest
+from bff.middleware.header_fields import HeaderFields
 
 pytestmark = pytest.mark.anyio
 
@@ -20,6 +21,10 @@ def length(value: int | bytes) -> Headers:
 
 
 CHUNKED: Headers = [(b"transfer-encoding", b"chunked")]
+
+
+def request_body(headers: Headers, receive: Receive, limit: int) -> RequestBody:
+    return RequestBody(HeaderFields(headers), receive, limit)
 
 
 def receiving(*chunks: bytes | None) -> Receive:
@@ -43,13 +48,13 @@ async def read_all(content: bytes | AsyncIterator[bytes] | None) -> bytes:
 
 @pytest.mark.parametrize("headers", [[], length(0)])
 async def test_missing_body_is_none_and_replayable(headers: Headers) -> None:
-    body = RequestBody(headers, receiving(), LIMIT)
+    body = request_body(headers, receiving(), LIMIT)
     assert body.replayable
     assert [await body.content(), await body.content()] == [None, None]
 
 
 async def test_small_body_is_buffered_and_replayable() -> None:
-    body = RequestBody(length(6), receiving(b"abc", b"", b"def"), LIMIT)
+    body = request_body(length(6), receiving(b"abc", b"", b"def"), LIMIT)
     assert body.replayable
     assert [await body.content(), await body.content()] == [b"abcdef", b"abcdef"]
 
@@ -59,7 +64,7 @@ async def test_small_body_is_buffered_and_replayable() -> None:
     [(length(REPLAYABLE_BYTES), True), (length(REPLAYABLE_BYTES + 1), False), (CHUNKED, False)],
 )
 async def test_large_and_chunked_bodies_are_streamed_once(headers: Headers, replayable: bool) -> None:  # noqa: FBT001
-    body = RequestBody(headers, receiving(b"abc", b"def"), LIMIT)
+    body = request_body(headers, receiving(b"abc", b"def"), LIMIT)
     assert body.replayable is replayable
     content = await body.content()
     assert isinstance(content, bytes) is replayable
@@ -67,17 +72,17 @@ async def test_large_and_chunked_bodies_are_streamed_once(headers: Headers, repl
 
 
 async def test_content_length_over_the_limit_is_refused_before_reading() -> None:
-    assert RequestBody(length(LIMIT), receiving(), LIMIT).replayable is False
+    assert request_body(length(LIMIT), receiving(), LIMIT).replayable is False
     with pytest.raises(BodyTooLarge):
-        RequestBody(length(LIMIT + 1), receiving(), LIMIT)
+        request_body(length(LIMIT + 1), receiving(), LIMIT)
 
 
 async def test_chunked_body_over_the_limit_is_refused_while_reading() -> None:
-    body = RequestBody(CHUNKED, receiving(b"x" * 6, b"x" * 4, b"x"), 10)
+    body = request_body(CHUNKED, receiving(b"x" * 6, b"x" * 4, b"x"), 10)
     with pytest.raises(BodyTooLarge):
         await read_all(await body.content())
     assert (
-        await read_all(await RequestBody(CHUNKED, receiving(b"x" * 6, b"x" * 4), 10).content()) == b"x" * 10
+        await read_all(await request_body(CHUNKED, receiving(b"x" * 6, b"x" * 4), 10).content()) == b"x" * 10
     )
 
 
@@ -86,20 +91,20 @@ async def test_chunked_body_over_the_limit_is_refused_while_reading() -> None:
 )
 async def test_invalid_content_length_is_refused(value: bytes) -> None:
     with pytest.raises(InvalidRequest):
-        RequestBody(length(value), receiving(), LIMIT)
+        request_body(length(value), receiving(), LIMIT)
 
 
 async def test_two_content_lengths_are_refused_unless_they_are_equal() -> None:
     with pytest.raises(InvalidRequest):
-        RequestBody([*length(5), *length(6)], receiving(), LIMIT)
-    body = RequestBody([*length(3), *length(3)], receiving(b"abc"), LIMIT)
+        request_body([*length(5), *length(6)], receiving(), LIMIT)
+    body = request_body([*length(3), *length(3)], receiving(b"abc"), LIMIT)
     assert await body.content() == b"abc"
 
 
 @pytest.mark.parametrize("headers", [length(6), length(REPLAYABLE_BYTES + 1), CHUNKED])
 async def test_disconnect_in_the_middle_of_a_body_raises_client_left(headers: Headers) -> None:
     with pytest.raises(ClientLeft):
-        await read_all(await RequestBody(headers, receiving(b"abc", None), LIMIT).content())
+        await read_all(await request_body(headers, receiving(b"abc", None), LIMIT).content())
 
 
 async def test_left_returns_after_the_client_disconnects() -> None:
@@ -110,13 +115,13 @@ async def test_left_returns_after_the_client_disconnects() -> None:
         received.append(message["type"])
         return message
 
-    await RequestBody([], recording_receive, LIMIT).left()
+    await request_body([], recording_receive, LIMIT).left()
     assert received == ["http.request", "http.request", "http.disconnect"]
 
 
 async def test_a_listener_leaves_the_body_to_who_reads_it() -> None:
     """An answer may come before the whole body is out: two who receive would take each other's parts."""
-    body = RequestBody(CHUNKED, receiving(b"first", b"second"), LIMIT)
+    body = request_body(CHUNKED, receiving(b"first", b"second"), LIMIT)
     content = await body.content()
     assert content is not None
     assert not isinstance(content, bytes)

@@ -160,6 +160,11 @@ async def test_names_are_in_lower_case_and_a_closing_answer_closes() -> None:
     assert transport.closed
 
 
+async def test_a_percent_sign_in_a_field_stays_what_it_is() -> None:
+    (sent,) = await written(start((b"x-100%b", b"%b"), (b"content-length", b"0")), body(b""))
+    assert sent == b"HTTP/1.1 200 OK\r\nx-100%b: %b\r\ncontent-length: 0\r\n\r\n"
+
+
 @pytest.mark.parametrize(
     "field",
     [
