@@ -353,6 +353,27 @@ async def test_a_server_that_is_too_busy_to_accept_takes_its_time_at_the_end(
     await all_who_wait_are_served(draining)
 
 
+async def test_a_server_listens_for_as_long_as_somebody_waits_to_be_accepted(
+    draining: Draining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = list[object]()
+
+    def somebody_waits(listener: object) -> bool:
+        looked.append(listener)
+        return len(looked) < 4
+
+    monkeypatch.setattr(process, "_QUEUE_SECONDS", 0)
+    monkeypatch.setattr(process, "is_waited_for", somebody_waits)
+    server = ProxyServer(configured(telling, lifespan="off"))
+    with listening("127.0.0.1", 0) as listener:
+        serving = asyncio.create_task(server._serve([listener]))
+        await until(lambda: server.started)
+        server.handle_exit(signal.SIGTERM, None)
+        await serving
+    assert draining()
+    assert len(looked) == 4
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="a filter of Linux")
 def test_who_comes_after_the_queue_was_ended_is_refused_and_not_reset() -> None:
     with listening("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()) as early:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from bff.server.head import RequestFields, read_fields, split_head
+from bff.server.head import MAX_HEAD_BYTES, RequestFields, read_fields, split_head
 
 HOST = b"host: shop.example\r\n"
 LINES = (
@@ -125,3 +125,14 @@ def test_fields_are_read_once_for_all_lines() -> None:
 def test_fields_that_tell_the_parser_how_to_go_on_are_left_to_it(fields: bytes) -> None:
     whole = b"GET / HTTP/1.1\r\n" + HOST + fields + b"\r\n\r\n"
     assert split_head(whole) == (whole, None)
+
+
+def test_names_are_lowered_and_values_have_no_blanks_around_them() -> None:
+    assert read_fields([(b"Host", b"shop.example \t")]).headers == ((b"host", b"shop.example"),)
+
+
+def test_a_target_and_fields_that_are_too_large_together_are_refused() -> None:
+    fields = read_fields([(b"host", b"shop.example"), (b"x", b"y" * (MAX_HEAD_BYTES // 2))])
+    fields.check(b"/" * 1000, "1.1", 100, upgrade=False)
+    with pytest.raises(ValueError, match="too large"):
+        fields.check(b"/" * (MAX_HEAD_BYTES // 2), "1.1", 100, upgrade=False)
