@@ -28,8 +28,8 @@ pytest_plugins = ["tests.alone"]
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Run five test processes on two cores: most of a test's time is waited for."""
-    return max(2, 5 * (os.cpu_count() or 1) // 2)
+    """Run two test processes a core: more than half of a test's time is waited for."""
+    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

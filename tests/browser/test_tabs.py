@@ -3,7 +3,7 @@
 import uuid
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from tests.browser.shopping import (
     add_to_cart,
@@ -87,6 +87,23 @@ def test_a_logout_in_one_tab_shows_as_another_version_in_the_other(
     expect_nobody(two)
     expect(two.locator("#messages")).to_have_text(_NO_LONGER)
     assert context.cookies() == []
+
+
+def test_a_page_that_learns_late_whose_session_it_has_calls_that_no_news(
+    context: BrowserContext, demo: Demo
+) -> None:
+    log_in(visit(context, demo.url))
+    page, held = context.new_page(), list[Route]()
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/auth/session", hold)  # the first request for the view; later ones have a query
+    page.goto(demo.url)
+    expect_customer(page, "Ada", "ada@example.com")
+    assert len(held) == 1
+    assert page.locator("#messages").inner_text() == ""
+    held[0].continue_()
 
 
 def test_a_slow_call_of_one_tab_does_not_undo_the_logout_of_the_other(

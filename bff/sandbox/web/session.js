@@ -13,6 +13,7 @@ let runningActions = 0; // own login, logout and so on; a view loaded meanwhile 
 let actionCount = 0; // changes with each own action, so that a view from before it is ignored
 let loads = 0;
 let newestLoad = 0;
+let known = false; // whether the page has learned whose session it has; what it learns first is no change
 let starting = null;
 
 export function current() {
@@ -35,6 +36,7 @@ function identity(one) {
 function accept(next, cause) {
   const previous = view;
   view = { ...NONE, ...next };
+  known = true;
   emit("view");
   if (identity(previous) !== identity(view)) emit("session", { previous, view, cause });
 }
@@ -59,7 +61,7 @@ export async function load({ slide = false } = {}) {
   const next = await call("GET", `/auth/session${slide ? "" : "?slide=false"}`, undefined, { quiet: !slide });
   if (runningActions > 0 || countBefore !== actionCount || number < newestLoad) return view;
   newestLoad = number;
-  accept(next, slide ? "first" : "elsewhere");
+  accept(next, known ? "elsewhere" : "first");
   return view;
 }
 
