@@ -61,6 +61,18 @@ async def post(client: UpstreamClient, body: RequestContent = b"x") -> bytes:
     return await whole(await client.open("POST", b"/x", [], body))
 
 
+def goes_on_after(raw: bytes) -> Serve:
+    """Send this for the first request, and answer whatever else comes on the connection."""
+
+    async def serve(connection: Connection) -> None:
+        await connection.head()
+        await connection.send(raw)
+        while True:
+            await connection.answer(b"on the same connection")
+
+    return serve
+
+
 # Answers
 
 
@@ -193,14 +205,15 @@ async def test_nothing_of_an_answer_is_in_the_next_one_on_its_connection() -> No
     "raw",
     [
         answer(b"hello") + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+        answer(b"hello") + b"HTTP/1.1 204 No Content\r\n\r\n",
         answer(b"hello") + b"junk",
         answer(b"hello", b"Connection: close"),
         answer(b"hello").replace(b"1.1", b"1.0"),
     ],
-    ids=["a second answer", "junk", "close", "HTTP/1.0"],
+    ids=["a second answer", "a second answer without a body", "junk", "close", "HTTP/1.0"],
 )
 async def test_a_connection_is_not_used_again_after_this_answer(raw: bytes) -> None:
-    async with between(in_turn(sends(raw), greets)) as (client, upstream):
+    async with between(in_turn(goes_on_after(raw), greets)) as (client, upstream):
         assert [await get(client), await get(client)] == [b"hello", b"hello"]
         assert upstream.connections == 2
 
@@ -209,20 +222,26 @@ async def test_a_connection_is_not_used_again_after_this_answer(raw: bytes) -> N
 async def test_a_body_where_none_may_be_is_never_the_next_answer(method: str, status: bytes) -> None:
     evil = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
     raw = answer(evil, status=status)
-    async with between(in_turn(sends(raw), greets)) as (client, upstream):
+    async with between(in_turn(goes_on_after(raw), greets)) as (client, upstream):
         assert await whole(await client.open(method, b"/x", [], None)) == b""
         assert await get(client) == b"hello"
         assert upstream.connections == 2
 
 
 async def test_what_arrives_on_an_idle_connection_closes_it() -> None:
+    idle, sent = asyncio.Event(), asyncio.Event()
+
     async def serve(connection: Connection) -> None:
         await connection.answer(b"hello")
+        await idle.wait()
         await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
-        await connection.left()
+        sent.set()
+        await connection.answer(b"on the same connection")
 
     async with between(in_turn(serve, greets)) as (client, upstream):
         assert await get(client) == b"hello"
+        idle.set()
+        await sent.wait()
         await asyncio.sleep(0.05)
         assert await get(client) == b"hello"
         assert upstream.connections == 2
