@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bff.deadline import deadline_in
 from bff.errors import BadUpstreamAnswer, BffError, InvalidRequest, UpstreamTimeout, UpstreamUnavailable
 from bff.upstream import pool
 from bff.upstream.answer_parser import AnswerParser
@@ -467,6 +468,68 @@ async def test_one_who_waits_may_open_a_connection_when_one_has_ended() -> None:
         await asyncio.sleep(0.05)
         first.cancel()
         assert await second == b"hello"
+
+
+async def test_a_connection_that_comes_to_one_who_leaves_goes_to_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hand_over = pool.ConnectionPool._hand_over
+
+    def hand_over_and_leave(self: pool.ConnectionPool, connection: Any) -> bool:
+        taken = hand_over(self, connection)
+        if taken:
+            leaving.cancel()
+        return taken
+
+    go = asyncio.Event()
+
+    async def serve(connection: Connection) -> None:
+        while True:
+            await connection.head()
+            await go.wait()
+            await connection.send(answer(b"hello"))
+
+    async with between(serve) as (client, upstream):
+        first = asyncio.create_task(get(client))
+        await until(lambda: upstream.heads)
+        leaving = asyncio.create_task(get(client))
+        await asyncio.sleep(0)
+        monkeypatch.setattr(pool.ConnectionPool, "_hand_over", hand_over_and_leave)
+        go.set()
+        assert await first == b"hello"
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        monkeypatch.undo()
+        assert await get(client) == b"hello"
+        assert upstream.connections == 1
+
+
+async def test_a_connection_that_could_not_be_made_takes_no_place() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # without listening: nobody answers there
+        client = LlhttpClient(f"http://127.0.0.1:{taken.getsockname()[1]}", ONE_CONNECTION)
+        for _ in range(3):
+            assert isinstance(await failure_of(get(client)), NotConnected)
+        await client.aclose()
+
+
+async def test_an_upload_takes_as_long_as_its_client_does() -> None:
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"12"
+        await asyncio.sleep(0.6)
+        yield b"345"
+
+    async def serve(connection: Connection) -> None:
+        await connection.head()
+        assert await connection.reader.readexactly(5) == b"12345"
+        await asyncio.sleep(0.6)
+        await connection.send(answer(b"taken"))
+
+    async with between(serve, replace(ONE_CONNECTION, read_seconds=1)) as (client, _):
+        with deadline_in(0.3):
+            body = slow()
+            got = await client.open("POST", b"/x", [(b"content-length", b"5")], body)
+            assert await whole(got) == b"taken"
 
 
 async def test_idle_connections_are_bounded_and_closed_in_time(monkeypatch: pytest.MonkeyPatch) -> None:

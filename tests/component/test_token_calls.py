@@ -22,7 +22,7 @@ from bff.upstream.failures import MalformedBody
 from bff.upstream.httpx_client import HttpxClient
 from bff.upstream.options import TOKEN_CALLS
 from bff.upstream.protocol import Header, WholeAnswer
-from bff.upstream.token_calls import DEADLINE_SECONDS, TokenCallClient
+from bff.upstream.token_calls import _LARGEST_ANSWER_BYTES, DEADLINE_SECONDS, TokenCallClient, _decoder
 from tests.live import free_port
 from tests.support import listens
 
@@ -210,10 +210,25 @@ async def test_the_deadline_covers_an_answer_that_drips() -> None:
     async with calling(dripping, deadline=0.5) as (client, _):
         with pytest.raises(UpstreamTimeout):
             await client.call("test", "GET", "/x")
-        with pytest.raises(UpstreamTimeout):
-            await client.call("test", "GET", "/x", deadline=0.1)
         async with asyncio.timeout(20):
             await left.wait()
+
+
+async def test_a_call_may_have_a_shorter_deadline_of_its_own() -> None:
+    asked, go = asyncio.Event(), asyncio.Event()
+
+    async def waiting(_request: Request) -> Response:
+        asked.set()
+        await go.wait()
+        return JSONResponse({})
+
+    async with calling(waiting) as (client, _):
+        call = asyncio.create_task(client.call("test", "GET", "/x", deadline=0.5))
+        await asked.wait()
+        await asyncio.wait([call], timeout=5)
+        go.set()
+        with pytest.raises(UpstreamTimeout):
+            await call
 
 
 async def test_an_answer_too_large_for_a_token_call_is_bad() -> None:
@@ -355,3 +370,8 @@ async def test_calls_are_counted_by_name_and_outcome(status: int, outcome: str) 
         await client.call("counted", "GET", "/x")
     await client.aclose()
     assert (count(outcome), count("no answer")) == (before + 1, lost + 1)
+
+
+def test_a_body_that_grows_is_unpacked_to_the_limit_and_no_further() -> None:
+    packed = gzip.compress(b"x" * (8 << 20))
+    assert len(_decoder("gzip")(packed)) == _LARGEST_ANSWER_BYTES + 1
