@@ -4,7 +4,6 @@ import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 import pytest
 
@@ -12,30 +11,13 @@ from bff.config.embedded_redis import EmbeddedRedis, locate_server
 from tests.fuzz import profiles
 from tests.live import TENANT, LiveProxy, Sandbox, environment
 
-_LONGEST_FIRST: Final = (
-    "simulation",
-    "resilience",
-    "fuzz",
-    "deployment",
-    "browser",
-    "tests",
-    "conformance",
-    "integration",
-)
-
 profiles.load()
 pytest_plugins = ["tests.alone"]
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Run two test processes a core: more than half of a test's time is waited for."""
-    return 2 * (os.cpu_count() or 1)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the folders whose files take longest: those that are short fill up what is left at the end."""
-    places = {name: place for place, name in enumerate(_LONGEST_FIRST)}
-    items.sort(key=lambda item: places.get(item.path.parent.name, len(places)))
+    """Run three test processes on two cores: much of a test's time is waited for."""
+    return max(1, 3 * (os.cpu_count() or 1) // 2)
 
 
 def pytest_collection_finish() -> None:
