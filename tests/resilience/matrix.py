@@ -115,7 +115,8 @@ def _master_away(ground: Ground, away: Act, back: Act) -> Iterator[None]:
 
 @contextmanager
 def failed_over(ground: Ground) -> Iterator[None]:
-    """Let a replica take its master's place, as an operator who replaces machines does."""
+    """Let a replica that has all take its master's place, as an operator who replaces machines does."""
+    ground.nodes.settle()
     ground.nodes.fail_over()
     yield
     ground.nodes.settle()

@@ -42,6 +42,7 @@ def wrong_cells(ground: Ground, fault: Fault) -> dict[Key, tuple[int | str, str]
     }
 
 
+@pytest.mark.alone  # servers that vote within a second, and answers that are to come in time
 @pytest.mark.parametrize("fault", FAILOVERS, ids=lambda fault: fault.name)
 @pytest.mark.parametrize("ground", ["sentinel", "cluster"], indirect=True)
 def test_everybody_gets_what_the_matrix_says_of_a_failover(ground: Ground, fault: Fault) -> None:
