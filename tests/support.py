@@ -33,6 +33,7 @@ from bff.sessions.ports import Ports
 from bff.sessions.request_session import RequestSession
 from bff.store.connection import connect
 from bff.store.protocol import RatedCall, SessionStore
+from bff.store.redis_keys import RedisKeys
 from bff.store.replaceable import AnyRedis
 from bff.upstream.token_calls import TokenCallClient
 from bff.wiring import key_ring, open_connections
@@ -172,7 +173,7 @@ class Replica:
 
     async def unlock(self, held: HeldSession) -> None:
         """End the lock that its holder could not give back, as its time does."""
-        await bare(self.redis).delete(f"bff:{TENANT}:{{{record_name(held.ticket).hex()}}}:lock")
+        await bare(self.redis).delete(RedisKeys(TENANT).lock(record_name(held.ticket)))
 
     async def stored(self, held: HeldSession) -> Session:
         """Return the session as the store has it."""

@@ -55,14 +55,15 @@ class RequestFields:
         names = [name.lower() for name in lines[::2]]
         values = [value.rstrip(b" \t") for value in lines[1::2]]
         self.headers: tuple[Header, ...] = tuple(zip(names, values, strict=True))
-        self.by_name = HeaderFields(self.headers)
+        self.by_name = fields = HeaderFields(self.headers)
         self._bytes = len(given)
-        self._hosts = names.count(b"host")
-        self._codings = self._every(b"transfer-encoding") if b"transfer-encoding" in names else []
-        lengths = self._every(b"content-length") if b"content-length" in names else []
-        self._has_body = bool(self._codings) or any(value.strip(b"0") for value in lengths)
+        self._hosts = len(fields.every(b"host"))
+        self._codings = [value.lower() for value in fields.every(b"transfer-encoding")]
+        self._has_body = bool(self._codings) or any(
+            value.strip(b"0") for value in fields.every(b"content-length")
+        )
         self.of_the_message = not _OF_THE_MESSAGE.isdisjoint(names)
-        self.expects_continue = b"expect" in names and b"100-continue" in self._every(b"expect")
+        self.expects_continue = b"100-continue" in [value.lower() for value in fields.every(b"expect")]
 
     def check(self, url: bytes, version: str, most: int, *, upgrade: bool) -> None:
         """Refuse heads that the parser accepts but that servers may interpret differently (RFC 9112 §3.2, §6.1)."""
@@ -77,9 +78,6 @@ class RequestFields:
         if upgrade and self._has_body:
             # The parser would take the body first for another protocol and then for a request (CWE-444).
             raise ValueError("upgrade request with a body")
-
-    def _every(self, wanted: bytes) -> list[bytes]:
-        return [value.lower() for name, value in self.headers if name == wanted]
 
 
 _known: Final = Memo[bytes, RequestFields](RequestFields, longest=_LONGEST_USUAL_FIELDS)

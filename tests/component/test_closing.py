@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from bff.session import record_name
+from bff.store.redis_keys import RedisKeys
 from tests.support import bare, new_replica
 from tests.values import TENANT
 
@@ -28,5 +29,4 @@ async def test_work_that_is_cut_short_gives_its_lock_back(
         await begun.wait()
         await one.proxy.aclose()
         assert cut_short.cancelled()
-        name = record_name(held.ticket).hex()
-        assert not await bare(one.redis).exists(f"bff:{TENANT}:{{{name}}}:lock")
+        assert not await bare(one.redis).exists(RedisKeys(TENANT).lock(record_name(held.ticket)))

@@ -7,6 +7,7 @@ import pytest
 from bff.errors import BffError, InvalidCredentials, NoSession, SessionRotated, UpstreamUnavailable
 from bff.security.secret import Secret
 from bff.session import EndReason, Tombstone
+from bff.store.redis_keys import RedisKeys
 from tests.live import GRACE
 from tests.support import TENANT, Replica, access_alive, bare, loaded, until
 
@@ -77,6 +78,6 @@ async def test_a_logout_meanwhile_is_not_undone(replica: Replica) -> None:
             await late
     assert session.issued is None
     for name in set(await replica.store.names()) - before:
-        assert await bare(replica.redis).hexists(f"bff:{TENANT}:{{{name.hex()}}}", "t"), "a session is left"
+        assert await bare(replica.redis).hexists(RedisKeys(TENANT).session(name), "t"), "a session is left"
     customers = [token for token in replica.upstream.world.access.values() if token.kind == "customer"]
     assert [token.revoked for token in customers] == [True, True]

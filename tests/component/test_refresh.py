@@ -12,6 +12,7 @@ from bff.security.secret import Secret
 from bff.session import Carrier, EndReason, GuestContext, HeldSession, Tombstone, record_name
 from bff.sessions import token_saver
 from bff.sessions.endings import EndedHere
+from bff.store.redis_keys import RedisKeys
 from tests.relay import relaying
 from tests.support import TENANT, Replica, access_alive, bare, leave, loaded, new_keys, new_replica
 
@@ -392,7 +393,7 @@ async def test_tokens_that_could_not_be_stored_are_revoked_where_a_logout_came_f
             await renewing
         redis = bare(other.redis)
         tombstone: Any = {"g": 2, "t": "ended", "w": "logout"}
-        await redis.hset(f"bff:{TENANT}:{{{record_name(held.ticket).hex()}}}", mapping=tombstone)
+        await redis.hset(RedisKeys(TENANT).session(record_name(held.ticket)), mapping=tombstone)
         relay.deaf = False
         await one.ports.tasks.drain()
         world = one.upstream.world
