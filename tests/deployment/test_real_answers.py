@@ -1,11 +1,14 @@
 """The questions of the runbooks, put to a real proxy: each query and each command there finds what happened."""
 
+import json
 import re
 import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx2
 import pytest
 
 from bff import __version__
@@ -17,12 +20,11 @@ from tests.deployment.test_real_alerts import (
     OLD,
     Cause,
     Shop,
-    emporix_fails,
     logins_are_too_many,
     nothing,
     opened,
 )
-from tests.integration.visitors import PRODUCTS, customer, eventually, guest
+from tests.integration.visitors import PRODUCTS, customer, eventually, fault, guest
 from tests.live import ADA, GRACE, Sandbox, new_key
 from tests.resilience.servers import RedisServer
 
@@ -64,6 +66,17 @@ def told(shop: Shop, command: str, **examples: str) -> str:
     return done.stdout
 
 
+def lines_about(shop: Shop, command: str, answer: httpx2.Response) -> dict[str, dict[str, Any]]:
+    """Return what the command of the page finds about one request, by event."""
+
+    def found_lines() -> dict[str, dict[str, Any]]:
+        lines = told(shop, command, **{"THE-ID": answer.headers["x-request-id"]})
+        return {line["event"]: line for line in map(json.loads, lines.splitlines())}
+
+    eventually(lambda: "request" in found_lines())
+    return found_lines()
+
+
 @pytest.fixture
 def shop(request: pytest.FixtureRequest, sandbox: Sandbox, redis: RedisServer) -> Iterator[Shop]:
     """A shop with the settings that a test asks for."""
@@ -81,17 +94,20 @@ def found(question: str, before: Scrape, after: Scrape, folder: Path, more: str 
 
 def test_who_failed_emporix(shop: Shop, tmp_path: Path) -> None:
     question = "Who failed, we or Emporix?"
-    before = shop.scrape()
-    emporix_fails(shop)
-    with guest(shop.proxy) as browser:
-        answer = browser.get(PRODUCTS)
-    assert labelled(found(question, before, shop.scrape(), tmp_path, " > 0"), "fault") == {"emporix"}
-    number = answer.headers["x-request-id"]
     (command,) = commands(question)
-    eventually(lambda: '"event": "request"' in told(shop, command, **{"THE-ID": number}))
-    lines = told(shop, command, **{"THE-ID": number})
-    assert f'"status": {answer.status_code}' in lines
-    assert f'"code": "{answer.json()["code"]}"' in lines
+    with guest(shop.proxy) as browser:
+        before = shop.scrape()
+        fault(shop.sandbox, "GET /product/", "error", status=503, times=1)
+        answer = browser.get(PRODUCTS)
+        fault(shop.sandbox, "GET /product/", "disconnect")
+        unanswered = browser.get(PRODUCTS)
+    assert labelled(found(question, before, shop.scrape(), tmp_path, " > 0"), "fault") == {"emporix"}
+    line = lines_about(shop, command, answer)["request"]
+    assert (line["status"], line.get("code")) == (503, None)
+    lines = lines_about(shop, command, unanswered)
+    logged = (lines["request"]["status"], lines["request"]["code"])
+    assert logged == (unanswered.status_code, unanswered.json()["code"])
+    assert lines["problem"]["reason"]
 
 
 def test_who_failed_redis(shop: Shop, tmp_path: Path) -> None:
