@@ -4,12 +4,13 @@ Times are seconds since the epoch as floats; durations are seconds.
 """
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from typing import Final
 
 from bff.security.secret import Secret
 from bff.tokens import TokenSet, UpstreamCredentials
+from bff.value import value
 
 ID_BYTES: Final = 16
 SECRET_BYTES: Final = 32
@@ -36,7 +37,7 @@ class RecordPurpose(StrEnum):
     SHARED_TOKEN = "shared-token"  # noqa: S105 - a word
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Ticket:
     """What the visitor holds, sealed: the session's id and the secret that opens its record.
 
@@ -46,9 +47,14 @@ class Ticket:
     id: bytes = field(repr=False)
     secret: bytes = field(repr=False)
     purpose: RecordPurpose = RecordPurpose.SESSION
+    record_name: bytes = field(init=False, compare=False, repr=False)
+    """The name of its record: a hash, from which nobody gets back to the id."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "record_name", hashlib.sha256(self.id).digest())
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Lifetimes:
     """How long a kind of session may idle, and how long it may last at all."""
 
@@ -56,7 +62,7 @@ class Lifetimes:
     absolute: float
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class GuestContext:
     """The session-context parameters that an anonymous login may be given."""
 
@@ -78,7 +84,7 @@ def next_version(now: float, older: int = 0) -> int:
     return max(older + 1, int(now * 1000))
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class KeptGuest:
     """The guest that a customer was before the login, kept beside the customer for drop-in clients.
 
@@ -91,7 +97,7 @@ class KeptGuest:
     context: GuestContext = GuestContext()
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Session:
     """One visitor's session as the store keeps it.
 
@@ -179,7 +185,7 @@ class EndReason(StrEnum):
     """Upstream refused to renew its tokens."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Tombstone:
     """What is left of a session for a short time after its end.
 
@@ -194,7 +200,7 @@ class Tombstone:
     successor: Ticket | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class OtherSchema:
     """A session that stands, in a record that another release wrote and this one does not read.
 
@@ -202,7 +208,7 @@ class OtherSchema:
     """
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class HeldSession:
     """A session together with the ticket that opens it."""
 
@@ -210,7 +216,7 @@ class HeldSession:
     session: Session
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class CarriedTicket:
     """What one request carries.
 
@@ -221,8 +227,3 @@ class CarriedTicket:
 
     carrier: Carrier
     ticket: Ticket | None = None
-
-
-def record_name(ticket: Ticket) -> bytes:
-    """Return the name of a ticket's record: a hash, from which nobody gets back to the id."""
-    return hashlib.sha256(ticket.id).digest()

@@ -3,13 +3,14 @@
 Times are seconds since the epoch as floats.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from bff.security.needles import Needle, needles
 from bff.security.secret import Secret
+from bff.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class TokenSet:
     """Emporix tokens with both clocks: an access token and its refresh token end independently.
 
@@ -47,7 +48,7 @@ class TokenSet:
         return now >= end - margin and (self.renewable(now) or not self.usable(now))
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class UpstreamCredentials:
     """What one proxied request is sent with; there is no refresh token in it.
 

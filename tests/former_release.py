@@ -22,7 +22,6 @@ from bff.session import (
     Session,
     SessionKind,
     Ticket,
-    record_name,
 )
 from bff.store import redis_backend, redis_scripts
 from bff.store.record import SealedRecords
@@ -110,14 +109,14 @@ class FormerRecords(SealedRecords):
     def seal(self, session: Session, ticket: Ticket, schema: int = SCHEMA) -> bytes:
         assert schema == SCHEMA
         sealer = self._sealers[ticket.purpose]
-        return sealer.seal(_record(session, ticket), secret=ticket.secret, name=record_name(ticket))
+        return sealer.seal(_record(session, ticket), secret=ticket.secret, name=ticket.record_name)
 
     def open(
         self, sealed: bytes, ticket: Ticket, *, generation: int, last_seen_at: float
     ) -> Session | OtherSchema | None:
         try:
             sealer = self._sealers[ticket.purpose]
-            record = sealer.open(sealed, secret=ticket.secret, name=record_name(ticket))
+            record = sealer.open(sealed, secret=ticket.secret, name=ticket.record_name)
         except SealError:
             return None
         fields = json.loads(record)
@@ -130,7 +129,7 @@ class FormerStore(RedisSessionStore):
     """Writes a record as a whole, for the scripts of then."""
 
     async def _replaced(self, ticket: Ticket, session: Session, mark: bytes, schema: int) -> int:
-        key, record = self._keys.session(record_name(ticket)), self._records.seal(session, ticket, SCHEMA)
+        key, record = self._keys.session(ticket.record_name), self._records.seal(session, ticket, SCHEMA)
         assert schema
         return int(await self._replace(keys=[key], args=[mark, str(session.generation), record]))
 

@@ -26,7 +26,6 @@ from bff.session import (
     GuestContext,
     HeldSession,
     Session,
-    record_name,
 )
 from bff.sessions.engine import Engine
 from bff.sessions.ports import Ports
@@ -173,7 +172,7 @@ class Replica:
 
     async def unlock(self, held: HeldSession) -> None:
         """End the lock that its holder could not give back, as its time does."""
-        await bare(self.redis).delete(RedisKeys(TENANT).lock(record_name(held.ticket)))
+        await bare(self.redis).delete(RedisKeys(TENANT).lock(held.ticket.record_name))
 
     async def stored(self, held: HeldSession) -> Session:
         """Return the session as the store has it."""

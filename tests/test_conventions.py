@@ -58,7 +58,8 @@ TESTED_BY = {
     "store/customer_notes": "component/test_customer_index.py",
     "store/options": "component/test_wiring.py",
     "store/protocol": "contract/test_session_store.py",
-    "store/tracked_server": "contract/test_invalidations.py",
+    "store/dedicated": "contract/test_invalidations.py",
+    "store/session_reads": "contract/test_pipelined_reads.py",
     "store/tracking": "contract/test_invalidations.py",
     "store/replaceable": "contract/test_other_url.py",
     "store/unready": "unit/test_unready.py",
@@ -191,6 +192,7 @@ def test_tasks_begin_in_one_place() -> None:
     )
     allowed = {
         ("sessions/tasks", "create_task"),
+        ("store/pipelined_reads", "create_task"),  # the connection, held until it is closed
         ("store/shared_reads", "create_task"),  # a read of several, held until it is over
         ("store/invalidations", "create_task"),  # a connection that lasts; the backend closes it
         ("store/census", "create_task"),  # one estimate after the other; the backend ends it

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bff.emporix.token_answers import Validation
-from bff.session import Session, SessionKind, Ticket, record_name
+from bff.session import Session, SessionKind, Ticket
 from bff.store.protocol import OwnSession
 
 NONE_VIEW: dict[str, Any] = {
@@ -50,7 +50,7 @@ def own_session_view(entry: OwnSession, current: Ticket) -> dict[str, Any]:
     """Render one of a customer's sessions for its owner; `ref` opens nothing."""
     return {
         "ref": entry.ref,
-        "current": entry.name == record_name(current),
+        "current": entry.name == current.record_name,
         "createdAt": _rfc3339(entry.created_at),
         "lastSeenAt": _rfc3339(entry.last_seen_at),
         "carrier": entry.carrier.value,

@@ -9,13 +9,13 @@ Needle = tuple[bytes, Secret]
 """The rarest byte of a secret, and the secret: where the one is missing, so is the other."""
 
 _SHORTEST: Final = 16  # shorter ones would also match ordinary text
-_RARE_FIRST: Final = b"QXZJKWYqVzUjHGFxkBPvNRLwDMESTCIOA"
+_RARE_FIRST: Final = [letter.encode() for letter in "QXZJKWYqVzUjHGFxkBPvNRLwDMESTCIOA"]
 """Letters by how seldom they stand in JSON and in header fields."""
 
 
 def needles(secrets: Iterable[Secret]) -> tuple[Needle, ...]:
     """Return the secrets that are long enough to be looked for."""
-    return tuple((_rarest(bare(one)), one) for one in secrets if len(bare(one)) >= _SHORTEST)
+    return tuple([(_rarest(bare(one)), one) for one in secrets if len(bare(one)) >= _SHORTEST])
 
 
 def is_in(text: bytes, wanted: Iterable[Needle]) -> bool:
@@ -33,4 +33,7 @@ def bare(secret: Secret) -> bytes:
 
 
 def _rarest(value: bytes) -> bytes:
-    return next((byte.to_bytes() for byte in _RARE_FIRST if byte in value), value[:1])
+    for letter in _RARE_FIRST:
+        if letter in value:
+            return letter
+    return value[:1]

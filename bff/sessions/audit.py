@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from bff.errors import BffError
 from bff.security.keyring import KeyRing
-from bff.session import HeldSession, Session, SessionKind, Ticket, record_name
+from bff.session import HeldSession, Session, SessionKind, Ticket
 from bff.sessions.request_session import RequestSession
 from bff.store.customer_notes import session_ref
 from bff.telemetry.logs import event
@@ -85,7 +85,7 @@ class Audit:
         """Note that a customer ended other sessions of their own, and in which session they did."""
         SESSIONS_ENDED.labels(by.session.kind, reason).inc(len(refs))
         for ref in refs:
-            fields = self._who(by) | {"session": ref, "bySession": self.ref(record_name(by.ticket))}
+            fields = self._who(by) | {"session": ref, "bySession": self.ref(by.ticket.record_name)}
             self._ended(fields, reason, "customer")
 
     def ended_by_operator(self, operator: str, ref: str, number: str | None) -> None:
@@ -108,7 +108,7 @@ class Audit:
         return {"session": self._of(held.ticket), "customer": self.name(held.session.customer_id)}
 
     def _of(self, ticket: Ticket) -> str:
-        return self.ref(record_name(ticket))
+        return self.ref(ticket.record_name)
 
 
 def _known(fields: dict[str, Any]) -> dict[str, Any]:

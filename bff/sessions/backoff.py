@@ -9,7 +9,7 @@ from math import ceil
 from typing import Final
 
 from bff.errors import BffError, NotAsked, Paused, StoreUnavailable, TooManyRequests, UpstreamUnavailable
-from bff.session import Ticket, record_name
+from bff.session import Ticket
 from bff.sessions.ports import Policy, Ports
 from bff.sessions.token_saver import TRANSIENT
 from bff.telemetry.logs import event
@@ -115,7 +115,7 @@ class RenewalBackoff:
             Paused: a pause is not over.
             StoreUnavailable: the store does not answer.
         """
-        mine, all_of_them = _name(kind, record_name(ticket)), _name(kind, record_name(self._shared_ticket()))
+        mine, all_of_them = _name(kind, ticket.record_name), _name(kind, self._shared_ticket().record_name)
         own, common = self._backoff(mine), self._backoff(all_of_them)
         own.check()
         common.check()

@@ -1,7 +1,7 @@
 """A customer's own sessions: listed for their owner, and ended by their owner."""
 
 from bff.errors import LoginRequired, NotFound
-from bff.session import EndReason, HeldSession, SessionKind, Ticket, record_name
+from bff.session import EndReason, HeldSession, SessionKind, Ticket
 from bff.sessions.audit import ELSEWHERE
 from bff.sessions.lifecycle import SessionLifecycle
 from bff.sessions.ports import Ports
@@ -39,7 +39,7 @@ class OwnSessions:
         entry = next((entry for entry in entries if entry.ref == ref), None)
         if entry is None:
             raise NotFound
-        if entry.name == record_name(held.ticket):
+        if entry.name == held.ticket.record_name:
             await self._lifecycle.logout(request_session)
         elif await self._customers.end(entry, EndReason.ENDED):
             self._audit.ended_elsewhere(held, ELSEWHERE, [entry.ref])

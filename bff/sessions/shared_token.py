@@ -8,7 +8,7 @@ from bff.deadline import seconds_left
 from bff.emporix.refusals import RefreshRefused, RefreshTokenEnded
 from bff.errors import BffError, UpstreamUnavailable
 from bff.security.secret import Secret
-from bff.session import Carrier, GuestContext, Lifetimes, Session, Ticket, record_name
+from bff.session import Carrier, GuestContext, Lifetimes, Session, Ticket
 from bff.sessions.anonymous import anonymous_login, guest_session
 from bff.sessions.backoff import Backoff
 from bff.sessions.ports import Policy, Ports
@@ -36,7 +36,7 @@ class SharedToken:
         self._context = GuestContext(site_code=policy.site_code)
         self._lifetimes = Lifetimes(idle=policy.guest.absolute, absolute=policy.guest.absolute)
         self._skew = policy.refresh_skew
-        self._backoff = Backoff(record_name(policy.shared_ticket()), ports)
+        self._backoff = Backoff(policy.shared_ticket().record_name, ports)
         self._session: Session | None = None
         self._credentials: UpstreamCredentials | None = None
         self._flight: asyncio.Task[Session] | None = None

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from bff.session import EndReason, HeldSession, Session, Ticket, record_name
+from bff.session import EndReason, HeldSession, Session, Ticket
 from bff.store.cache import SessionCache
 from bff.store.invalidations import InvalidationFeed
 from bff.store.protocol import Found, SessionStore, Touch
@@ -54,7 +54,7 @@ class CachedSessionStore:
     async def _read(self, ticket: Ticket, touch: Touch) -> Found:
         """Ask the store, and keep what it has unless a write has overtaken the read."""
         _MISSED.inc()
-        key = self._key(record_name(ticket))
+        key = self._key(ticket.record_name)
         read, found = self._cache.begin_read(key), None
         try:
             found = await self._store.peek(ticket, touch)
@@ -87,12 +87,12 @@ class CachedSessionStore:
 
     async def replace(self, ticket: Ticket, session: Session, *, mark: bytes | None = None) -> Session | None:
         """Write over a generation; see `SessionStore`."""
-        with self._dropping(record_name(ticket)):
+        with self._dropping(ticket.record_name):
             return await self._store.replace(ticket, session, mark=mark)
 
     async def supersede(self, old: HeldSession, ticket: Ticket, session: Session) -> Session | None:
         """Write a new session in place of another one; see `SessionStore`."""
-        with self._dropping(record_name(old.ticket)):
+        with self._dropping(old.ticket.record_name):
             return await self._store.supersede(old, ticket, session)
 
     async def retire(
@@ -105,7 +105,7 @@ class CachedSessionStore:
         successor: Ticket | None = None,
     ) -> bool:
         """End a session and leave a tombstone; see `SessionStore`."""
-        with self._dropping(record_name(ticket)):
+        with self._dropping(ticket.record_name):
             return await self._store.retire(
                 ticket, reason, generation=generation, keep_record=keep_record, successor=successor
             )
@@ -119,7 +119,7 @@ class CachedSessionStore:
 
     async def delete(self, ticket: Ticket) -> None:
         """Remove a session whose id no visitor has received."""
-        with self._dropping(record_name(ticket)):
+        with self._dropping(ticket.record_name):
             await self._store.delete(ticket)
 
     async def load_fresh(self, ticket: Ticket) -> Found:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from bff.security.keyring import KeyedDigest, KeyRing, SealError
 from bff.security.secret import Secret
-from bff.session import EndReason, Session, Ticket, record_name
+from bff.session import EndReason, Session, Ticket
 from bff.store.customer_notes import (
     CustomerNote,
     address_owner,
@@ -71,7 +71,7 @@ class RedisCustomerIndex:
     async def own(self, ticket: Ticket, session: Session) -> list[OwnSession]:
         """Return a customer's sessions, newest first, this one among them."""
         found = await self._of(session)
-        if all(entry.name != record_name(ticket) for entry in found):
+        if all(entry.name != ticket.record_name for entry in found):
             await self.add(ticket, session)
             found = await self._of(session)
         return found
@@ -96,7 +96,7 @@ class RedisCustomerIndex:
 
     async def end_others(self, ticket: Ticket, session: Session, reason: EndReason) -> list[OwnSession]:
         """End all of a customer's sessions but this one, and return which those were."""
-        others = [entry for entry in await self.own(ticket, session) if entry.name != record_name(ticket)]
+        others = [entry for entry in await self.own(ticket, session) if entry.name != ticket.record_name]
         return [entry for entry in others if await self.end(entry, reason)]
 
     async def _of(self, session: Session) -> list[OwnSession]:

@@ -13,7 +13,7 @@ from typing import Final, Self
 
 from bff.security.keyring import KeyedDigest
 from bff.security.secret import Secret
-from bff.session import Carrier, Session, SessionKind, Ticket, record_name
+from bff.session import Carrier, Session, SessionKind, Ticket
 from bff.store.protocol import OwnSession
 
 _ASCII_LOWER: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
@@ -43,7 +43,7 @@ class CustomerNote:
     def of(cls, ticket: Ticket, session: Session) -> Self:
         """Return the note of a session."""
         return cls(
-            record_name(ticket),
+            ticket.record_name,
             session.created_at,
             session.carrier,
             session.user_agent,

@@ -11,12 +11,13 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from bff.store.cache import SessionCache
+from bff.store.dedicated import dedicated_connection, end_for_good
 from bff.store.redis_failures import FAILURES
-from bff.store.tracked_server import TrackedServer
 from bff.store.tracking import Refused, TrackingStream
 from bff.telemetry.logs import event
 from bff.telemetry.metrics import INVALIDATION_SECONDS, SESSION_CACHE, SESSION_READS
@@ -27,7 +28,6 @@ PROOF_SECONDS: Final = 0.9
 _SILENT_SECONDS: Final = 2.0
 _RECONNECT_SECONDS: Final = 0.5
 _REFUSED_SECONDS: Final = 30.0
-_CANCEL_SECONDS: Final = 0.05
 _NEVER: Final = float("-inf")
 _FOUND: Final = SESSION_READS.labels("found")
 _log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class InvalidationFeed:
     """Drops from a cache what Redis says was written, and knows whether it says so.
 
     Args:
-        server: connects to the server that the sessions are on.
+        redis: a client of the server that the sessions are on.
         prefix: of the keys to hear of.
         cache: drops them.
         monotonic: seconds.
@@ -46,14 +46,14 @@ class InvalidationFeed:
 
     def __init__(
         self,
-        server: TrackedServer,
+        redis: Redis,
         prefix: str,
         cache: SessionCache,
         *,
         monotonic: Callable[[], float],
         beat: float,
     ) -> None:
-        self._server = server
+        self._redis = redis
         self._prefix = prefix
         self._cache = cache
         self._monotonic = monotonic
@@ -63,9 +63,9 @@ class InvalidationFeed:
         self.proven_at = _NEVER
         """Every write up to this monotonic time has been heard of."""
 
-    def over(self, server: TrackedServer) -> "InvalidationFeed":
+    def over(self, redis: Redis) -> "InvalidationFeed":
         """Return another feed, which hears of the same keys from another server."""
-        return InvalidationFeed(server, self._prefix, self._cache, monotonic=self._monotonic, beat=self._beat)
+        return InvalidationFeed(redis, self._prefix, self._cache, monotonic=self._monotonic, beat=self._beat)
 
     def current(self) -> bool:
         """Return whether what the cache has is true, or was less than a second ago."""
@@ -79,9 +79,7 @@ class InvalidationFeed:
     async def aclose(self) -> None:
         """Disconnect for good."""
         task, self._task = self._task, None
-        while task is not None and not task.done():
-            task.cancel()  # again and again: the client loses one that comes while it connects
-            await asyncio.wait([task], timeout=_CANCEL_SECONDS)
+        await end_for_good(task)
 
     async def _follow_always(self) -> None:
         while True:
@@ -99,7 +97,7 @@ class InvalidationFeed:
 
     async def _follow(self) -> None:
         """Connect, and return never: what ends the connection is raised."""
-        async with self._server.connected() as connection:
+        async with dedicated_connection(self._redis, protocol=3) as connection:
             stream = TrackingStream(connection.transport, self._on_written, self._on_proof, self._stop)
             try:
                 stream.track(self._prefix)

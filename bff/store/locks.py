@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from bff.errors import BffError, NotAsked, StoreUnavailable
-from bff.session import Session, Ticket, record_name
+from bff.session import Session, Ticket
 from bff.store import redis_scripts as scripts
 from bff.store.options import LockTimes
 from bff.store.protocol import Found, LockedRead
@@ -126,7 +126,7 @@ class RedisSessionLocks:
             owner: 16 random bytes; who holds the lock with this mark holds it still.
             renews: open the write-ahead mark and take a fencing number.
         """
-        name = record_name(ticket)
+        name = ticket.record_name
         async with unavailable_on_failure("lock"):
             acquired, fence, open_before, reply = await self._lock(
                 keys=[self._keys.session(name), self._keys.lock(name)],
@@ -148,12 +148,12 @@ class RedisSessionLocks:
     async def extend(self, ticket: Ticket, owner: bytes) -> bool:
         """Let the lock last for another lease; return False where it is not this owner's any more."""
         async with unavailable_on_failure("extend"):
-            keys, lease = [self._keys.lock(record_name(ticket))], milliseconds(self._times.lease)
+            keys, lease = [self._keys.lock(ticket.record_name)], milliseconds(self._times.lease)
             return bool(await self._extend(keys=keys, args=[owner, lease]))
 
     async def unlock(self, ticket: Ticket, owner: bytes, fence: int = 0) -> None:
         """Give the lock back if it is still this owner's, and close the mark of the renewal with this number."""
-        name = record_name(ticket)
+        name = ticket.record_name
         async with unavailable_on_failure("unlock"):
             await self._unlock(keys=[self._keys.lock(name), self._keys.session(name)], args=[owner, fence])
 

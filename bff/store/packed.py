@@ -29,7 +29,6 @@ _HEAD: Final = struct.Struct(f">B16sB{len(_NUMBERS)}d{len(_TOKENS) + _CONTEXT + 
 _PLAIN: Final = b"\x00"
 _DECODED: Final = b"\x01"
 _LONGEST: Final = 0xFFFF
-_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 _Values = list[bytes | None]
 
@@ -55,16 +54,28 @@ def unpack(record: bytes) -> dict[str, Any]:
     """Return the fields that `pack` was given; numbers as floats."""
     schema, session_id, flags, *values = _HEAD.unpack_from(record)
     texts, end = _texts(record, _HEAD.size, values[len(_NUMBERS) :])
-    fields = _named(_NUMBERS, values, texts)
-    fields |= zip(_WORDS, map(_decoded, texts[len(_TOKENS) + _CONTEXT :]), strict=False)
-    fields |= {name: bool(flags >> at & 1) for at, name in enumerate(_FLAGS)}
+    kind, carrier, email, customer, entity, agent = [
+        _decoded(text) for text in texts[len(_TOKENS) + _CONTEXT : -1]
+    ]
     merged = texts[-1]
-    return fields | {
+    fields = {
         "v": schema,
         "id": session_id.hex(),
+        "kind": kind,
+        "carrier": carrier,
+        "expires": values[5],
+        "idle": values[6],
+        "version": values[7],
+        "email": email,
+        "customer": customer,
+        "entity": entity,
+        "initial": bool(flags & 1),
+        "agent": agent,
+        "assisted": bool(flags & 2),
+        "guest": _unpacked_guest(record, end) if flags & 4 else None,
         "merged": [] if merged is None else json.loads(merged),
-        "guest": _unpacked_guest(record, end) if fields["guest"] else None,
     }
+    return fields | _unpacked_tokens(values, texts)
 
 
 def _packed_guest(guest: dict[str, Any] | None) -> bytes:
@@ -78,17 +89,27 @@ def _packed_guest(guest: dict[str, Any] | None) -> bytes:
 def _unpacked_guest(record: bytes, at: int) -> dict[str, Any]:
     values = _GUEST.unpack_from(record, at)
     texts, _ = _texts(record, at + _GUEST.size, values[len(_TOKEN_NUMBERS) :])
-    return _named(_TOKEN_NUMBERS, values, texts)
+    return _unpacked_tokens(values, texts)
 
 
-def _named(numbers: Sequence[str], values: Sequence[float], texts: _Values) -> dict[str, Any]:
+def _unpacked_tokens(values: Sequence[float], texts: _Values) -> dict[str, Any]:
     """Return the fields that a session and the guest beside it both have."""
-    named: dict[str, Any] = {
-        name: None if math.isnan(value) else value for name, value in zip(numbers, values, strict=False)
+    return {
+        "access_exp": values[0],
+        "issued": values[1],
+        "refresh_exp": _or_none(values[2]),
+        "saas_exp": _or_none(values[3]),
+        "created": values[4],
+        "access": _token(texts[0]),
+        "refresh": _token(texts[1]),
+        "saas": _token(texts[2]),
+        "sid": _token(texts[3]),
+        "context": [_decoded(text) for text in texts[len(_TOKENS) : len(_TOKENS) + _CONTEXT]],
     }
-    named |= zip(_TOKENS, map(_token, texts), strict=False)
-    named["context"] = [_decoded(text) for text in texts[len(_TOKENS) : len(_TOKENS) + _CONTEXT]]
-    return named
+
+
+def _or_none(number: float) -> float | None:
+    return None if math.isnan(number) else number
 
 
 def _token_texts(fields: dict[str, Any]) -> _Values:
@@ -99,9 +120,12 @@ def _texts(record: bytes, at: int, lengths: Sequence[int]) -> tuple[_Values, int
     """Return the texts that begin at `at`, and where they end."""
     texts: _Values = []
     for length in lengths:
-        end = at + max(0, length - 1)
-        texts.append(record[at:end] if length else None)
-        at = end
+        if length:
+            end = at + length - 1
+            texts.append(record[at:end])
+            at = end
+        else:
+            texts.append(None)
     return texts, at
 
 
@@ -148,7 +172,9 @@ def _decoded_part(part: str) -> bytes | None:
         raw = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         return None
-    return raw if _part(raw) == part.encode() and len(raw) <= _LONGEST else None
+    return (
+        raw if base64.urlsafe_b64encode(raw).rstrip(b"=") == part.encode() and len(raw) <= _LONGEST else None
+    )
 
 
 def _token(packed: bytes | None) -> str | None:
@@ -158,10 +184,5 @@ def _token(packed: bytes | None) -> str | None:
     while at < len(packed):
         start = at + 2
         at = start + int.from_bytes(packed[at:start], "big")
-        parts.append(_part(packed[start:at]))
-    return b".".join(parts).decode("ascii")
-
-
-def _part(raw: bytes) -> bytes:
-    """Return unpadded base64url; quicker than `base64.urlsafe_b64encode`, once for each part at every read."""
-    return binascii.b2a_base64(raw, newline=False).rstrip(b"=").translate(_URL_SAFE)
+        parts.append(binascii.b2a_base64(packed[start:at], newline=False).rstrip(b"="))
+    return b".".join(parts).replace(b"+", b"-").replace(b"/", b"_").decode("ascii")

@@ -3,7 +3,7 @@
 - A session that is not there is None; a store that cannot be reached raises `StoreUnavailable`. These are never the
   same. Every method that asks the store may raise it, unless its own text says otherwise.
 - Times are seconds since the epoch as floats; durations are seconds.
-- A *record name* is the hash of a session's id (`bff.session.record_name`): it names the session and opens nothing.
+- A *record name* is the hash of a session's id (`bff.session.Ticket`): it names the session and opens nothing.
 """
 
 from collections.abc import Awaitable, Callable, Sequence

@@ -22,7 +22,6 @@ from bff.session import (
     Session,
     SessionKind,
     Ticket,
-    record_name,
 )
 from bff.store.packed import pack, unpack
 from bff.tokens import TokenSet
@@ -56,6 +55,9 @@ READERS: Final[dict[int, Callable[[bytes], dict[str, Any]]]] = {b"{"[0]: _json_f
 A release reads its own schema and the one before it: two releases stand side by side during an upgrade, and after a
 rollback the newer one's sessions are there again once it comes back.
 """
+
+_KINDS: Final = {kind.value: kind for kind in SessionKind}
+_CARRIERS: Final = {carrier.value: carrier for carrier in Carrier}
 
 _OPTIONAL_NUMBERS: Final = frozenset({"refresh_exp", "saas_exp"})
 _GUEST_NUMBERS: Final = (*_OPTIONAL_NUMBERS, "access_exp", "issued", "created")
@@ -112,8 +114,8 @@ def from_record(record: bytes, ticket: Ticket, *, generation: int, last_seen_at:
         raise RecordError("the record belongs to another session")
     _check_numbers(fields, _NUMBERS)
     return Session(
-        kind=SessionKind(fields["kind"]),
-        carrier=Carrier(fields["carrier"]),
+        kind=_KINDS[fields["kind"]],
+        carrier=_CARRIERS[fields["carrier"]],
         tokens=_tokens(fields),
         upstream_session_id=Secret(fields["sid"]),
         created_at=fields["created"],
@@ -148,12 +150,12 @@ class SealedRecords:
     def seal(self, session: Session, ticket: Ticket, schema: int) -> bytes:
         """Return the sealed record, which opens for this ticket alone and only under the ticket's record name."""
         record = to_record(session, ticket, schema)
-        return self._sealers[ticket.purpose].seal(record, secret=ticket.secret, name=record_name(ticket))
+        return self._sealers[ticket.purpose].seal(record, secret=ticket.secret, name=ticket.record_name)
 
     def seal_note(self, ticket: Ticket) -> bytes:
         """Return a short record that says no more than its schema, to a release that does not read this one."""
         note = json.dumps({"v": SCHEMA}).encode()
-        return self._sealers[ticket.purpose].seal(note, secret=ticket.secret, name=record_name(ticket))
+        return self._sealers[ticket.purpose].seal(note, secret=ticket.secret, name=ticket.record_name)
 
     def open(
         self, sealed: bytes, ticket: Ticket, *, generation: int, last_seen_at: float
@@ -161,7 +163,7 @@ class SealedRecords:
         """Return the session; None where the record is not this ticket's."""
         try:
             sealer = self._sealers[ticket.purpose]
-            record = sealer.open(sealed, secret=ticket.secret, name=record_name(ticket))
+            record = sealer.open(sealed, secret=ticket.secret, name=ticket.record_name)
             return from_record(record, ticket, generation=generation, last_seen_at=last_seen_at)
         except OtherSchemaError:
             return OtherSchema()
@@ -171,13 +173,13 @@ class SealedRecords:
     def seal_successor(self, successor: Ticket, ticket: Ticket) -> bytes:
         """Return another session's ticket, sealed as the record of `ticket` is."""
         return self._successors.seal(
-            successor.id + successor.secret, secret=ticket.secret, name=record_name(ticket)
+            successor.id + successor.secret, secret=ticket.secret, name=ticket.record_name
         )
 
     def open_successor(self, sealed: bytes, ticket: Ticket) -> Ticket | None:
         """Return the other session's ticket; None where it is not for this ticket."""
         try:
-            opened = self._successors.open(sealed, secret=ticket.secret, name=record_name(ticket))
+            opened = self._successors.open(sealed, secret=ticket.secret, name=ticket.record_name)
         except SealError:
             return None
         return Ticket(opened[:ID_BYTES], opened[ID_BYTES:])
@@ -218,10 +220,10 @@ def _token_fields(tokens: TokenSet) -> dict[str, Any]:
 
 def _check_numbers(fields: dict[str, Any], names: Iterable[str]) -> None:
     for name in names:
-        value = fields.get(name)
+        value: Any = fields.get(name)
         if value is None and name in _OPTIONAL_NUMBERS:
             continue
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if type(value) not in (float, int) or not math.isfinite(value):  # a bool is neither
             raise StoreUnavailable(log_detail=f"the field {name!r} of a record is no number")
 
 

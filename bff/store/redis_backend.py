@@ -24,7 +24,6 @@ from bff.store.redis_keys import RedisKeys
 from bff.store.redis_reader import RedisSessionReader
 from bff.store.redis_store import RedisSessionStore
 from bff.store.replaceable import ReplaceableRedis, is_cluster
-from bff.store.tracked_server import TrackedServer
 from bff.store.trial import rights_mistake
 from bff.store.unready import UnreadyReport
 from bff.store.url_change import UrlChange
@@ -71,6 +70,7 @@ def open_redis_backend(url: Secret, ring: KeyRing, options: StoreOptions, source
     async def aclose() -> None:
         await census.aclose()
         await locks.aclose()
+        await plain.aclose()
         await server.aclose()
 
     return Backend(store, locks, customers, limits, server.url_change, server.unready, census, aclose)
@@ -126,7 +126,7 @@ class _Server:
         commands_ended = self._redis.replace(client)
         if self._cached is None or not isinstance(client, Redis):
             return commands_ended
-        old = self._cached.follow(self._cached.feed.over(TrackedServer(client)))
+        old = self._cached.follow(self._cached.feed.over(client))
         return _both(old.aclose(), commands_ended)
 
     async def aclose(self) -> None:
@@ -161,7 +161,7 @@ def _cached(
         return None
     cache = SessionCache(sources.clock, most_bytes=options.cache.most_bytes)
     feed = InvalidationFeed(
-        TrackedServer(redis.client),
+        redis.client,
         keys.everything.removesuffix("*"),
         cache,
         monotonic=sources.monotonic,

@@ -1,7 +1,7 @@
 """How Redis fails, as one outcome: whatever goes wrong on the way to it, the store is unavailable."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from time import perf_counter
@@ -22,6 +22,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from bff.deadline import seconds_left
 from bff.errors import StoreUnavailable
 from bff.telemetry.metrics import REDIS_ERRORS, REDIS_SECONDS
+from bff.telemetry.tallies import Tally
 
 DEADLINE_SECONDS: Final = 1.5
 """No operation takes longer, retries and waiting for a connection included."""
@@ -70,7 +71,7 @@ class CountedOperation:
         self, _kind: type[BaseException] | None, error: BaseException | None, _at: TracebackType | None
     ) -> None:
         if error is None or isinstance(error, FAILURES):
-            _seconds(self._operation)(perf_counter() - self._began)
+            _operations(self._operation).add(perf_counter() - self._began)
         if isinstance(error, FAILURES):
             REDIS_ERRORS.labels(self._operation, failure_kind(error)).inc()
 
@@ -89,8 +90,8 @@ def failure_kind(error: BaseException) -> str:
 
 
 @lru_cache(maxsize=64)
-def _seconds(operation: str) -> Callable[[float], None]:
-    return REDIS_SECONDS.labels(operation).observe
+def _operations(operation: str) -> Tally:
+    return Tally(None, REDIS_SECONDS.labels(operation))
 
 
 @asynccontextmanager

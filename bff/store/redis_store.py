@@ -3,31 +3,22 @@
 import base64
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, Final
 
 from bff.errors import StoreUnavailable
-from bff.session import EndReason, HeldSession, RecordPurpose, Session, Ticket, record_name
+from bff.session import EndReason, HeldSession, RecordPurpose, Session, Ticket
 from bff.store import redis_scripts as scripts
-from bff.store.protocol import RARE_TOUCH_SECONDS, Found, Touch
+from bff.store.protocol import Found, Touch
 from bff.store.record import FORMER_SCHEMA, SCHEMA, SealedRecords
 from bff.store.redis_failures import unavailable_on_failure
 from bff.store.redis_keys import RedisKeys
 from bff.store.redis_reader import RedisSessionReader, milliseconds, number
 from bff.store.replaceable import AnyRedis, is_cluster
-from bff.store.shared_reads import SharedReads
+from bff.store.session_reads import SessionReads
 
 TOMBSTONE_SECONDS: Final = 30
 SCAN_SECONDS: Final = 60.0
 """How long looking at every key may take."""
-
-# How old a last-seen time must be to be written again, in milliseconds; -1 never writes.
-_TOUCH_PAUSES: Final = {
-    Touch.NO: -1,
-    Touch.RARE: milliseconds(RARE_TOUCH_SECONDS),
-    Touch.LAZY: 1000,
-    Touch.EXACT: 0,
-}
 
 
 class RedisSessionStore:
@@ -54,17 +45,15 @@ class RedisSessionStore:
     ) -> None:
         self._redis: Any = redis
         self._records = records
-        self._reader = RedisSessionReader(records, clock)
+        self._reads = SessionReads(redis, RedisSessionReader(records, clock), keys)
         self._keys = keys
         self._clock = clock
         self._random_bytes = random_bytes
         self._schema = schema
         self._clustered = is_cluster(redis)
-        self._reads: SharedReads[tuple[Ticket, Touch], Found] = SharedReads()
-        self._load, self._create, self._replace, self._retire, self._supersede = (
+        self._create, self._replace, self._retire, self._supersede = (
             self._redis.register_script(script)
             for script in (
-                scripts.LOAD,
                 scripts.CREATE,
                 scripts.REPLACE,
                 scripts.RETIRE,
@@ -82,21 +71,16 @@ class RedisSessionStore:
         await self.claim(b"write", 1.0)
 
     async def peek(self, ticket: Ticket, touch: Touch = Touch.LAZY) -> Found:
-        """Return what is in Redis now; those of this process who ask at once share the answer."""
-        return await self._reads.read((ticket, touch), partial(self._found, ticket, touch))
-
-    async def _found(self, ticket: Ticket, touch: Touch) -> Found:
-        key = self._keys.session(record_name(ticket))
-        reply = await _run("load", self._load, [key], self._reader.now(), _TOUCH_PAUSES[touch])
-        return self._reader.read(ticket, reply)
+        """Return what is in Redis now."""
+        return await self._reads.peek(ticket, touch)
 
     async def load_fresh(self, ticket: Ticket) -> Found:
         """Return what is in Redis now, without extending the idle lifetime."""
-        return await self._found(ticket, Touch.NO)
+        return await self._reads.load(ticket, Touch.NO)
 
     async def create(self, ticket: Ticket, session: Session) -> Session:
         """Write a new session; see `SessionStore`."""
-        key = self._keys.session(record_name(ticket))
+        key = self._keys.session(ticket.record_name)
         created = await _run("create", self._create, [key], self.write_mark(), *self._new(ticket, session))
         if not created:
             raise _taken()
@@ -116,7 +100,7 @@ class RedisSessionStore:
         return replace(session, generation=generation) if generation > 0 else None
 
     async def _replaced(self, ticket: Ticket, session: Session, mark: bytes, schema: int) -> int:
-        key = self._keys.session(record_name(ticket))
+        key = self._keys.session(ticket.record_name)
         record = self._sealed(session, ticket, schema)
         return int(
             await _run("replace", self._replace, [key], mark, str(session.generation), *record, session.fence)
@@ -129,7 +113,7 @@ class RedisSessionStore:
         done = await _run(
             "supersede",
             self._supersede,
-            [self._keys.session(record_name(ticket)), *self._with_lock(record_name(old.ticket))],
+            [self._keys.session(ticket.record_name), *self._with_lock(old.ticket.record_name)],
             self.write_mark(),
             *self._new(ticket, session),
             *_end(EndReason.SUPERSEDED, old.session.generation, keep_record=True),
@@ -161,7 +145,7 @@ class RedisSessionStore:
         """End a session and leave a tombstone; see `SessionStore`."""
         sealed = b"" if successor is None else self._records.seal_successor(successor, ticket)
         end = _end(reason, generation, keep_record=keep_record, successor=sealed)
-        return await self._ended(record_name(ticket), end)
+        return await self._ended(ticket.record_name, end)
 
     async def retire_name(
         self, name: bytes, reason: EndReason, *, generation: int | None = None, keep_record: bool = False
@@ -196,7 +180,7 @@ class RedisSessionStore:
     async def delete(self, ticket: Ticket) -> None:
         """Remove a session whose id no visitor has received."""
         async with unavailable_on_failure("delete"):
-            await self._redis.delete(self._keys.session(record_name(ticket)))
+            await self._redis.delete(self._keys.session(ticket.record_name))
 
     async def claim(self, name: bytes, seconds: float) -> bool:
         """Take a name once in `seconds`; return False where it was taken already."""
@@ -237,6 +221,10 @@ class RedisSessionStore:
             "ttlSeconds": await self._redis.ttl(key),
             "preview": base64.b64encode(value[:48]).decode(),
         }
+
+    async def aclose(self) -> None:
+        """Close what is not the client's."""
+        await self._reads.aclose()
 
     def _new(self, ticket: Ticket, session: Session) -> tuple[Any, ...]:
         """Return what the scripts that create a session want after the mark."""

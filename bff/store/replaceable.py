@@ -1,7 +1,7 @@
 """A Redis client that another one can take the place of, while commands are under way."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from redis.asyncio import Redis
@@ -23,6 +23,11 @@ class ReplaceableRedis:
 
     def __init__(self, client: Redis | RedisCluster) -> None:
         self.client = client
+        self._listeners: list[Callable[[], None]] = []
+
+    def on_replace(self, listener: Callable[[], None]) -> None:
+        """Call this whenever another client has taken the place of this one."""
+        self._listeners.append(listener)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.client, name)
@@ -34,6 +39,8 @@ class ReplaceableRedis:
     def replace(self, client: Redis | RedisCluster) -> Awaitable[None]:
         """Take another client; what is returned closes the old one once its last commands have ended."""
         old, self.client = self.client, client
+        for listener in self._listeners:
+            listener()
         return _close_later(old)
 
 

@@ -47,7 +47,7 @@ UPSTREAM_SECONDS: Final = TalliedHistogram(
     ["area", "call"],
     registry=REGISTRY,
 )
-REDIS_SECONDS: Final = Histogram(
+REDIS_SECONDS: Final = TalliedHistogram(
     "bff_redis_seconds",
     "Time until Redis has answered, retries and waiting for a connection included",
     ["operation"],

@@ -14,7 +14,7 @@ from prometheus_client import Counter, Histogram
 from prometheus_client.metrics_core import Metric
 
 _FLUSH_SECONDS: Final = 0.05
-BOUNDS: Final = Histogram.DEFAULT_BUCKETS
+BOUNDS: Final = tuple(sorted({0.0005, 0.001, 0.0025, 1.5, *Histogram.DEFAULT_BUCKETS}))
 """The upper bounds, in seconds, that durations are counted between."""
 
 
@@ -63,13 +63,13 @@ class Tally:
     """Counts and times what is of one kind.
 
     Args:
-        counter: gets the numbers.
+        counter: gets the numbers; None: only the durations count.
         histograms: get the durations.
     """
 
     __slots__ = ("_counter", "_counts", "_histograms", "_seconds", "_waits")
 
-    def __init__(self, counter: Counter, *histograms: TalliedHistogram) -> None:
+    def __init__(self, counter: Counter | None, *histograms: TalliedHistogram) -> None:
         self._counter = counter
         self._histograms = histograms
         self._counts = [0] * len(BOUNDS)
@@ -88,7 +88,8 @@ class Tally:
         """Tell the library."""
         counts, seconds = self._counts, self._seconds
         self._counts, self._seconds, self._waits = [0] * len(BOUNDS), 0.0, False
-        self._counter.inc(sum(counts))
+        if self._counter is not None:
+            self._counter.inc(sum(counts))
         for histogram in self._histograms:
             histogram.add(counts, seconds)
 

@@ -1,6 +1,6 @@
 """Count the instructions of a request with valgrind: the same on a busy machine as on a quiet one.
 
-    python -m tests.bench.instructions ["2 KiB, one connection"] [requests]
+    python -m tests.bench.instructions ["2 KiB, one connection"] [requests] [BFF_SESSION_CACHE=0 ...]
 
 The system's share is not in it. What the process does by itself meanwhile is counted while it is idle, and subtracted.
 """
@@ -76,14 +76,15 @@ async def ask(port: int, requests: Iterator[bytes], each: int, connections: int)
     await asyncio.gather(*(one() for _ in range(connections)))
 
 
-def main(name: str = ONE_CONNECTION, requests: str = "300") -> None:
-    """Measure and print."""
+def main(name: str = ONE_CONNECTION, requests: str = "300", *changes: str) -> None:
+    """Measure and print; `changes` are settings of the proxy."""
     if program("valgrind") is None:
         sys.exit("valgrind is needed")
     scenario = next(one for one in SCENARIOS if one.name == name)
     with tempfile.TemporaryDirectory() as folder, prepared(Path(folder)) as ground:
         prefix = Path(folder) / "counted"
-        with counted(ground, prefix) as proxy:
+        changed = dict(change.split("=", 1) for change in changes)
+        with counted(ground, prefix, **changed) as proxy:
             wires = cycle(request_bytes(scenario, proxy.port, proxy.visitors[scenario.visitor]))
             each, warm = (max(1, n // scenario.connections) for n in (int(requests), _WARM_REQUESTS))
             asyncio.run(ask(proxy.port, wires, warm, scenario.connections))

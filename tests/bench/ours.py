@@ -67,10 +67,10 @@ def over_tls(ground: Ground) -> Iterator[Contender]:
 
 
 @contextmanager
-def counted(ground: Ground, prefix: Path) -> Iterator[Contender]:
+def counted(ground: Ground, prefix: Path, **changes: str) -> Iterator[Contender]:
     """Run the proxy under valgrind, which counts its instructions into files whose names begin with `prefix`."""
     counting = ("valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={prefix}")
-    with _proxy(OURS, settings(ground), program=(*counting, *BFF)) as one:
+    with _proxy(OURS, settings(ground, **changes), program=(*counting, *BFF)) as one:
         yield one
 
 

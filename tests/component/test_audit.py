@@ -8,7 +8,7 @@ import pytest
 from bff.emporix.refusals import LoginRefused
 from bff.errors import BffError, InvalidCredentials
 from bff.security.secret import Secret
-from bff.session import HeldSession, record_name
+from bff.session import HeldSession
 from bff.sessions.audit import Audit
 from bff.sessions.request_session import RequestSession
 from bff.telemetry.metrics import REGISTRY
@@ -50,7 +50,7 @@ def held_of(visitor: RequestSession) -> HeldSession:
 
 
 def ref_of(replica: Replica, held: HeldSession) -> str:
-    return replica.ports.audit.ref(record_name(held.ticket))
+    return replica.ports.audit.ref(held.ticket.record_name)
 
 
 def ends(kind: str, reason: str) -> float:

@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from bff.session import record_name
 from bff.store.redis_keys import RedisKeys
 from tests.support import bare, new_replica
 from tests.values import TENANT
@@ -29,4 +28,4 @@ async def test_work_that_is_cut_short_gives_its_lock_back(
         await begun.wait()
         await one.proxy.aclose()
         assert cut_short.cancelled()
-        assert not await bare(one.redis).exists(RedisKeys(TENANT).lock(record_name(held.ticket)))
+        assert not await bare(one.redis).exists(RedisKeys(TENANT).lock(held.ticket.record_name))

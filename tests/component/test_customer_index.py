@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bff.security.secret import Secret
-from bff.session import EndReason, record_name
+from bff.session import EndReason
 from bff.store.customer_index import MANY
 from bff.store.customer_notes import address_owner, number_owner, owners_of
 from tests.contract.customers import noted, of_customer
@@ -88,8 +88,8 @@ async def test_a_note_that_was_copied_to_another_owner_or_ref_counts_as_none(on_
     await on_redis.redis.hset(victims, "another-ref-4567", note)
     await on_redis.redis.hset(own, "not-a-note", b"\xff")
     found = await on_redis.backend.customers.own(*mine)
-    assert [entry.name for entry in found] == [record_name(mine[0])]
-    assert [entry.name for entry in await on_redis.backend.customers.by_number("10")] == [record_name(theirs)]
+    assert [entry.name for entry in found] == [mine[0].record_name]
+    assert [entry.name for entry in await on_redis.backend.customers.by_number("10")] == [theirs.record_name]
     assert await sizes(on_redis) == [1, 1]
 
 
@@ -120,7 +120,7 @@ async def test_the_index_shows_neither_address_nor_agent_nor_name(on_redis: OnRe
         notes = await on_redis.redis.hgetall(key)
         seen += key + b"".join(field + value for field, value in notes.items())
     assert seen
-    for secret in (ADA, "agent-7", "10987654", record_name(ticket).hex(), ticket.secret.hex()):
+    for secret in (ADA, "agent-7", "10987654", ticket.record_name.hex(), ticket.secret.hex()):
         assert secret.encode() not in seen
 
 

@@ -9,7 +9,7 @@ import pytest
 from bff.errors import NoSession, SessionExpired, SessionRotated, StoreUnavailable, UpstreamUnavailable
 from bff.sandbox.state import Knobs
 from bff.security.secret import Secret
-from bff.session import Carrier, EndReason, GuestContext, HeldSession, Tombstone, record_name
+from bff.session import Carrier, EndReason, GuestContext, HeldSession, Tombstone
 from bff.sessions import token_saver
 from bff.sessions.endings import EndedHere
 from bff.store.redis_keys import RedisKeys
@@ -393,7 +393,7 @@ async def test_tokens_that_could_not_be_stored_are_revoked_where_a_logout_came_f
             await renewing
         redis = bare(other.redis)
         tombstone: Any = {"g": 2, "t": "ended", "w": "logout"}
-        await redis.hset(RedisKeys(TENANT).session(record_name(held.ticket)), mapping=tombstone)
+        await redis.hset(RedisKeys(TENANT).session(held.ticket.record_name), mapping=tombstone)
         relay.deaf = False
         await one.ports.tasks.drain()
         world = one.upstream.world

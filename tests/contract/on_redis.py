@@ -5,7 +5,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from bff.security.secret import Secret
-from bff.session import Ticket, record_name
+from bff.session import Ticket
 from bff.store.connection import connect
 from bff.store.locks import RedisSessionLocks
 from bff.store.redis_store import RedisSessionStore
@@ -39,7 +39,7 @@ class OnRedis(Replicas):
 
     def key(self, ticket: Ticket) -> str:
         """Return the key of a session."""
-        return f"bff:{self.tenant}:{{{record_name(ticket).hex()}}}"
+        return f"bff:{self.tenant}:{{{ticket.record_name.hex()}}}"
 
     async def keys(self, pattern: str = "*") -> list[bytes]:
         """Return the keys of this tenant that match."""

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from bff.errors import StoreUnavailable
-from bff.session import EndReason, HeldSession, Session, SessionKind, Ticket, Tombstone, record_name
+from bff.session import EndReason, HeldSession, Session, SessionKind, Ticket, Tombstone
 from bff.store.cache import SessionCache
 from bff.store.cached_store import CachedSessionStore
 from bff.store.customer_index import RedisCustomerIndex
@@ -85,7 +85,7 @@ WRITES: dict[str, Write] = {
     "replace": lambda store, held: store.replace(held.ticket, replace(held.session, version=9)),
     "supersede": lambda store, held: store.supersede(held, new_ticket(), a_session()),
     "retire": lambda store, held: store.retire(held.ticket, EndReason.ENDED),
-    "retire by name": lambda store, held: store.retire_name(record_name(held.ticket), EndReason.ENDED),
+    "retire by name": lambda store, held: store.retire_name(held.ticket.record_name, EndReason.ENDED),
     "delete": lambda store, held: store.delete(held.ticket),
 }
 
@@ -173,7 +173,7 @@ async def test_a_stranger_with_the_id_neither_reads_a_session_nor_drops_it(cache
 
 async def test_a_use_is_written_once_a_minute(cached: Cached) -> None:
     ticket, _ = await cached.begin()
-    name, seen = record_name(ticket), []
+    name, seen = ticket.record_name, []
     for after in (1, 59.9, 60, 61, 119.9, 120):
         cached.on_redis.clock.at = NOW + after
         if after in (59.9, 119.9):  # neither is one that was dropped written sooner

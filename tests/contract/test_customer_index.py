@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bff.security.keyring import KeyRing
-from bff.session import Carrier, EndReason, SessionKind, Tombstone, record_name
+from bff.session import Carrier, EndReason, SessionKind, Tombstone
 from bff.store.backend import Backend
 from bff.store.protocol import OwnSession
 from tests.contract.customers import noted, of_customer
@@ -31,7 +31,7 @@ async def test_own_sessions_come_newest_first_and_nobody_elses(backend: Backend,
     new = await noted(backend, of_customer(ADA, carrier=Carrier.HEADER, **later))
     await noted(backend, of_customer(GRACE))
     entries = await backend.customers.own(*new)
-    assert names(entries) == [record_name(new[0]), record_name(old[0])]
+    assert names(entries) == [new[0].record_name, old[0].record_name]
     assert [entry.carrier for entry in entries] == [Carrier.HEADER, Carrier.COOKIE]
     assert [entry.user_agent for entry in entries] == [None, "first"]
     assert [entry.created_at for entry in entries] == [NOW + 60, NOW]
@@ -41,7 +41,7 @@ async def test_own_sessions_come_newest_first_and_nobody_elses(backend: Backend,
 @pytest.mark.parametrize("spelling", [ADA, " ada@example.com ", "ADA@Example.COM"])
 async def test_an_address_names_one_customer_however_it_is_spelled(backend: Backend, spelling: str) -> None:
     ticket, _ = await noted(backend, of_customer(f"  {ADA.upper()} "))
-    assert names(await backend.customers.by_email(spelling)) == [record_name(ticket)]
+    assert names(await backend.customers.by_email(spelling)) == [ticket.record_name]
     assert await backend.customers.by_email(GRACE) == []
 
 
@@ -49,7 +49,7 @@ async def test_a_session_without_an_address_is_found_by_the_others_number(backen
     nameless = await noted(backend, of_customer(None, customer_id="10"))
     named = await noted(backend, of_customer(ADA, customer_id="10"))
     await noted(backend, of_customer(GRACE, customer_id="11"))
-    both = {record_name(nameless[0]), record_name(named[0])}
+    both = {nameless[0].record_name, named[0].record_name}
     assert set(names(await backend.customers.own(*nameless))) == both
     by_email = await backend.customers.by_email(ADA)
     assert set(names(by_email)) == both
@@ -76,9 +76,9 @@ async def test_an_address_that_looks_alike_shows_and_ends_nobody_elses_sessions(
     mine = await noted(backend, of_customer(stranger, customer_id="11"))
     unnumbered = await noted(backend, of_customer(stranger))
     for one in (mine, unnumbered):
-        assert record_name(theirs[0]) not in names(await backend.customers.own(*one))
+        assert theirs[0].record_name not in names(await backend.customers.own(*one))
         await backend.customers.end_others(*one, EndReason.ENDED)
-    assert names(await backend.customers.by_email(victim)) == [record_name(theirs[0])]
+    assert names(await backend.customers.by_email(victim)) == [theirs[0].record_name]
     assert await backend.store.load_fresh(theirs[0]) == theirs[1]
 
 
@@ -89,11 +89,11 @@ async def test_an_address_that_passed_to_another_customer_shows_only_the_custome
     after = await noted(backend, of_customer(ADA, customer_id="11"))
     unnumbered = await noted(backend, of_customer(ADA))
     assert set(names(await backend.customers.own(*before))) == {
-        record_name(before[0]),
-        record_name(unnumbered[0]),
+        before[0].record_name,
+        unnumbered[0].record_name,
     }
-    assert record_name(before[0]) not in names(await backend.customers.own(*after))
-    assert names(await backend.customers.own(*unnumbered)) == [record_name(unnumbered[0])]
+    assert before[0].record_name not in names(await backend.customers.own(*after))
+    assert names(await backend.customers.own(*unnumbered)) == [unnumbered[0].record_name]
     assert len(await backend.customers.by_email(ADA)) == 3
 
 
@@ -101,7 +101,7 @@ async def test_a_number_names_one_customer(backend: Backend) -> None:
     renamed = await noted(backend, of_customer(GRACE, customer_id="10"))
     named = await noted(backend, of_customer(ADA, customer_id="10"))
     await noted(backend, of_customer(ADA, customer_id="11"))
-    both = {record_name(renamed[0]), record_name(named[0])}
+    both = {renamed[0].record_name, named[0].record_name}
     assert set(names(await backend.customers.by_number("10"))) == both
     assert set(names(await backend.customers.own(*named))) == both
 
@@ -120,7 +120,7 @@ async def test_a_guest_has_no_index(backend: Backend) -> None:
 async def test_a_session_that_is_noted_twice_is_listed_once(backend: Backend) -> None:
     ticket, session = await noted(backend, of_customer(ADA, customer_id="10"))
     await backend.customers.add(ticket, session)
-    assert names(await backend.customers.own(ticket, session)) == [record_name(ticket)]
+    assert names(await backend.customers.own(ticket, session)) == [ticket.record_name]
 
 
 async def test_the_last_use_is_the_sessions_own_and_not_the_notes(backend: Backend, clock: Clock) -> None:
@@ -138,14 +138,14 @@ async def test_an_entry_whose_session_has_ended_is_dropped(backend: Backend) -> 
     retired, _ = await noted(backend, of_customer(ADA))
     await backend.store.delete(deleted)
     await backend.store.retire(retired, EndReason.ENDED)
-    assert names(await backend.customers.by_email(ADA)) == [record_name(kept)]
+    assert names(await backend.customers.by_email(ADA)) == [kept.record_name]
 
 
 async def test_a_session_that_the_index_misses_adds_itself(backend: Backend) -> None:
     mine = await begin(backend, kind=SessionKind.CUSTOMER, email=ADA)
     other = await noted(backend, of_customer(ADA))
     assert len(await backend.customers.end_others(*mine, EndReason.ENDED)) == 1
-    assert names(await backend.customers.by_email(ADA)) == [record_name(mine[0])]
+    assert names(await backend.customers.by_email(ADA)) == [mine[0].record_name]
     assert await backend.store.load_fresh(other[0]) == Tombstone(EndReason.ENDED, None)
 
 
@@ -187,7 +187,7 @@ async def test_sessions_of_before_and_after_a_new_key_are_listed_together(replic
     new = replicas.open(ring=KeyRing([new_key, old_key], replicas.tenant, secrets.token_bytes))
     before = await noted(old, of_customer(ADA))
     after = await noted(new, of_customer(ADA))
-    assert set(names(await new.customers.own(*after))) == {record_name(before[0]), record_name(after[0])}
+    assert set(names(await new.customers.own(*after))) == {before[0].record_name, after[0].record_name}
     assert len(await new.customers.end_others(*after, EndReason.ENDED)) == 1
     assert await new.store.load_fresh(before[0]) == Tombstone(EndReason.ENDED, None)
 
@@ -202,4 +202,4 @@ async def test_another_servers_keys_find_nobody(replicas: Replicas, backend: Bac
 async def test_a_long_index_lists_every_session(backend: Backend) -> None:
     tickets = [(await noted(backend, of_customer(ADA)))[0] for _ in range(25)]
     entries = await backend.customers.by_email(ADA)
-    assert set(names(entries)) == {record_name(ticket) for ticket in tickets}
+    assert set(names(entries)) == {ticket.record_name for ticket in tickets}

@@ -17,7 +17,6 @@ from bff.session import (
     SessionKind,
     Ticket,
     Tombstone,
-    record_name,
 )
 from bff.store.backend import Backend
 from bff.store.protocol import Touch
@@ -132,7 +131,7 @@ async def test_each_release_ends_the_others_sessions(
     for one, other in ((backend, former), (former, backend)):
         ticket = new_ticket()
         stored = await one.store.create(ticket, GUEST)
-        assert await other.store.retire_name(record_name(ticket), EndReason.ENDED, keep_record=keep)
+        assert await other.store.retire_name(ticket.record_name, EndReason.ENDED, keep_record=keep)
         assert await one.store.replace(ticket, stored) is None
         kept = replace(stored, generation=2) if keep else None
         assert await one.store.peek(ticket) == Tombstone(EndReason.ENDED, kept)
@@ -145,7 +144,7 @@ async def test_a_packed_session_is_another_schema_to_the_former_release_and_live
     stored = await backend.store.create(ticket, CUSTOMER)
     replicas.clock.at += 5000
     assert await former.store.peek(ticket, Touch.EXACT) == OtherSchema()
-    assert await former.store.last_seen([record_name(ticket)]) == [NOW + 5000]
+    assert await former.store.last_seen([ticket.record_name]) == [NOW + 5000]
     async with former.locks.hold(ticket) as lock:
         assert (lock.found, lock.acquired) == (OtherSchema(), True)
     assert await backend.store.load_fresh(ticket) == replace(stored, last_seen_at=NOW + 5000)

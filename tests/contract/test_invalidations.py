@@ -17,7 +17,7 @@ import pytest
 
 from bff.errors import StoreUnavailable
 from bff.security.secret import Secret
-from bff.session import EndReason, Session, Ticket, Tombstone, record_name
+from bff.session import EndReason, Session, Ticket, Tombstone
 from bff.store import invalidations
 from bff.store.backend import Backend
 from bff.store.cached_store import CachedSessionStore
@@ -86,7 +86,7 @@ async def watched(url: str) -> AsyncIterator[Watched]:
 
 async def test_another_process_that_ends_sessions_is_honoured_amid_reads(watched: Watched) -> None:
     tickets = [(await watched.begin())[0] for _ in range(60)]
-    by_name = {record_name(ticket).hex(): ticket for ticket in tickets}
+    by_name = {ticket.record_name.hex(): ticket for ticket in tickets}
     ender = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.contract.ender", watched.url, watched.tenant),
         stdin=asyncio.subprocess.PIPE,
@@ -162,7 +162,7 @@ async def test_a_lock_leaves_a_session_in_memory(watched: Watched) -> None:
 
 async def test_what_redis_forgets_is_forgotten(watched: Watched) -> None:
     ticket, _ = await watched.begin()
-    key = f"bff:{watched.tenant}:{{{record_name(ticket).hex()}}}"
+    key = f"bff:{watched.tenant}:{{{ticket.record_name.hex()}}}"
     await watched.admin.pexpire(key, 1)
     async with asyncio.timeout(PATIENCE_SECONDS):
         while len(watched.cache):  # noqa: ASYNC110 - nothing tells
@@ -201,7 +201,7 @@ async def kill_tracking(admin: Any) -> None:
 
 async def test_a_read_that_was_under_way_as_the_connection_ended_is_not_kept(watched: Watched) -> None:
     ticket, _ = await watched.begin()
-    key = watched.store._key(record_name(ticket))
+    key = watched.store._key(ticket.record_name)
     read = watched.cache.begin_read(key)
     await kill_tracking(watched.admin)
     await watched.until(current=False)

@@ -8,7 +8,7 @@ import pytest
 
 from bff.errors import StoreUnavailable
 from bff.security.secret import Secret
-from bff.session import EndReason, HeldSession, OtherSchema, Session, Ticket, record_name
+from bff.session import EndReason, HeldSession, OtherSchema, Session, Ticket
 from bff.store.protocol import Touch
 from bff.store.record import SCHEMA, to_record
 from tests.contract.on_redis import OnRedis
@@ -132,7 +132,7 @@ async def test_a_record_moved_to_another_name_does_not_open(on_redis: OnRedis) -
 @pytest.mark.parametrize("change", ["id", "schema"])
 async def test_a_record_that_opens_and_is_another_is_no_session_here(on_redis: OnRedis, change: str) -> None:
     ticket, session = await begin(on_redis.backend)
-    sealer, name = on_redis.ring.record_sealer(), record_name(ticket)
+    sealer, name = on_redis.ring.record_sealer(), ticket.record_name
     clear: Any = {"g": 1, "s": int(NOW * 1000), "i": 86_400_000, "x": int(NOW * 1000) + 604_800_000}
     key, whose = on_redis.key(ticket), ticket if change == "schema" else Ticket(bytes(16), ticket.secret)
     record = to_record(session, whose, SCHEMA + (change == "schema"))
@@ -167,7 +167,7 @@ async def test_nothing_in_redis_names_or_shows_a_session(on_redis: OnRedis) -> N
         if not key.endswith(b":lock"):
             fields = await on_redis.redis.hgetall(key)
             dump += b"\n".join(part for pair in fields.items() for part in pair)
-    assert record_name(ticket).hex().encode() in dump
+    assert ticket.record_name.hex().encode() in dump
     assert issued.refresh is not None
     words = [issued.access.reveal(), issued.refresh.reveal(), session.upstream_session_id.reveal()]
     for word in [*words, "saas-token", "ada@example.com", "agent-7", ticket.id.hex(), ticket.secret.hex()]:
@@ -204,7 +204,7 @@ async def test_a_last_use_that_is_no_number_is_a_store_that_cannot_be_read(on_re
     ticket, _ = await begin(on_redis.backend)
     await on_redis.redis.hset(on_redis.key(ticket), "s", "soon")
     with pytest.raises(StoreUnavailable):
-        await on_redis.store.last_seen([record_name(ticket)])
+        await on_redis.store.last_seen([ticket.record_name])
     await on_redis.store.retire(ticket, EndReason.SUPERSEDED, keep_record=True)
     with pytest.raises(StoreUnavailable):
         await on_redis.store.load_fresh(ticket)

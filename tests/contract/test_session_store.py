@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bff.errors import StoreUnavailable
-from bff.session import EndReason, HeldSession, Session, SessionKind, Ticket, Tombstone, record_name
+from bff.session import EndReason, HeldSession, Session, SessionKind, Ticket, Tombstone
 from bff.store.backend import Backend
 from bff.store.protocol import Touch
 from tests.contract.backends import FACTORIES, FAKE, REDIS_SERVERS
@@ -243,7 +243,7 @@ async def test_of_enders_at_once_one_ended_it(replicas: Replicas, backend: Backe
 
 async def test_a_session_is_ended_by_its_name_alone(backend: Backend, clock: Clock) -> None:
     ticket, _ = await begin(backend)
-    name = record_name(ticket)
+    name = ticket.record_name
     clock.at += 61
     await backend.store.peek(ticket)
     assert await backend.store.last_seen([name]) == [NOW + 61]
@@ -255,7 +255,7 @@ async def test_a_session_is_ended_by_its_name_alone(backend: Backend, clock: Clo
 
 async def test_last_uses_come_in_the_order_that_they_are_asked_for(backend: Backend) -> None:
     tickets = [(await begin(backend, last_seen_at=NOW - ago))[0] for ago in (3, 2, 1)]
-    names = [record_name(ticket) for ticket in tickets]
+    names = [ticket.record_name for ticket in tickets]
     assert await backend.store.last_seen([names[1], bytes(32), names[0], names[2]]) == [
         NOW - 2,
         None,
@@ -360,7 +360,7 @@ async def test_people_see_sealed_values_and_nothing_else(backend: Backend) -> No
     ticket, session = await begin(backend, email="ada@example.com")
     (row,) = await backend.store.inspect()
     assert row["type"] == "session"
-    assert record_name(ticket).hex() in row["key"]
+    assert ticket.record_name.hex() in row["key"]
     assert row["ttlSeconds"] > 0
     for secret in ("ada@example.com", session.tokens.access.reveal(), ticket.id.hex()):
         assert secret not in f"{row}"

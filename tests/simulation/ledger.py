@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from bff.security.keyring import KeyRing
-from bff.session import EndReason, Session, SessionKind, Ticket, record_name
+from bff.session import EndReason, Session, SessionKind, Ticket
 from bff.sessions.request_session import RequestSession
 from bff.store.record import SealedRecords
 from bff.store.redis_keys import RedisKeys
@@ -168,7 +168,7 @@ class Ledger:
             self._lock_changed(key, new)
         elif self._keys.is_session(key):
             name = self._keys.record_name(key)
-            if name != record_name(self.shared):
+            if name != self.shared.record_name:
                 self._session_changed(name, old, new)
 
     def _session_changed(self, name: bytes, old: Value | None, new: Value | None) -> None:
@@ -253,12 +253,12 @@ class Ledger:
 
     def entered(self, ticket: Ticket, replica: Replica) -> None:
         """Take note of a task that has a session's lock."""
-        key = self._keys.lock(record_name(ticket)).encode()
+        key = self._keys.lock(ticket.record_name).encode()
         self.holds.setdefault(key, {}).setdefault(replica, Hold(replica)).count += 1
 
     def left(self, ticket: Ticket, replica: Replica) -> None:
         """Take note of a task that gives a session's lock back."""
-        hold = self.holds[self._keys.lock(record_name(ticket)).encode()][replica]
+        hold = self.holds[self._keys.lock(ticket.record_name).encode()][replica]
         hold.count -= 1
         hold.left_at = self.loop.time()
 
@@ -307,7 +307,7 @@ class Ledger:
         session, held = request_session.session, request_session.held
         if session is None or held is None:
             return
-        if record_name(held.ticket) in ended_before and not request_session.superseded:
+        if held.ticket.record_name in ended_before and not request_session.superseded:
             self.violate(Invariant.NO_REVIVAL, f"{visitor.name} is served with a session that had ended")
         access = session.tokens.access.reveal()
         chain = self.emporix.access[access].chain

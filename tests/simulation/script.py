@@ -8,7 +8,7 @@ from bff.api.token_kinds import TokenKind, call_credentials
 from bff.deadline import DEADLINE_SECONDS, deadline_in
 from bff.errors import BffError, NoSession, SessionExpired, SessionRotated
 from bff.security.secret import Secret
-from bff.session import Carrier, GuestContext, SessionKind, Ticket, record_name
+from bff.session import Carrier, GuestContext, SessionKind, Ticket
 from bff.sessions.endings import reject_ended
 from bff.sessions.engine import Engine
 from bff.sessions.request_session import RequestSession
@@ -206,7 +206,7 @@ def _take(world: World, visitor: Visitor, session: RequestSession) -> None:
     """Take the cookie of an answer."""
     if session.issued is not None:
         visitor.ticket = session.issued.ticket
-        world.ledger.issued.add(record_name(visitor.ticket))
+        world.ledger.issued.add(visitor.ticket.record_name)
     elif session.cleared:
         visitor.ticket = None
 
@@ -222,9 +222,9 @@ def _wish(world: World, visitor: Visitor, action: Action) -> Wish:
 
 def _is_live_guest(world: World, ticket: Ticket | None) -> bool:
     """Say whether a ticket is that of a guest whose session stands."""
-    if ticket is None or record_name(ticket) in world.ledger.ended:
+    if ticket is None or ticket.record_name in world.ledger.ended:
         return False
-    record = world.ledger.records.get(record_name(ticket))
+    record = world.ledger.records.get(ticket.record_name)
     return record is not None and record.session.kind is SessionKind.ANONYMOUS
 
 

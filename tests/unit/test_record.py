@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bff.errors import StoreUnavailable
 from bff.security.secret import Secret
-from bff.session import Carrier, GuestContext, OtherSchema, RecordPurpose, SessionKind, Ticket, record_name
+from bff.session import Carrier, GuestContext, OtherSchema, RecordPurpose, SessionKind, Ticket
 from bff.store.record import (
     FORMER_SCHEMA,
     SCHEMA,
@@ -105,9 +105,7 @@ def test_a_record_says_its_schema_first() -> None:
     assert to_record(a_session(), TICKET, FORMER_SCHEMA).startswith(b'{"v":1,')
     assert to_record(a_session(), TICKET, SCHEMA)[0] == SCHEMA
     records = SealedRecords(ring := new_ring())
-    note = ring.record_sealer().open(
-        records.seal_note(TICKET), secret=TICKET.secret, name=record_name(TICKET)
-    )
+    note = ring.record_sealer().open(records.seal_note(TICKET), secret=TICKET.secret, name=TICKET.record_name)
     assert json.loads(note) == {"v": SCHEMA}
 
 
@@ -149,7 +147,7 @@ def test_a_successors_ticket_opens_for_the_old_ticket_alone_and_as_nothing_else(
 
 
 def test_a_sealed_record_of_another_release_is_told_from_none() -> None:
-    ring, name = new_ring(), record_name(TICKET)
+    ring, name = new_ring(), TICKET.record_name
     record = to_record(a_session(), TICKET, SCHEMA + 1)
     sealed = ring.record_sealer().seal(record, secret=TICKET.secret, name=name)
     assert SealedRecords(ring).open(sealed, TICKET, generation=1, last_seen_at=NOW) == OtherSchema()
