@@ -21,11 +21,7 @@ from bff.store.dedicated import DedicatedConnection, ReplyStream, dedicated_conn
 from bff.store.redis_failures import FAILURES
 from bff.store.replaceable import ReplaceableRedis
 
-_LOOK_SECONDS: Final = 0.125
 _RECONNECT_SECONDS: Final = 0.5
-
-LONGEST_SECONDS: Final = TIMEOUT_SECONDS + 2 * _LOOK_SECONDS
-"""After so long each read has ended, one way or the other, unless this process stood still."""
 
 
 class _ReadStream(ReplyStream):
@@ -35,7 +31,6 @@ class _ReadStream(ReplyStream):
         super().__init__(transport)
         self._loop = asyncio.get_running_loop()
         self._reads: deque[tuple[float, asyncio.Future[Any]]] = deque()
-        self._looked_at = 0.0
         self._next_look: asyncio.TimerHandle | None = None
 
     def send(self, command: bytes) -> asyncio.Future[Any]:
@@ -71,21 +66,19 @@ class _ReadStream(ReplyStream):
         self._reads.clear()
 
     def _look_later(self) -> None:
-        self._looked_at = self._loop.time()
-        self._next_look = self._loop.call_later(_LOOK_SECONDS, self._look)
+        """Look again when the read that has waited for longest has done so for too long."""
+        self._next_look = self._loop.call_at(self._reads[0][0] + TIMEOUT_SECONDS, self._look)
 
     def _look(self) -> None:
         """End the connection where the server has been silent for too long.
 
-        Where this comes late, the process stood still, and answers may have arrived that it has yet to read.
+        Where this process stood still, what arrived meanwhile has been taken before: loops read before they look at
+        the clock.
         """
         self._next_look = None
-        if not self._reads:
-            return
-        now = self._loop.time()
-        if now - self._reads[0][0] >= TIMEOUT_SECONDS and now - self._looked_at < 2 * _LOOK_SECONDS:
+        if self._reads and self._loop.time() - self._reads[0][0] >= TIMEOUT_SECONDS:
             self.end(RedisTimeoutError("no answer"))
-        else:
+        elif self._reads:
             self._look_later()
 
 
@@ -111,7 +104,7 @@ class PipelinedReads:
     def read(self, key: bytes, first: bytes, second: bytes) -> asyncio.Future[Any] | None:
         """Send the script; None where there is no connection, which is then made in the background.
 
-        The reply, or one of `FAILURES`, is in what is returned within `LONGEST_SECONDS`. A script that the server has
+        The reply, or one of `FAILURES`, is in what is returned within `TIMEOUT_SECONDS`. A script that the server has
         forgotten is a failure, too.
         """
         stream = self._current()

@@ -6,7 +6,8 @@ from typing import Any, Final
 from bff.deadline import seconds_left
 from bff.session import Ticket
 from bff.store import redis_scripts as scripts
-from bff.store.pipelined_reads import LONGEST_SECONDS, PipelinedReads
+from bff.store.connection import TIMEOUT_SECONDS
+from bff.store.pipelined_reads import PipelinedReads
 from bff.store.protocol import RARE_TOUCH_SECONDS, Found, Touch
 from bff.store.redis_failures import DEADLINE_SECONDS, FAILURES, CountedOperation, unavailable_on_failure
 from bff.store.redis_keys import RedisKeys
@@ -22,7 +23,7 @@ _TOUCH_PAUSES: Final = {
     Touch.EXACT: b"0",
 }
 _OPERATION: Final = "load"
-_SECOND_TRY_SECONDS: Final = DEADLINE_SECONDS - LONGEST_SECONDS
+_SECOND_TRY_SECONDS: Final = DEADLINE_SECONDS - TIMEOUT_SECONDS
 
 
 class SessionReads:
@@ -50,7 +51,7 @@ class SessionReads:
 
         Where it is asked through the client, those of this process who ask at once share the answer.
         """
-        if self._pipelined is None or seconds_left(LONGEST_SECONDS) < LONGEST_SECONDS:
+        if self._pipelined is None or seconds_left(TIMEOUT_SECONDS) < TIMEOUT_SECONDS:
             return await self._through_client(ticket, touch, DEADLINE_SECONDS)
         key = self._keys.session(ticket.record_name)
         reply = self._pipelined.read(key.encode(), b"%d" % self._reader.now(), _TOUCH_PAUSES[touch])

@@ -36,6 +36,12 @@ def url(request: pytest.FixtureRequest) -> Iterator[str]:
         yield one
 
 
+@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, object]]:
+    """Both loops: after a standstill, one runs timers first, and the other reads first."""
+    return "asyncio", {"use_uvloop": request.param}
+
+
 class Reader:
     """Reads from a server that knows the script.
 
