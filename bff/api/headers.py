@@ -79,7 +79,7 @@ def _passed(fields: HeaderFields) -> tuple[Header, ...]:
     headers = fields.headers
     keys = _request_keys(headers)
     if _CONNECTION in keys:
-        removed = {*_connection_options(headers), _CONNECTION}
+        removed = _removed_by[b",".join(fields.every(_CONNECTION))] | {_CONNECTION}
         keys = [b"" if key in removed else key for key in keys]
     return tuple(compress(headers, keys))
 
@@ -201,16 +201,14 @@ _response_key: Final = Memo[bytes, bytes](
     lambda name: _key(name, _BLOCKED_RESPONSE_NAMES, _BLOCKED_RESPONSE_PREFIXES), longest=_LONGEST_USUAL_NAME
 )
 _plans: Final = Memo(_Plan, longest=_LONGEST_USUAL_NAMES, length=lambda names: sum(map(len, names)))
-_removed_by: Final = Memo[bytes, set[bytes]](
-    lambda value: _connection_options([(b"connection", value)]), longest=_LONGEST_USUAL_NAME
-)
-"""The names that a Connection header with this value removes."""
 
 
-def _connection_options(headers: Headers) -> set[bytes]:
-    """Return the canonical names that the Connection headers list as hop-by-hop (RFC 9110 §7.6.1)."""
-    values = [value for name, value in headers if _canonical[name] == b"connection"]
-    return {_canonical[option] for value in values for option in value.split(b",")} - {_FRAMING}
+def _connection_options(value: bytes) -> set[bytes]:
+    """Return the canonical names that a Connection header lists as hop-by-hop (RFC 9110 §7.6.1)."""
+    return {_canonical[option] for option in value.split(b",")} - {_FRAMING}
+
+
+_removed_by: Final = Memo[bytes, set[bytes]](_connection_options, longest=_LONGEST_USUAL_NAME)
 
 
 def _location(value: bytes, upstream_origin: str, api_prefix: str) -> bytes | None:

@@ -36,7 +36,7 @@ class HeaderFields:
         self._repeat = len(self._first) != len(headers)
         self.first: Callable[[bytes], bytes | None] = self._first.get
         self.names: Callable[[], KeysView[bytes]] = self._first.keys
-        self._length = _bytes_of(headers)
+        self._length = bytes_of(headers)
 
     def __len__(self) -> int:
         """Return how many bytes they have in all."""
@@ -61,11 +61,12 @@ class OfFields(Memo[HeaderFields, V]):
         super().__init__(function, longest=_LONGEST_USUAL)
 
 
-def _bytes_of(headers: Sequence[Header]) -> int:
+def bytes_of(headers: Sequence[Header]) -> int:
+    """Return how many bytes these fields have in all, without what stands between them."""
     return sum(map(len, chain.from_iterable(headers)))
 
 
-_known: Final = Memo[tuple[Header, ...], HeaderFields](HeaderFields, longest=_LONGEST_USUAL, length=_bytes_of)
+_known: Final = Memo[tuple[Header, ...], HeaderFields](HeaderFields, longest=_LONGEST_USUAL, length=bytes_of)
 
 
 def fields_of(scope: Scope) -> HeaderFields:

@@ -10,12 +10,13 @@ from typing import Final
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from bff.memo import Memo
-from bff.middleware.header_fields import HeaderFields
+from bff.middleware.header_fields import HeaderFields, bytes_of
 
 Header = tuple[bytes, bytes]
 
 MAX_HEAD_BYTES: Final = 128 * 1024
 _LONGEST_USUAL_FIELDS: Final = 4096
+_LONGEST_USUAL_LINE: Final = 2048
 _END: Final = b"\r\n"
 _HEAD_END: Final = _END + _END
 _LINE_END: Final = b" HTTP/1.1" + _END
@@ -35,12 +36,10 @@ class RequestFields:
         of_the_message: some say how the parser is to read on.
 
     Args:
-        given: names and values in turn, one a line: the parser lets no line break into them, and strips leading blanks
-            only.
+        headers: what becomes `headers`.
     """
 
     __slots__ = (
-        "_bytes",
         "_codings",
         "_has_body",
         "_hosts",
@@ -50,26 +49,22 @@ class RequestFields:
         "of_the_message",
     )
 
-    def __init__(self, given: bytes) -> None:
-        lines = given.split(b"\n") if given else []
-        names = [name.lower() for name in lines[::2]]
-        values = [value.rstrip(b" \t") for value in lines[1::2]]
-        self.headers: tuple[Header, ...] = tuple(zip(names, values, strict=True))
-        self.by_name = fields = HeaderFields(self.headers)
-        self._bytes = len(given)
+    def __init__(self, headers: tuple[Header, ...]) -> None:
+        self.headers = headers
+        self.by_name = fields = HeaderFields(headers)
         self._hosts = len(fields.every(b"host"))
         self._codings = [value.lower() for value in fields.every(b"transfer-encoding")]
         self._has_body = bool(self._codings) or any(
             value.strip(b"0") for value in fields.every(b"content-length")
         )
-        self.of_the_message = not _OF_THE_MESSAGE.isdisjoint(names)
+        self.of_the_message = not _OF_THE_MESSAGE.isdisjoint(fields.names())
         self.expects_continue = b"100-continue" in [value.lower() for value in fields.every(b"expect")]
 
     def check(self, url: bytes, version: str, most: int, *, upgrade: bool) -> None:
         """Refuse heads that the parser accepts but that servers may interpret differently (RFC 9112 §3.2, §6.1)."""
         if len(self.headers) > most:
             raise ValueError("too many header fields")
-        if len(url) + self._bytes > MAX_HEAD_BYTES:
+        if len(url) + len(self.by_name) > MAX_HEAD_BYTES:
             raise ValueError("request head too large")
         if self._hosts > 1 or (version == "1.1" and not self._hosts):
             raise ValueError("not exactly one Host header")
@@ -80,16 +75,25 @@ class RequestFields:
             raise ValueError("upgrade request with a body")
 
 
-_known: Final = Memo[bytes, RequestFields](RequestFields, longest=_LONGEST_USUAL_FIELDS)
+def _read(given: tuple[Header, ...]) -> RequestFields:
+    return RequestFields(tuple([_read_header(*header) for header in given]))
+
+
+def _read_header(name: bytes, value: bytes) -> Header:
+    """Return a field as the application gets it: the parser strips leading blanks only."""
+    return name.lower(), value.rstrip(b" \t")
+
+
+_known: Final = Memo[tuple[Header, ...], RequestFields](_read, longest=_LONGEST_USUAL_FIELDS, length=bytes_of)
 
 
 def read_fields(given: list[Header]) -> RequestFields:
     """Return header fields as the parser gives them, read."""
-    return _known[b"\n".join(chain.from_iterable(given))]
+    return _known[tuple(given)]
 
 
 class _Alone:
-    """What the parser says of header fields behind a request line that has no part in what they mean."""
+    """What the parser says of a field line by itself, behind a request line that has no part in what it means."""
 
     def __init__(self) -> None:
         self._parser = HttpRequestParser(self)
@@ -109,30 +113,45 @@ class _Alone:
     def on_message_complete(self) -> None:
         self._complete += 1
 
-    def read(self, text: bytes) -> RequestFields | None:
-        """Return the fields; None where they are not all that there is, or tell the parser how to go on."""
+    def read(self, line: bytes) -> Header | None:
+        """Return the field; None where this is not one field, or one that tells the parser how to go on."""
         try:
-            self._parser.feed_data(_ANY_LINE + text)
+            self._parser.feed_data(_ANY_LINE + line + _HEAD_END)
         except (HttpParserError, HttpParserUpgrade):
             return None
         finally:
             del self._parser  # each refers to the other
-        if (self._begun, self._complete, self._goes_on) != (1, 1, True):
+        if (self._begun, self._complete, self._goes_on, len(self._given)) != (1, 1, True, 1):
             return None
-        fields = read_fields(self._given)
-        return None if fields.of_the_message else fields
+        name, value = _read_header(*self._given[0])
+        return None if name in _OF_THE_MESSAGE else (name, value)
 
 
-_known_texts: Final = Memo[bytes, RequestFields | None](
-    lambda text: _Alone().read(text), longest=_LONGEST_USUAL_FIELDS
+_known_lines: Final = Memo[bytes, Header | None](
+    lambda line: _Alone().read(line), longest=_LONGEST_USUAL_LINE
 )
+
+
+def _read_text(text: bytes) -> RequestFields | None:
+    """Return the fields of a head line by line, as most requests have most lines in common; None as `_Alone` does."""
+    headers: list[Header] = []
+    for line in text[: -len(_HEAD_END)].split(_END):
+        header = _known_lines[line]
+        if header is None:
+            return None
+        headers.append(header)
+    return RequestFields(tuple(headers))
+
+
+_known_texts: Final = Memo[bytes, RequestFields | None](_read_text, longest=_LONGEST_USUAL_FIELDS)
 
 
 def split_head(data: bytes) -> tuple[bytes, RequestFields | None]:
     """Split what begins with a request into what is to be parsed, and the fields that need not be parsed again.
 
-    The fields of a request that is nothing but a head mean the same behind any request line of this version: what the
-    parser has once said of them counts for each. What it has still to parse is the line.
+    The fields of a request that is nothing but a head mean the same behind any request line of this version, and each
+    the same beside any others, but for those that tell the parser how to go on: what it has once said of a field
+    counts for every request. What it has still to parse is the request line.
     """
     line_end = data.find(b"\n") + 1
     if not (data.endswith(_HEAD_END) and data.endswith(_LINE_END, 0, line_end)):

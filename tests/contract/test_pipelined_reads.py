@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -12,10 +12,12 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from bff.deadline import deadline_in
+from bff.errors import StoreUnavailable
 from bff.security.secret import Secret
 from bff.session import Session, Tombstone
 from bff.store import pipelined_reads, replaceable
-from bff.store.connection import connect
+from bff.store.connection import TIMEOUT_SECONDS, connect
 from bff.store.pipelined_reads import PipelinedReads
 from bff.store.protocol import Touch
 from bff.store.replaceable import ReplaceableRedis
@@ -61,6 +63,10 @@ class Reader:
             while (reply := self.reads.read(b"key", b"%d" % number, b"")) is None:  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0.01)
         return reply
+
+    async def clients(self) -> int:
+        """Return how many connections the server has."""
+        return int((await self.admin.info("clients"))["connected_clients"])
 
     async def aclose(self) -> None:
         await self.reads.aclose()
@@ -256,3 +262,29 @@ async def test_a_use_is_written_by_a_read(url: str) -> None:
         touched = await backend.store.peek(ticket)
         assert isinstance(touched, Session)
         assert touched.last_seen_at == session.last_seen_at + 5
+
+
+async def test_a_request_with_little_time_left_asks_nothing_that_may_take_longer(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Replicas(url) as replicas:
+        backend: Any = replicas.open()
+        ticket, _ = await begin(backend)
+        await backend.store.load_fresh(ticket)
+        await connected(backend.store)
+        monkeypatch.setattr(backend.store._reads._pipelined, "read", lambda *_: pytest.fail("it was asked"))
+        with deadline_in(TIMEOUT_SECONDS * 0.9), suppress(StoreUnavailable):
+            await backend.store.peek(ticket, Touch.NO)
+
+
+async def test_the_connection_ends_with_the_backend(url: str) -> None:
+    async with Replicas(url) as replicas, reading(url) as reader:
+        before = await reader.clients()
+        backend = replicas.open()
+        await begin(backend)
+        await connected(backend.store)
+        assert await reader.clients() > before
+        await backend.aclose()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while await reader.clients() > before:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.01)

@@ -12,6 +12,7 @@ import httpx2
 import pytest
 
 from bff.config.embedded_redis import EmbeddedRedis, locate_server
+from tests.commands import settings_only
 from tests.integration.visitors import ME
 from tests.live import ADA, TLS, Process, free_port
 
@@ -85,7 +86,7 @@ def test_a_taken_port_says_how_to_take_another(tmp_path: Path) -> None:
         port = other.getsockname()[1]
         ended = subprocess.run(
             [sys.executable, "-m", "bff", "demo", "--port", str(port)],
-            env=os.environ | {"XDG_STATE_HOME": str(tmp_path)},
+            env=settings_only({"XDG_STATE_HOME": str(tmp_path)}),
             capture_output=True,
             text=True,
             check=False,

@@ -1,7 +1,6 @@
 """What operators rely on: health, metrics, the end of a process, and the command line."""
 
 import json
-import os
 import re
 import signal
 import socket
@@ -14,6 +13,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.commands import settings_only
 from tests.integration.visitors import (
     CUSTOMER_LOGIN,
     arrived,
@@ -31,10 +31,9 @@ _DRAIN = 6
 
 
 def _bff(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("BFF_")}
     return subprocess.run(
         [sys.executable, "-m", "bff", *arguments],
-        env=clean | settings,
+        env=settings_only(settings),
         capture_output=True,
         text=True,
         timeout=60,
@@ -137,7 +136,7 @@ def test_several_workers_without_a_temporary_directory_say_so(sandbox: Sandbox, 
     settings = environment(sandbox, redis_url, BFF_PUBLIC_ORIGIN="https://shop.example")
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_A_TEMPORARY_DIRECTORY, "2"],
-        env=os.environ | settings,
+        env=settings_only(settings),
         capture_output=True,
         text=True,
         timeout=60,

@@ -1,6 +1,5 @@
 """A customer's own sessions from outside: listed, ended one by one, all at once, by a new password, by an operator."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import pytest
 import redis
 
 from bff.config.embedded_redis import EmbeddedRedis
+from tests.commands import settings_only
 from tests.integration.signing import last_session, provider_token
 from tests.integration.visitors import (
     ME,
@@ -71,9 +71,9 @@ def ended(client: httpx2.Client) -> None:
 
 
 def operated(proxy: LiveProxy, *arguments: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("BFF_")}
     command = [sys.executable, "-m", "bff", "sessions", *arguments]
-    return subprocess.run(command, env=clean | proxy.environ, capture_output=True, text=True, check=False)
+    env = settings_only(proxy.environ)
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
 
 def test_a_customer_sees_their_sessions_over_both_carriers(proxy: LiveProxy, account: dict[str, str]) -> None:

@@ -12,6 +12,7 @@ import httpx2
 import pytest
 
 from bff.server.listening import listening
+from tests.commands import settings_only
 from tests.integration.visitors import eventually
 from tests.live import LiveProxy, Sandbox, environment, free_port
 
@@ -81,7 +82,7 @@ def test_bff_serve_ends_with_3_where_its_workers_cannot_start(sandbox: Sandbox, 
     keys = settings.pop("BFF_KEYS")
     ended = subprocess.run(
         [sys.executable, "-m", "bff", "serve", "--port", str(port), "--workers", "2"],
-        env=os.environ | settings | {"BFF_KEYS_FILE": "/dev/stdin"},
+        env=settings_only(settings | {"BFF_KEYS_FILE": "/dev/stdin"}),
         input=keys,
         capture_output=True,
         text=True,

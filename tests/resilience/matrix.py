@@ -171,6 +171,8 @@ STORE_IS_AWAY: Final = cells(
     logging_out=(LOGOUT_LATER, LOGGED_OUT),
     streaming=WHOLE,
 )
+STORE_BREAKS_OFF: Final = STORE_IS_AWAY | {(who, "idle"): cell(200, 503) for who in WHO}
+"""Several sessions are read over one connection: the half that still arrives may be one of them, whole."""
 STORE_TAKES_NO_WRITES: Final = STORE_IS_AWAY | {(who, "idle"): SERVED for who in WHO}
 STORE_IS_FULL: Final = STORE_TAKES_NO_WRITES | {(who, "renewing"): SERVED for who in WHO}
 """A refresh that upstream has answered is stored all the same: its write begins with what makes room."""
@@ -243,7 +245,7 @@ FAULTS: Final = (
     Fault("Redis resets every connection", reset("store"), NOTHING_HAPPENS, small=True),
     Fault("the line to Redis hangs", line("store", Mode.HUNG), STORE_IS_AWAY, small=True),
     Fault("the line to Redis is slow", line("store", Mode.SLOW), NOTHING_HAPPENS),
-    Fault("answers of Redis are cut", line("store", Mode.CUT), STORE_IS_AWAY),
+    Fault("answers of Redis are cut", line("store", Mode.CUT), STORE_BREAKS_OFF),
     Fault("Redis closes its side", line("store", Mode.HALF_CLOSED), STORE_IS_AWAY),
     Fault("Redis answers garbage", line("store", Mode.GARBAGE), STORE_IS_AWAY),
     Fault("nobody listens for Redis", line("store", Mode.REFUSED), STORE_IS_AWAY),
