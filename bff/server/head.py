@@ -33,7 +33,6 @@ class RequestFields:
         headers: names in lower case, and values without blanks around them (RFC 9112 §5).
         by_name: the same, as the application looks them up.
         expects_continue: the client waits for a 100 before it sends its body (RFC 9110 §10.1.1).
-        of_the_message: some say how the parser is to read on.
 
     Args:
         headers: what becomes `headers`.
@@ -46,7 +45,6 @@ class RequestFields:
         "by_name",
         "expects_continue",
         "headers",
-        "of_the_message",
     )
 
     def __init__(self, headers: tuple[Header, ...]) -> None:
@@ -57,7 +55,6 @@ class RequestFields:
         self._has_body = bool(self._codings) or any(
             value.strip(b"0") for value in fields.every(b"content-length")
         )
-        self.of_the_message = not _OF_THE_MESSAGE.isdisjoint(fields.names())
         self.expects_continue = b"100-continue" in [value.lower() for value in fields.every(b"expect")]
 
     def check(self, url: bytes, version: str, most: int, *, upgrade: bool) -> None:
@@ -98,20 +95,13 @@ class _Alone:
     def __init__(self) -> None:
         self._parser = HttpRequestParser(self)
         self._given: list[Header] = []
-        self._begun = self._complete = 0
         self._goes_on = False
-
-    def on_message_begin(self) -> None:
-        self._begun += 1
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._given.append((name, value))
 
     def on_headers_complete(self) -> None:
         self._goes_on = self._parser.should_keep_alive()
-
-    def on_message_complete(self) -> None:
-        self._complete += 1
 
     def read(self, line: bytes) -> Header | None:
         """Return the field; None where this is not one field, or one that tells the parser how to go on."""
@@ -121,7 +111,7 @@ class _Alone:
             return None
         finally:
             del self._parser  # each refers to the other
-        if (self._begun, self._complete, self._goes_on, len(self._given)) != (1, 1, True, 1):
+        if not self._goes_on or len(self._given) != 1:
             return None
         name, value = _read_header(*self._given[0])
         return None if name in _OF_THE_MESSAGE else (name, value)

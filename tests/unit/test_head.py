@@ -46,6 +46,8 @@ FIELDS = (
     HOST + b"transfer-encoding: chunked\r\n",
     HOST + b"expect: 100-continue\r\n",
     HOST + b"x: y\n",
+    HOST + b"x: y\nz: 1\r\n",
+    HOST + b"x: y\n\nGET / HTTP/1.1\nhost: b\r\n",
     HOST + b"x: y\r",
     HOST + b"x: y\r\n z\r\n",
     HOST + b" x: y\r\n",
