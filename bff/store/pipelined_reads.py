@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import hiredis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import NoScriptError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from bff.store.connection import TIMEOUT_SECONDS
@@ -51,7 +51,8 @@ class _ReadStream(ReplyStream):
         if read.done():  # its reader has left
             return
         if isinstance(reply, hiredis.ReplyError):
-            read.set_exception(ResponseError("refused"))
+            forgotten = str(reply).startswith("NOSCRIPT")
+            read.set_exception(NoScriptError() if forgotten else ResponseError("refused"))
         else:
             read.set_result(reply)
 
@@ -104,8 +105,8 @@ class PipelinedReads:
     def read(self, key: bytes, first: bytes, second: bytes) -> asyncio.Future[Any] | None:
         """Send the script; None where there is no connection, which is then made in the background.
 
-        The reply, or one of `FAILURES`, is in what is returned within `TIMEOUT_SECONDS`. A script that the server has
-        forgotten is a failure, too.
+        The reply, or one of `FAILURES`, is in what is returned within `TIMEOUT_SECONDS`; a `NoScriptError` where the
+        server has forgotten the script.
         """
         stream = self._current()
         if stream is None:

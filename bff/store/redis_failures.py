@@ -12,6 +12,7 @@ from redis.asyncio import Connection
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
+    NoScriptError,
     RedisClusterException,
     RedisError,
     ResponseError,
@@ -54,6 +55,8 @@ def naming_broken(kind: type[Connection]) -> type[Connection]:
 class CountedOperation:
     """Counts and times what is asked of Redis in the block.
 
+    That the server has forgotten a script is no failure: it is then sent again.
+
     Args:
         operation: what it is; from a small fixed set.
     """
@@ -70,6 +73,8 @@ class CountedOperation:
     def __exit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _at: TracebackType | None
     ) -> None:
+        if isinstance(error, NoScriptError):
+            return
         if error is None or isinstance(error, FAILURES):
             _operations(self._operation).add(perf_counter() - self._began)
         if isinstance(error, FAILURES):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import NoScriptError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from bff.deadline import deadline_in
@@ -21,6 +21,7 @@ from bff.store.connection import TIMEOUT_SECONDS, connect
 from bff.store.pipelined_reads import PipelinedReads
 from bff.store.protocol import Touch
 from bff.store.replaceable import ReplaceableRedis
+from bff.telemetry.metrics import REGISTRY
 from tests.contract.backends import PROGRAMS, serving
 from tests.contract.replicas import Replicas, begin
 from tests.relay import Relay, relaying
@@ -50,12 +51,13 @@ class Reader:
     Args:
         url: the server.
         through: where it is reached.
+        script: what is run.
     """
 
-    def __init__(self, url: str, through: str | None = None) -> None:
+    def __init__(self, url: str, through: str | None, script: str) -> None:
         self.admin: Any = connect(Secret(url))
         self.redis = ReplaceableRedis(connect(Secret(through or url)))
-        self.reads = PipelinedReads(self.redis, ECHO)
+        self.reads = PipelinedReads(self.redis, script)
 
     async def read(self, number: int = 0) -> "asyncio.Future[Any]":
         """Send a read, as soon as there is a connection."""
@@ -75,10 +77,10 @@ class Reader:
 
 
 @asynccontextmanager
-async def reading(url: str, through: str | None = None) -> AsyncIterator[Reader]:
-    reader = Reader(url, through)
+async def reading(url: str, through: str | None = None, script: str = ECHO) -> AsyncIterator[Reader]:
+    reader = Reader(url, through, script)
     try:
-        await reader.admin.script_load(ECHO)
+        await reader.admin.script_load(script)
         yield reader
     finally:
         await reader.aclose()
@@ -109,12 +111,21 @@ async def test_a_script_that_the_server_has_forgotten_fails_alone(reader: Reader
     assert await (await reader.read())
     await reader.admin.script_flush()
     for refused in [await reader.read(), await reader.read()]:
-        with pytest.raises(ResponseError):
+        with pytest.raises(NoScriptError):
             await refused
     await reader.admin.script_load(ECHO)
     reply = reader.reads.read(b"key", b"1", b"")
     assert reply is not None, "the connection was given up"
     assert await reply == [b"key", b"1", b""]
+
+
+async def test_a_refused_read_fails_alone(url: str) -> None:
+    async with reading(url, script="return redis.error_reply('ERR ' .. ARGV[1])") as reader:
+        replies = [await reader.read(number) for number in range(2)]
+        for reply in replies:
+            with pytest.raises(ResponseError) as failed:
+                await reply
+            assert not isinstance(failed.value, NoScriptError)
 
 
 async def test_reads_on_a_connection_that_ends_fail_and_another_one_is_made(
@@ -220,6 +231,12 @@ async def test_sessions_are_read_without_a_connection_of_the_pool(url: str) -> N
         assert after[made] == before[made]
 
 
+def failures(kind: str) -> float:
+    """Return how many reads have failed so."""
+    labels = {"operation": "load", "error": kind}
+    return REGISTRY.get_sample_value("bff_redis_errors_total", labels) or 0.0
+
+
 async def connected(store: Any) -> None:
     """Wait until sessions are read over a connection of their own."""
     pipelined = store._reads._pipelined
@@ -238,6 +255,7 @@ async def test_a_session_that_cannot_be_read_at_once_is_read_through_the_client(
         ticket, session = await begin(backend)
         await backend.store.load_fresh(ticket)
         await connected(backend.store)
+        refused = failures("refused")
         match cause:
             case "forgotten":
                 await reader.admin.script_flush()
@@ -247,6 +265,7 @@ async def test_a_session_that_cannot_be_read_at_once_is_read_through_the_client(
                 stream = backend.store._reads._pipelined._stream
                 stream.transport.pause_reading()
         assert await backend.store.peek(ticket, Touch.NO) == session
+        assert failures("refused") == refused, "a script that is sent again is no failure"
         assert await backend.store.retire(ticket, "ended")
         assert isinstance(await backend.store.peek(ticket), Tombstone)
     assert not caplog.records
