@@ -9,8 +9,6 @@ import hiredis
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from bff.store.replaceable import ReplaceableRedis
-
 _CANCEL_SECONDS: Final = 0.05
 
 
@@ -35,9 +33,7 @@ class DedicatedConnection:
 
 
 @asynccontextmanager
-async def dedicated_connection(
-    redis: Redis | ReplaceableRedis, **options: Any
-) -> AsyncIterator[DedicatedConnection]:
+async def dedicated_connection(redis: Redis, **options: Any) -> AsyncIterator[DedicatedConnection]:
     """Connect for the block, as the client's pool does: address, TLS, user and Sentinel are those of its URL.
 
     Args:

@@ -133,8 +133,11 @@ class PipelinedReads:
 
     async def _connect(self) -> None:
         """Connect, and let reads use the connection while it is good; pause before it is tried again."""
+        client: Any = self._redis.client
         with suppress(*FAILURES):
-            async with dedicated_connection(self._redis) as connection:
+            async with dedicated_connection(client) as connection:
+                if self._redis.client is not client:
+                    return  # it was replaced meanwhile
                 self._connection, self._stream = connection, _ReadStream(connection.transport)
                 try:
                     await self._stream.ended

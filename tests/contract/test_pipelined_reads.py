@@ -206,6 +206,22 @@ async def test_another_client_is_read_from_as_soon_as_it_is_there(
         await reader.aclose()
 
 
+async def test_a_client_that_comes_while_the_connection_is_made_is_read_from(
+    relayed: tuple[Reader, Relay], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replaceable, "_LAST_SECONDS", 0.0)
+    reader, relay = relayed
+    relay.delay = 0.1
+    with serving(next(iter(PROGRAMS))) as elsewhere:
+        client: Any = connect(Secret(elsewhere))
+        assert reader.reads.read(b"key", b"0", b"") is None
+        await asyncio.sleep(0.05)
+        await reader.redis.replace(client)
+        with pytest.raises(NoScriptError):  # which the first server knows
+            await (await reader.read())
+        await reader.aclose()
+
+
 async def test_a_server_that_sentinel_replaced_is_read_from_no_more(reader: Reader) -> None:
     waiting = await reader.read()
     pool: Any = reader.redis.connection_pool
