@@ -36,11 +36,17 @@ class _BrokenIsNamed:
     """Makes a connection that broke under a command one of the client's own connection errors, which it retries.
 
     uvloop raises a `RuntimeError` where something is written to a connection that was reset a moment ago. A cluster's
-    client closes connections that another task is about to write to, which is then an `AttributeError`.
+    client closes connections that another task is about to write to, which is then an `AttributeError`. The loop of
+    Python 3.12 and newer goes on watching the socket of such a write after it is closed, and takes the next one that
+    gets its number for it: there, nothing must be written.
     """
+
+    _writer: asyncio.StreamWriter | None
 
     async def send_packed_command(self, *arguments: Any, **options: Any) -> None:
         """Send a command; the first of everything that touches a connection."""
+        if self._writer is not None and self._writer.transport.is_closing():
+            raise RedisConnectionError("the connection broke")
         try:
             await super().send_packed_command(*arguments, **options)  # type: ignore[misc]
         except (RuntimeError, AttributeError):

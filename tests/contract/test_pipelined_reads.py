@@ -144,6 +144,24 @@ async def test_reads_on_a_connection_that_ends_fail_and_another_one_is_made(
     assert await (await reader.read())
 
 
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_read_on_a_connection_that_broke_a_moment_ago_fails_or_is_not_sent(
+    relayed: tuple[Reader, Relay], turns: int
+) -> None:
+    reader, relay = relayed
+    assert await (await reader.read())
+    relay.reset()
+    stream = reader.reads._stream
+    assert stream is not None
+    stream.transport.abort()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    reply = reader.reads.read(b"key", b"0", b"")
+    if reply is not None:
+        with pytest.raises(RedisConnectionError):
+            await reply
+
+
 async def test_reads_of_a_silent_server_fail_and_its_late_answers_are_nobodys(
     relayed: tuple[Reader, Relay],
 ) -> None:
