@@ -4,7 +4,6 @@ Everything here raises `ValueError`, which the parser turns into a 400.
 """
 
 import re
-from itertools import chain
 from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -152,7 +151,7 @@ def split_head(data: bytes) -> tuple[bytes, RequestFields | None]:
 
 def check_trailers(given: list[Header], headers: int, most: int) -> None:
     """Refuse trailer fields where a head of this many fields and bytes would be refused, with that of their request."""
-    if headers + len(given) > most or sum(map(len, chain.from_iterable(given))) > MAX_HEAD_BYTES:
+    if headers + len(given) > most or bytes_of(given) > MAX_HEAD_BYTES:
         raise ValueError("too many trailer fields")
 
 

@@ -1,6 +1,7 @@
 """A connection of its own to the server that a client's pool is connected to, and who reads from it."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -60,7 +61,7 @@ async def end_for_good(task: asyncio.Task[None] | None) -> None:
         await asyncio.wait([task], timeout=_CANCEL_SECONDS)
 
 
-class ReplyStream(asyncio.Protocol):
+class ReplyStream(asyncio.Protocol, ABC):
     """Takes a connection over, and handles each reply in the callback that receives it.
 
     No task stands between the socket and who takes the replies.
@@ -91,9 +92,9 @@ class ReplyStream(asyncio.Protocol):
         self.end(RedisConnectionError("the connection has ended"))
         self._former.connection_lost(exc)
 
+    @abstractmethod
     def take(self, reply: Any) -> None:
         """Handle a reply; an error that the server gave is a `hiredis.ReplyError`."""
-        raise NotImplementedError
 
     def end(self, reason: Exception) -> None:
         """Use the connection no more."""

@@ -1,5 +1,6 @@
 """How a session is read from Redis: at once over a connection of its own, or else through the client."""
 
+import asyncio
 from functools import partial
 from typing import Any, Final
 
@@ -51,10 +52,7 @@ class SessionReads:
 
         Where it is asked through the client, those of this process who ask at once share the answer.
         """
-        if self._pipelined is None or seconds_left(TIMEOUT_SECONDS) < TIMEOUT_SECONDS:
-            return await self._through_client(ticket, touch, DEADLINE_SECONDS)
-        key = self._keys.session(ticket.record_name)
-        reply = self._pipelined.read(key.encode(), b"%d" % self._reader.now(), _TOUCH_PAUSES[touch])
+        reply = self._sent(ticket, touch)
         if reply is None:
             return await self._through_client(ticket, touch, DEADLINE_SECONDS)
         try:
@@ -63,6 +61,13 @@ class SessionReads:
         except FAILURES:
             return await self._through_client(ticket, touch, _SECOND_TRY_SECONDS)
         return self._reader.read(ticket, reply.result())
+
+    def _sent(self, ticket: Ticket, touch: Touch) -> asyncio.Future[Any] | None:
+        """Ask at once; None where there is no connection for that, or the request has less time than it may take."""
+        if self._pipelined is None or seconds_left(TIMEOUT_SECONDS) < TIMEOUT_SECONDS:
+            return None
+        key = self._keys.session(ticket.record_name)
+        return self._pipelined.read(key.encode(), b"%d" % self._reader.now(), _TOUCH_PAUSES[touch])
 
     async def _through_client(self, ticket: Ticket, touch: Touch, seconds: float) -> Found:
         return await self._shared.read((ticket, touch), partial(self.load, ticket, touch, seconds))
