@@ -14,7 +14,7 @@ from bff.telemetry.metrics import CONNECTIONS_CLOSED
 
 _MOST_DESCRIPTORS: Final = 65_536
 _MOST_CONNECTIONS: Final = 10_000
-_RESERVED: Final = 1200
+_RESERVED: Final = 1800
 """Descriptors for the upstream's connections (550), for Redis, and for what is accepted at once."""
 
 

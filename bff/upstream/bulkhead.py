@@ -8,7 +8,6 @@ broken off.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -20,8 +19,11 @@ from bff.upstream.options import Shares
 from bff.upstream.protocol import Header, RequestContent, UpstreamAnswer, UpstreamClient
 from bff.upstream.releasing import UnreadAnswer
 
-_LOOK_SECONDS: Final = 0.25
-"""How often who waits looks for an answer that nobody reads."""
+_LOOK_SECONDS: Final = 0.05
+"""How often it is looked, while somebody waits, who has waited for too long and which answer nobody reads."""
+
+Turn = asyncio.Future[None]
+"""What is done when one who waits may begin."""
 
 PartOf = Callable[[bytes], str]
 """Says which part of upstream a target belongs to."""
@@ -54,8 +56,10 @@ class Bulkhead:
         self._area = area
         self._under_way: dict[str, int] = {}
         self._all = 0
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self._waiting: dict[str, dict[Turn, float]] = {}
+        """Who waits, in turn, and until when by the event loop's clock."""
         self._queued = 0
+        self._looks = False
         self._unread: dict[UnreadAnswer, float] = {}
 
     async def open(
@@ -84,17 +88,18 @@ class Bulkhead:
     async def aclose(self) -> None:
         await self._client.aclose()
 
-    async def _give_up_unread(self, part: str) -> None:
+    def _give_up_unread(self, part: str) -> bool:
         """Break off the answer that its client has left unread for longest, where that lets in a call of `part`."""
         full = self._all >= self._shares.connections - self._shares.kept
         latest = asyncio.get_running_loop().time() - self._shares.unread_seconds
         for answer, since in self._unread.items():
             if since > latest:
-                return
+                return False
             if full or answer.part == part:
                 ANSWERS_UNREAD.labels(self._area).inc()
-                await answer.give_up()
-                return
+                answer.give_up()
+                return True
+        return False
 
     def _may_begin(self, part: str) -> bool:
         shares, mine = self._shares, self._under_way.get(part, 0)
@@ -105,26 +110,45 @@ class Bulkhead:
     async def _wait_for_place(self, part: str) -> None:
         if self._queued >= self._shares.queue:
             raise self._busy("too many wait for a connection")
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(part, deque()).append(turn)
+        loop = asyncio.get_running_loop()
+        # One look for all who wait: a timer of its own for each would cost as much as the rest of waiting.
+        turn: Turn = loop.create_future()
+        until = loop.time() + seconds_left(self._shares.wait_seconds)
+        self._waiting.setdefault(part, {})[turn] = until
         self._queued += 1
+        self._give_up_unread(part)
+        self._look_later()
         try:
-            async with asyncio.timeout(seconds_left(self._shares.wait_seconds)):
-                while not turn.done():
-                    await self._give_up_unread(part)
-                    await asyncio.wait([turn], timeout=_LOOK_SECONDS)
-        except BaseException as error:
+            await turn
+        except asyncio.CancelledError:
             self._give_up(part, turn)
-            if isinstance(error, TimeoutError):
-                raise self._busy("no free connection") from None
             raise
 
-    def _give_up(self, part: str, turn: "asyncio.Future[None]") -> None:
-        """One who waited has left, perhaps at the moment at which its turn came."""
-        if turn.done():
+    def _look_later(self) -> None:
+        if not self._looks:
+            self._looks = True
+            asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        self._looks = False
+        now = asyncio.get_running_loop().time()
+        for part, turns in list(self._waiting.items()):
+            for turn in [turn for turn, until in turns.items() if until <= now]:
+                self._dequeue(part, turn)
+                if not turn.done():
+                    turn.set_exception(self._busy("no free connection"))
+            left = len(turns)
+            while left and self._give_up_unread(part):
+                left -= 1
+        if self._waiting:
+            self._look_later()
+
+    def _give_up(self, part: str, turn: Turn) -> None:
+        """One who waited has left, perhaps at the moment at which its turn came or its time was over."""
+        if turn in self._waiting.get(part, ()):
+            self._dequeue(part, turn)
+        elif not turn.cancelled() and turn.exception() is None:
             self._free_place(part)
-            return
-        self._dequeue(part, turn)
 
     def _begin(self, part: str) -> None:
         self._under_way[part] = self._under_way.get(part, 0) + 1
@@ -137,13 +161,14 @@ class Bulkhead:
         self._all -= 1
         for each in [part, *self._waiting] if self._waiting else ():
             while each in self._waiting and self._may_begin(each):
-                turn = self._waiting[each][0]
+                turn = next(iter(self._waiting[each]))
                 self._dequeue(each, turn)
-                self._begin(each)
-                turn.set_result(None)
+                if not turn.done():  # else it is leaving
+                    self._begin(each)
+                    turn.set_result(None)
 
-    def _dequeue(self, part: str, turn: "asyncio.Future[None]") -> None:
-        self._waiting[part].remove(turn)
+    def _dequeue(self, part: str, turn: Turn) -> None:
+        del self._waiting[part][turn]
         self._queued -= 1
         if not self._waiting[part]:
             del self._waiting[part]

@@ -54,8 +54,8 @@ class Shares:
 
 
 PROXIED_CALLS: Final = ClientOptions(
-    connections=500,
-    idle_connections=200,
+    connections=1000,
+    idle_connections=500,
     connect_seconds=2.0,
     pool_seconds=2.0,
     read_seconds=60.0,
@@ -64,11 +64,11 @@ PROXIED_CALLS: Final = ClientOptions(
 )
 
 PROXIED_SHARES: Final = Shares(
-    connections=500, of_one_part=250, kept=100, few=25, queue=2000, wait_seconds=2.0
+    connections=1000, of_one_part=500, kept=200, few=50, queue=2000, wait_seconds=2.0
 )
 """Two thousand visitors at once are served where a process answers a thousand a second."""
 
-UPLOADS: Final = 150
+UPLOADS: Final = 300
 """How many of the connections for proxied calls uploads may have; the others are kept for everybody else."""
 
 TOKEN_CALLS: Final = ClientOptions(

@@ -74,8 +74,8 @@ class UnreadAnswer(ReleasingAnswer):
         self._unread.pop(self, None)
         return super().aclose()
 
-    async def give_up(self) -> None:
-        """Break off: give the place back, and end who passes the answer on."""
-        await self.aclose()
+    def give_up(self) -> None:
+        """Break off: end who passes the answer on, and who closes it then."""
+        self._unread.pop(self, None)
         if self._reader is not None:
             self._reader.cancel()

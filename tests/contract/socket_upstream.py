@@ -87,7 +87,7 @@ class SocketUpstream:
 async def serving(serve: Serve) -> AsyncIterator[SocketUpstream]:
     """Serve each connection so; it is closed when `serve` returns."""
     upstream = SocketUpstream(serve)
-    server = await asyncio.start_server(upstream.accept, "127.0.0.1", 0)
+    server = await asyncio.start_server(upstream.accept, "127.0.0.1", 0, backlog=1024)
     upstream.port = server.sockets[0].getsockname()[1]
     try:
         yield upstream

@@ -15,8 +15,8 @@ from tests.integration.visitors import PRODUCTS, eventually
 from tests.integration.wire import PATIENCE, PRODUCT_ECHO, head
 from tests.live import LiveProxy, Sandbox, environment
 
-READERS: Final = 300
-ADDRESSES: Final = 6
+READERS: Final = PROXIED_SHARES.of_one_part + 100
+ADDRESSES: Final = 12
 """So many that each stays within what one client may have under way."""
 LARGE: Final = 8 << 20
 ORDINARY: Final = 30
@@ -73,9 +73,7 @@ def connections_to(port: int) -> int:
 
 
 @pytest.mark.alone
-def test_three_hundred_that_do_not_read_leave_others_their_answers(
-    proxy: LiveProxy, sandbox: Sandbox
-) -> None:
+def test_clients_that_do_not_read_leave_others_their_answers(proxy: LiveProxy, sandbox: Sandbox) -> None:
     cookies, before = guests(proxy, ADDRESSES), resident(proxy)
     with ExitStack() as ending:
         readers = [

@@ -181,9 +181,12 @@ async def unread(client: Bulkhead, service: str) -> asyncio.Task[None]:
     answer, begun = await sent(client, service), asyncio.Event()
 
     async def deliver() -> None:
-        async for _ in answer.chunks():
-            begun.set()
-            await asyncio.Event().wait()
+        try:
+            async for _ in answer.chunks():
+                begun.set()
+                await asyncio.Event().wait()
+        finally:
+            await answer.aclose()
 
     reader = asyncio.create_task(deliver())
     await begun.wait()
@@ -284,6 +287,33 @@ async def test_a_turn_that_comes_as_one_leaves_is_not_lost() -> None:
     with suppress(asyncio.CancelledError):
         await call
     assert len(await fill(client, "a")) == 1
+
+
+async def test_one_who_leaves_as_a_place_is_free_takes_none_with_it() -> None:
+    client = bulkhead(Upstream())
+    answers = await fill(client, "a")
+    leaving, waiting = (asyncio.create_task(sent(client, "a")) for _ in range(2))
+    await settle()
+    leaving.cancel()
+    await answers.pop().aclose()  # it has not run since
+    await settle()
+    assert leaving.cancelled()
+    assert waiting.done()
+    assert len(await fill(client, "a")) == 0
+
+
+async def test_one_who_leaves_as_its_time_is_over_takes_no_place_with_it() -> None:
+    client = bulkhead(Upstream())
+    await fill(client, "a")
+    call = asyncio.create_task(sent(client, "a"))
+    await settle()
+    advance(2.1)
+    for _ in range(2):
+        await asyncio.sleep(0)
+    call.cancel()  # it has been told, and has not run since
+    await settle()
+    assert call.cancelled()
+    assert len(await fill(client, "a")) == 0
 
 
 async def test_a_call_that_fails_gives_its_place_back() -> None:

@@ -94,7 +94,7 @@ def test_what_is_closed_counts_no_more() -> None:
     assert not Dialled(limit).admitted
 
 
-@pytest.mark.parametrize(("descriptors", "connections"), [(1_000_000, 10_000), (4096, 2896), (1024, 256)])
+@pytest.mark.parametrize(("descriptors", "connections"), [(1_000_000, 10_000), (4096, 2296), (1024, 256)])
 def test_a_part_of_the_descriptors_is_kept(descriptors: int, connections: int) -> None:
     assert connections_within(descriptors) == connections
 

@@ -10,7 +10,7 @@ def test_proxied_calls_may_wait_a_minute_for_bytes_and_token_calls_for_their_dea
 
 
 def test_token_calls_have_connections_of_their_own() -> None:
-    assert (PROXIED_CALLS.connections, UPLOADS, TOKEN_CALLS.connections) == (500, 150, 50)
+    assert (PROXIED_CALLS.connections, UPLOADS, TOKEN_CALLS.connections) == (1000, 300, 50)
 
 
 def test_only_proxied_calls_are_sent_again() -> None:
