@@ -27,7 +27,7 @@ from bff.config.sites import site_warnings
 from bff.errors import BffError
 from bff.security.secret import Secret
 from bff.server.activation import handed_over, public_listener
-from bff.server.connections import ConnectionLimit, connections_within, raised_descriptor_limit
+from bff.server.connections import ConnectionLimit, connections_within, queue_within, raised_descriptor_limit
 from bff.server.http1 import Http1Connection
 from bff.server.listening import listening
 from bff.server.process import ProxyServer, configured
@@ -147,6 +147,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     ):
         os.environ |= environ
         os.environ.pop("BFF_REDIS_URL_FILE", None) if environ else None
+        descriptors = raised_descriptor_limit()
         config = configured(
             "bff.app:from_environment",
             factory=True,
@@ -156,7 +157,10 @@ def _serve(arguments: argparse.Namespace) -> int:
             secure=settings.secure,
             handed_over=handed_over(os.environ),
             admin=admin,
-            connections=_connection_limit(settings),
+            backlog=queue_within(descriptors),
+            connections=ConnectionLimit(
+                connections_within(descriptors), settings.client_connections, settings.trusted_proxies
+            ),
             reloads=True,
         )
         if arguments.workers > 1:
@@ -166,11 +170,6 @@ def _serve(arguments: argparse.Namespace) -> int:
         server = ProxyServer(config)
         server.run(sockets=[listener])
     return 0 if server.started else _FAILED
-
-
-def _connection_limit(settings: Settings) -> ConnectionLimit:
-    most = connections_within(raised_descriptor_limit())
-    return ConnectionLimit(most, settings.client_connections, settings.trusted_proxies)
 
 
 def _admin_listener(host: str, port: int | None) -> contextlib.AbstractContextManager[socket.socket | None]:

@@ -14,8 +14,9 @@ from bff.telemetry.metrics import CONNECTIONS_CLOSED
 
 _MOST_DESCRIPTORS: Final = 65_536
 _MOST_CONNECTIONS: Final = 10_000
-_RESERVED: Final = 1800
-"""Descriptors for the upstream's connections (550), for Redis, and for what is accepted at once."""
+_RESERVED: Final = 1300
+"""Descriptors for the upstream's connections (1,050) and for Redis."""
+_LONGEST_QUEUE: Final = 2048
 
 
 class Connection(Protocol):
@@ -103,6 +104,15 @@ def raised_descriptor_limit() -> int:
     return wanted
 
 
+def queue_within(descriptors: int) -> int:
+    """Return how long the listen queue may be: all that waits in it is accepted at once, before any of it is counted.
+
+    A connection that finds no place in it tries again after a second.
+    """
+    return min(_LONGEST_QUEUE, descriptors // 8)
+
+
 def connections_within(descriptors: int) -> int:
     """Return how many connections fit into so many open files, beside everything else."""
-    return min(_MOST_CONNECTIONS, max(descriptors - _RESERVED, descriptors // 4))
+    left = descriptors - _RESERVED - queue_within(descriptors)
+    return min(_MOST_CONNECTIONS, max(left, descriptors // 4))

@@ -1,6 +1,7 @@
 """Listening on a port, and its end: who has connected is served, and who comes later is refused, not reset."""
 
 import ctypes
+import os
 import socket
 import struct
 import sys
@@ -11,6 +12,7 @@ from typing import Final
 _ATTACH_FILTER: Final = 26  # SO_ATTACH_FILTER of Linux, which Python does not name
 _FLAGS_AT, _SYN = 13, 0x02  # of a TCP header (RFC 9293 §3.1)
 _LOAD, _AND, _IF_EQUAL, _RETURN = 0x30, 0x54, 0x15, 0x06  # classic BPF
+_ACCEPTED_IN_A_TURN: Final = 32
 _QUEUED_AT: Final = 24
 """Where `struct tcp_info` of Linux has the length of a listener's queue: it is its `tcpi_unacked` then."""
 _NO_SYN: Final = (
@@ -41,6 +43,17 @@ def listening(host: str, port: int, *, setting: str = "--port") -> Iterator[sock
                 f"port {port} of {host} cannot be had ({error.strerror}): {setting} takes another"
             ) from None
         yield listener
+
+
+def taken_often(listener: socket.socket) -> list[socket.socket]:
+    """Return a listening socket so often that enough connections are accepted in a turn of the event loop.
+
+    libuv takes one of each socket in a turn. Under load a turn takes some ten milliseconds, in which hundreds of
+    requests are served: who comes new would wait for seconds.
+    """
+    # `socket.dup` would let every process that shares the socket block in `accept` for a moment.
+    others = [os.dup(listener.fileno()) for _ in range(_ACCEPTED_IN_A_TURN - 1)]
+    return [listener, *(socket.socket(fileno=one) for one in others)]
 
 
 def let_nobody_in(listener: socket.socket) -> None:

@@ -19,11 +19,9 @@ from starlette.types import ASGIApp
 from bff.server.connections import ConnectionLimit
 from bff.server.draining import DRAINING
 from bff.server.http1 import Http1Connection
-from bff.server.listening import is_waited_for, let_nobody_in
+from bff.server.listening import is_waited_for, let_nobody_in, taken_often
 from bff.telemetry.process import note_load, note_start, note_usage
 
-_BACKLOG: Final = 512
-"""How many connections are accepted at once, before any of them is counted."""
 _GRACE_SECONDS: Final = 30
 _QUEUE_SECONDS: Final = 0.3
 """How long to take in who is in the listen queue, at least, once nobody can join it."""
@@ -134,7 +132,7 @@ class ProxyServer(SweepingServer):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening, on the admin port too."""
-        await super().startup(sockets)
+        await super().startup([each for one in sockets or () for each in taken_often(one)])
         note_start()
         _spare_what_stays()
         if self._admin is not None and not self.should_exit:
@@ -248,7 +246,6 @@ def configured(
         server_header=False,
         timeout_keep_alive=math.ceil(Http1Connection.quiet_seconds),
         timeout_graceful_shutdown=_GRACE_SECONDS,
-        backlog=_BACKLOG,
         **(defaults | options),
     )
     config.drain_seconds = drain_seconds

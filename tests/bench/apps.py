@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from bff.security.secret import Secret
 from bff.store.connection import connect
-from tests.bench.wire import DOCUMENT, DOCUMENT_FIELDS, answer_bytes
+from tests.bench.wire import DOCUMENT, DOCUMENT_FIELDS, slow_answer_bytes
 
 SLOW_SECONDS = 0.05
 _NOT_PASSED_ON = {"connection", "transfer-encoding", "keep-alive"}
@@ -73,7 +73,7 @@ class SlowAnswer(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
         self._loop = asyncio.get_running_loop()
-        self._answer = answer_bytes()
+        self._answer = slow_answer_bytes()
 
     def data_received(self, data: bytes) -> None:
         for _ in range(data.count(b"\r\n\r\n")):

@@ -10,11 +10,22 @@ from pathlib import Path
 import httpx2
 
 from tests.bench.ground import ANYBODY, Contender, Ground, NotInstalled
-from tests.bench.names import BARE, EXPRESS, NAIVE, NGINX, OPENIDC, OURS, OVER_TLS, TWO_WORKERS, UNCACHED
+from tests.bench.names import (
+    BARE,
+    EXPRESS,
+    ITSELF,
+    NAIVE,
+    NGINX,
+    OPENIDC,
+    OURS,
+    OVER_TLS,
+    TWO_WORKERS,
+    UNCACHED,
+)
 from tests.bench.openidc import openidc
 from tests.bench.ours import ours, over_tls, two_workers, uncached
 from tests.bench.processes import nginx_command, program, started
-from tests.bench.wire import FIRST, MANY, ONE_CONNECTION
+from tests.bench.wire import FIRST, MANY, ONE_CONNECTION, SLOW_200
 from tests.live import free_port
 
 _VISITORS = 50
@@ -27,6 +38,7 @@ def contenders() -> dict[str, Callable[[Ground], AbstractContextManager[Contende
         NAIVE: _naive,
         BARE: _bare,
         NGINX: _nginx,
+        ITSELF: _itself,
         OPENIDC: openidc,
         EXPRESS: _express,
         OURS: ours,
@@ -71,6 +83,13 @@ location /api/ {{ proxy_pass http://source/; proxy_http_version 1.1; proxy_set_h
 """
     with started(nginx_command(ground.folder / "proxy", configuration), port, measured=True) as pid:
         yield Contender(NGINX, port, pid, ANYBODY)
+
+
+@contextmanager
+def _itself(ground: Ground) -> Iterator[Contender]:
+    """Ask the upstream: on two cores it shares one with the load, and a wait of 50 ms gets longer."""
+    source = ground.upstream
+    yield Contender(ITSELF, source.own_port, source.pid, ANYBODY, only=frozenset({SLOW_200}))
 
 
 @contextmanager

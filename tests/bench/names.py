@@ -3,6 +3,7 @@
 NAIVE = "naive Starlette + httpx2"
 BARE = "bare Starlette"
 NGINX = "nginx proxy_pass"
+ITSELF = "no proxy at all"
 OPENIDC = "mod_auth_openidc"
 EXPRESS = "Express"
 OURS = "this proxy"

@@ -1,15 +1,21 @@
 """Connections that nobody uses: they take neither every file descriptor nor anybody's place."""
 
 import resource
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
 
 from tests.integration.visitors import eventually
 from tests.integration.wire import answer_on, dial, head
 from tests.live import LiveProxy, Sandbox, environment
 
 FEW_DESCRIPTORS = 128
+MANY_DESCRIPTORS = 4096
+AT_ONCE = 1500
 
 
 @contextmanager
@@ -63,3 +69,23 @@ def test_more_idle_connections_than_the_soft_limit_has_files(
             connection.sendall(head(proxy, "GET /auth/session HTTP/1.1"))
             assert answer_on(connection).status == 200
         assert served(proxy)
+
+
+def longest_queue() -> int:
+    """Return how long a listen queue can be on this machine, or 0 where it does not say."""
+    setting = Path("/proc/sys/net/core/somaxconn")
+    return int(setting.read_text("ascii")) if setting.exists() else 0
+
+
+@pytest.mark.skipif(longest_queue() < AT_ONCE, reason="this system has no long listen queue")
+def test_visitors_who_come_at_once_are_connected_at_once(sandbox_process: Sandbox, redis_url: str) -> None:
+    """One who finds the queue full would try again after a second."""
+    settings = environment(sandbox_process, redis_url, BFF_CLIENT_CONNECTIONS="2000")
+    with LiveProxy(settings) as proxy, soft_limit(MANY_DESCRIPTORS), ExitStack() as stack:
+        proxy.process.send_signal(signal.SIGSTOP)
+        try:
+            waiting = [stack.enter_context(dial(proxy)) for _ in range(AT_ONCE)]
+        finally:
+            proxy.process.send_signal(signal.SIGCONT)
+        waiting[-1].sendall(head(proxy, "GET /auth/session HTTP/1.1"))
+        assert answer_on(waiting[-1]).status == 200

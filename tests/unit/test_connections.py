@@ -5,7 +5,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from bff.server.connections import ConnectionLimit, connections_within, raised_descriptor_limit
+from bff.server.connections import ConnectionLimit, connections_within, queue_within, raised_descriptor_limit
 
 HERE, THERE, BALANCER = "192.0.2.1", "192.0.2.2", "10.0.0.1"
 TRUSTED = [ip_network("10.0.0.0/8")]
@@ -94,9 +94,13 @@ def test_what_is_closed_counts_no_more() -> None:
     assert not Dialled(limit).admitted
 
 
-@pytest.mark.parametrize(("descriptors", "connections"), [(1_000_000, 10_000), (4096, 2296), (1024, 256)])
-def test_a_part_of_the_descriptors_is_kept(descriptors: int, connections: int) -> None:
+@pytest.mark.parametrize(
+    ("descriptors", "connections", "queue"),
+    [(1_000_000, 10_000, 2048), (12_000, 9_200, 1500), (4096, 2284, 512), (1024, 256, 128)],
+)
+def test_a_part_of_the_descriptors_is_kept(descriptors: int, connections: int, queue: int) -> None:
     assert connections_within(descriptors) == connections
+    assert queue_within(descriptors) == queue
 
 
 def test_the_soft_limit_is_raised_to_the_hard_one() -> None:
