@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import metadata
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 from types import MappingProxyType
@@ -181,6 +180,8 @@ def origin(text: str) -> str:
 
 def collector(text: str) -> str:
     """Parse the origin of a collector; plain http is usual there. What sends traces must be installed."""
+    from importlib import metadata  # noqa: PLC0415 - takes a fiftieth of the start, and most have no collector
+
     scheme, host, port = _origin_parts(text, "http://collector:4318")
     try:
         metadata.version("opentelemetry-sdk")

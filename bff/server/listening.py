@@ -1,6 +1,5 @@
 """Listening on a port, and its end: who has connected is served, and who comes later is refused, not reset."""
 
-import ctypes
 import os
 import socket
 import struct
@@ -63,6 +62,8 @@ def let_nobody_in(listener: socket.socket) -> None:
     the SYN of who comes later. That client tries again after a second; it is then refused, because nobody listens,
     and a balancer takes another replica. Where the kernel has no such filter, a connection may come in between.
     """
+    import ctypes  # noqa: PLC0415 - only the end needs it, and it would make the start longer
+
     code = b"".join(struct.pack("HBBI", *step) for step in _NO_SYN)
     buffer = ctypes.create_string_buffer(code, len(code))
     program = struct.pack("HP", len(_NO_SYN), ctypes.addressof(buffer))
