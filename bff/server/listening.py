@@ -1,6 +1,7 @@
 """Listening on a port, and its end: who has connected is served, and who comes later is refused, not reset."""
 
 import os
+import resource
 import socket
 import struct
 import sys
@@ -11,7 +12,9 @@ from typing import Final
 _ATTACH_FILTER: Final = 26  # SO_ATTACH_FILTER of Linux, which Python does not name
 _FLAGS_AT, _SYN = 13, 0x02  # of a TCP header (RFC 9293 §3.1)
 _LOAD, _AND, _IF_EQUAL, _RETURN = 0x30, 0x54, 0x15, 0x06  # classic BPF
-_ACCEPTED_IN_A_TURN: Final = 32
+_MOST_ACCEPTED_IN_A_TURN: Final = 32
+_FILES_FOR_ONE: Final = 16
+"""How many open files a process must be allowed for each time that it has its listening socket."""
 _QUEUED_AT: Final = 24
 """Where `struct tcp_info` of Linux has the length of a listener's queue: it is its `tcpi_unacked` then."""
 _NO_SYN: Final = (
@@ -51,7 +54,10 @@ def taken_often(listener: socket.socket) -> list[socket.socket]:
     requests are served: who comes new would wait for seconds.
     """
     # `socket.dup` would let every process that shares the socket block in `accept` for a moment.
-    others = [os.dup(listener.fileno()) for _ in range(_ACCEPTED_IN_A_TURN - 1)]
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = files == resource.RLIM_INFINITY
+    most = _MOST_ACCEPTED_IN_A_TURN if unlimited else min(_MOST_ACCEPTED_IN_A_TURN, files // _FILES_FOR_ONE)
+    others = [os.dup(listener.fileno()) for _ in range(most - 1)]
     return [listener, *(socket.socket(fileno=one) for one in others)]
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import socket
 from contextlib import ExitStack
 
@@ -45,3 +46,14 @@ def test_no_process_that_shares_the_socket_blocks_in_accept() -> None:
         for one in taken_often(listener):
             stack.enter_context(one)
             assert not os.get_blocking(one.fileno())
+
+
+@pytest.mark.parametrize(
+    ("files", "times"), [(resource.RLIM_INFINITY, 32), (4096, 32), (256, 16), (48, 3), (8, 1)]
+)
+def test_a_low_limit_of_open_files_is_not_used_up(
+    monkeypatch: pytest.MonkeyPatch, files: int, times: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (files, files))
+    with listening("127.0.0.1", 0) as listener, ExitStack() as stack:
+        assert len([stack.enter_context(one) for one in taken_often(listener)]) == times

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from bff.upstream.options import PROXIED_SHARES
 from tests.contract.backends import PROGRAMS
 from tests.deployment.queries import needs_promtool, rules
 from tests.deployment.scrapes import Scrape, firing, scrape
@@ -35,7 +36,7 @@ pytestmark = [
 
 SITES = f"/api/site/{TENANT}/sites"
 WRONG = ADA | {"password": "wrong-password"}
-CROWD = 260
+CROWD = PROXIED_SHARES.of_one_part + 10
 """More than the connections that one service of Emporix may have."""
 HOARD = 200 << 20
 HOARDER = f"""
