@@ -28,7 +28,7 @@ install = $(PIP); \
 agree = $(PIP); said=$$($$pip check) || { echo "$$said"; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast mutate lint check audit sbom wheel format bench fuzz simulate soak dashboard lock oldest-pip clean
+.PHONY: help demo test test-fast test-httpx mutate lint check audit sbom wheel format bench fuzz simulate soak dashboard lock oldest-pip clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ test: $(READY) ## run every test
 
 test-fast: $(READY) ## units, the store's contract, the main path
 	@$(BIN)/python -m pytest tests/unit tests/contract tests/integration/test_main_path.py $(ARGS)
+
+test-httpx: $(READY) ## every test, with httpx2 as the client of proxied calls
+	@$(BIN)/python -m tests.with_httpx $(ARGS)
 
 lint: $(READY) ## format, lint, types, import contracts
 	$(BIN)/ruff format --check

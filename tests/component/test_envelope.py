@@ -9,8 +9,8 @@ import httpx2
 import pytest
 
 from bff.errors import CsrfFailed, StoreUnavailable
-from bff.upstream.llhttp_client import LlhttpClient
 from bff.upstream.protocol import Header
+from bff.upstream.upload_share import UploadShare
 from tests.live import ADA
 from tests.support import ORIGIN, TENANT, Replica, http_scope, new_keys, new_replica, run_app
 
@@ -83,11 +83,11 @@ def proxied(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """What upstream is asked by proxied calls, which it all answers."""
     targets: list[bytes] = []
 
-    async def opened(_self: LlhttpClient, _method: str, target: bytes, *_rest: object) -> Empty:
+    async def opened(_self: UploadShare, _method: str, target: bytes, *_rest: object) -> Empty:
         targets.append(target)
         return Empty()
 
-    monkeypatch.setattr(LlhttpClient, "open", opened)
+    monkeypatch.setattr(UploadShare, "open", opened)
     return targets
 
 
@@ -331,7 +331,7 @@ async def test_an_unforeseen_exception_after_the_head_adds_nothing_to_the_answer
     async def opened(*_arguments: object) -> Empty:
         return Empty(breaks=True)
 
-    monkeypatch.setattr(LlhttpClient, "open", opened)
+    monkeypatch.setattr(UploadShare, "open", opened)
     path = f"/api/site/{TENANT}/sites"
     sent = await run_app(drop_in.proxy, http_scope(path=path, headers=[(b"x-csrf", b"1")]))
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]

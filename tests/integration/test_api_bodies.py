@@ -116,6 +116,7 @@ def test_an_upload_reaches_upstream_before_its_end_is_sent(wired: LiveProxy, ups
     assert whole.index(b"first") < whole.index(b"last")
 
 
+@pytest.mark.own_client
 @pytest.mark.parametrize("then", ["waits", "closes its side", "closes"])
 def test_an_answer_that_comes_before_the_whole_upload_is_given_at_once(
     wired: LiveProxy, upstream: Upstream, then: str

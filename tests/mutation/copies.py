@@ -15,7 +15,7 @@ from typing import Final
 from tests.mutation.faults import Fault
 
 TREE: Final = Path(__file__).parents[2]
-_LEFT_OUT: Final = shutil.ignore_patterns(
+LEFT_OUT: Final = shutil.ignore_patterns(
     ".git", ".venv", ".cache", ".*_cache", ".hypothesis", ".coverage*", ".mutation.json", "__pycache__"
 )
 _LONGEST_RUN_SECONDS: Final = 900
@@ -57,7 +57,7 @@ class Copy:
         self._writes = 0
         self._running: subprocess.Popen[str] | None = None
         self._stopped = False
-        shutil.copytree(tree, self._top, ignore=_LEFT_OUT)
+        shutil.copytree(tree, self._top, ignore=LEFT_OUT)
 
     def judge(self, fault: Fault) -> Verdict:
         """Apply a fault, run the tests from the narrow to the wide, and put the file back.

@@ -73,6 +73,7 @@ def connections_to(port: int) -> int:
 
 
 @pytest.mark.alone
+@pytest.mark.own_client
 def test_clients_that_do_not_read_leave_others_their_answers(proxy: LiveProxy, sandbox: Sandbox) -> None:
     cookies, before = guests(proxy, ADDRESSES), resident(proxy)
     with ExitStack() as ending:
