@@ -63,7 +63,7 @@ test: $(READY) ## run every test
 test-fast: $(READY) ## units, the store's contract, the main path
 	@$(BIN)/python -m pytest tests/unit tests/contract tests/integration/test_main_path.py $(ARGS)
 
-test-httpx: $(READY) ## every test, with httpx2 as the client of proxied calls
+test-httpx: $(READY) ## every test that is not about the own client, with httpx2 as that of proxied calls
 	@$(BIN)/python -m tests.with_httpx $(ARGS)
 
 lint: $(READY) ## format, lint, types, import contracts

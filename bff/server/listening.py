@@ -53,10 +53,10 @@ def taken_often(listener: socket.socket) -> list[socket.socket]:
     libuv takes one of each socket in a turn. Under load a turn takes some ten milliseconds, in which hundreds of
     requests are served: who comes new would wait for seconds.
     """
-    # `socket.dup` would let every process that shares the socket block in `accept` for a moment.
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = files == resource.RLIM_INFINITY
     most = _MOST_ACCEPTED_IN_A_TURN if unlimited else min(_MOST_ACCEPTED_IN_A_TURN, files // _FILES_FOR_ONE)
+    # `socket.dup` would let every process that shares the socket block in `accept` for a moment.
     others = [os.dup(listener.fileno()) for _ in range(most - 1)]
     return [listener, *(socket.socket(fileno=one) for one in others)]
 
