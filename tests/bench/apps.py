@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import cycle
 
 import httpx2
 import uvicorn
@@ -21,7 +22,8 @@ from bff.security.secret import Secret
 from bff.store.connection import connect
 from tests.bench.wire import DOCUMENT, DOCUMENT_FIELDS, slow_answer_bytes
 
-SLOW_SECONDS = 0.05
+_SLOW_SECONDS = cycle([0.045 + 0.0002 * (21 * n % 51) for n in range(51)])
+"""45 to 55 ms, 50 in the mean. After as long each time, connections would go in step, and wait for each other."""
 _NOT_PASSED_ON = {"connection", "transfer-encoding", "keep-alive"}
 
 
@@ -77,11 +79,11 @@ class SlowAnswer(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         for _ in range(data.count(b"\r\n\r\n")):
-            self._loop.call_later(SLOW_SECONDS, self._transport.write, self._answer)  # type: ignore[attr-defined]
+            self._loop.call_later(next(_SLOW_SECONDS), self._transport.write, self._answer)  # type: ignore[attr-defined]
 
 
 async def slow(port: int) -> None:
-    """Serve an upstream that answers each request 50 ms later."""
+    """Serve an upstream that answers each request about 50 ms later."""
     server = await asyncio.get_running_loop().create_server(SlowAnswer, "127.0.0.1", port, backlog=4096)
     await server.serve_forever()
 

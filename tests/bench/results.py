@@ -11,7 +11,11 @@ from tests.bench.load import Load
 
 @dataclass(frozen=True)
 class Run:
-    """One run: requests a second, latencies in ms, CPU µs each, requests that failed, bytes of memory, requests."""
+    """One run: requests a second, latencies in ms, CPU µs each, requests that failed, bytes of memory, requests.
+
+    Attributes:
+        slowness: by how much the core was slower than at its fastest, before the run or after it.
+    """
 
     rate: float
     p50: float
@@ -20,11 +24,12 @@ class Run:
     errors: int
     memory: int
     requests: int
+    slowness: float = 1.0
 
     @classmethod
-    def of(cls, load: Load, cpu_seconds: float, memory: int) -> Self:
+    def of(cls, load: Load, cpu_seconds: float, memory: int, slowness: float) -> Self:
         each = cpu_seconds / load.requests * 1e6 if load.requests else float("inf")
-        return cls(load.rate, load.p50, load.p99, each, load.errors, memory, load.requests)
+        return cls(load.rate, load.p50, load.p99, each, load.errors, memory, load.requests, slowness)
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,13 @@ class Results:
     def median(self, scenario: str, name: str, figure: Callable[[Run], float]) -> float:
         """Return the median of one figure."""
         return statistics.median(figure(run) for run in self._runs[scenario][name])
+
+    def quiet(self, bound: float) -> tuple[int, int]:
+        """Return how many runs were on a core that was no slower than that, and how many there were."""
+        found = [
+            run.slowness <= bound for row in self._runs.values() for runs in row.values() for run in runs
+        ]
+        return sum(found), len(found)
 
     def errors(self, scenario: str, name: str) -> int:
         """Return how many requests failed in all rounds."""
