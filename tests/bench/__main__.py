@@ -7,6 +7,7 @@ slow moment hits everybody. Only the ratios mean anything elsewhere, and those o
 import argparse
 import os
 import platform
+import signal
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -36,6 +37,7 @@ def main() -> None:
     options = _options()
     if program("nginx") is None:
         sys.exit("nginx is needed: it is the upstream of every contender")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # and with it all that it has begun
     name, send = generator()
     machine = _machine(name, options)
     sys.stdout.write(machine)
@@ -57,7 +59,7 @@ def _options() -> argparse.Namespace:
         "--patience",
         type=float,
         default=PATIENCE_SECONDS,
-        help="for how many seconds a run is taken again while the measured core is not quiet",
+        help="for how many seconds a run waits for a quiet core, or is taken again",
     )
     parser.add_argument("--only", default="", help="words of the names of contenders, comma-separated")
     parser.add_argument(

@@ -21,7 +21,7 @@ from tests.bench.ours import ours, settings
 from tests.bench.plain import plain_install
 from tests.bench.processes import on_core
 from tests.bench.quiet import Core
-from tests.bench.rounds import run_once
+from tests.bench.rounds import PATIENCE_SECONDS, run_once
 from tests.bench.usage import connections, resident
 from tests.bench.wire import SCENARIOS, SLOW_2000
 from tests.commands import settings_only
@@ -63,7 +63,7 @@ def _start(ground: Ground, command: Sequence[str], core: Core) -> tuple[float, i
     port = free_port()
     environ = settings_only(settings(ground, BFF_PUBLIC_ORIGIN=f"http://127.0.0.1:{port}"))
     environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    core.until_quiet()
+    core.until_quiet(time.monotonic() + PATIENCE_SECONDS)
     with on_core(measured=True):
         began = time.perf_counter()
         process = subprocess.Popen(

@@ -15,7 +15,9 @@ QUIET: Final = 1.15
 """By how much the piece of work may take longer than at its fastest."""
 
 _LOOKS: Final = 150
-"""How often it is looked at first, and until it is quiet."""
+"""How often it is looked at first."""
+_AT_ONCE: Final = 3
+"""How often the work is done for one look: what is not in the caches yet, or was interrupted, is not counted."""
 _PAUSE: Final = 0.02
 """Seconds between two looks."""
 _TIMES: Final = 4
@@ -42,15 +44,13 @@ class Core:
 
     def slowness(self) -> float:
         """Return by how much the work takes longer now than at its fastest; 1 is as fast as ever."""
-        now = min(self._timed(), self._timed())
+        now = min(self._timed() for _ in range(_AT_ONCE))
         self._fastest = min(self._fastest, now)
         return now / self._fastest
 
-    def until_quiet(self) -> None:
-        """Wait until the core is quiet, but for three seconds at most."""
-        for _ in range(_LOOKS):
-            if self.slowness() <= QUIET:
-                return
+    def until_quiet(self, until: float) -> None:
+        """Wait until the core is quiet, or until this time of the monotonic clock."""
+        while self.slowness() > QUIET and time.monotonic() < until:
             self._pause(_PAUSE)
 
 

@@ -14,8 +14,8 @@ from tests.bench.results import Results, Run
 from tests.bench.usage import cpu_seconds, memory
 from tests.bench.wire import SCENARIOS, Scenario, request_bytes
 
-PATIENCE_SECONDS = 6.0
-"""For how long a run is taken again while the measured core is not quiet."""
+PATIENCE_SECONDS = 4.0
+"""For how long it is waited for a quiet core, and a run is taken again that had none."""
 
 _WARM_SECONDS = 1.0
 _MOST_UNFINISHED = 2 * max(one.connections for one in SCENARIOS)
@@ -40,7 +40,7 @@ def measured(
         send: what sends the requests.
         rounds: how often.
         seconds: the length of a run.
-        patience: for how many seconds a run is taken again whose core was not quiet; the quietest counts.
+        patience: for how many seconds a quiet core is waited for, and a run taken again; the quietest counts.
     """
     core = Core()
     for one in running:
@@ -65,12 +65,11 @@ def quietest(again: Callable[[], Run], core: Core, patience: float) -> Run:
     Which one that is depends on the core alone, never on what a run came to.
     """
     until = time.monotonic() + patience
-    core.until_quiet()
-    best = again()
-    while best.slowness > QUIET and time.monotonic() < until:
-        core.until_quiet()
-        best = min(best, again(), key=lambda run: run.slowness)
-    return best
+    runs: list[Run] = []
+    while not runs or (runs[-1].slowness > QUIET and time.monotonic() < until):
+        core.until_quiet(until)
+        runs.append(again())
+    return min(runs, key=lambda run: run.slowness)
 
 
 def run_once(
