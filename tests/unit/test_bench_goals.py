@@ -10,7 +10,7 @@ from tests.bench.provider import signed
 from tests.bench.report import goal_table, table
 from tests.bench.request_log import RequestLog
 from tests.bench.results import Results, Run
-from tests.bench.wire import FIRST, ONE_CONNECTION, SLOW_2000
+from tests.bench.wire import FIRST, NO_SESSION, ONE_CONNECTION, SLOW_2000
 
 
 def run(rate: float = 1000, *, p50: float = 1, p99: float = 5, cpu: float = 100, errors: int = 0) -> Run:
@@ -43,23 +43,25 @@ def test_one_error_at_2000_connections_is_too_many() -> None:
     assert held(results(*rows))[f"{SLOW_2000}, errors in all rounds"] is False
 
 
-def test_the_smaller_ratio_decides_and_a_slow_round_does_not() -> None:
-    rows = [(FIRST, OPENIDC, run(1000, cpu=400)) for _ in range(3)]
-    rows += [(FIRST, OURS, run(rate, cpu=100)) for rate in (3200, 400, 3100)]
+def test_the_smaller_ratio_of_the_best_rounds_decides() -> None:
+    """Whatever disturbs a run makes it worse, so that the best one says most of the server."""
+    rows = [(FIRST, OPENIDC, run(rate, cpu=cpu)) for rate, cpu in ((1000, 400), (700, 600), (900, 500))]
+    rows += [(FIRST, OURS, run(rate, cpu=cpu)) for rate, cpu in ((400, 900), (3200, 110), (3100, 100))]
     found = results(*rows)
     ratio = found.ratio(FIRST, OURS, OPENIDC)
-    assert (ratio.requests, ratio.cpu, ratio.smaller) == (3.1, 4.0, 3.1)
+    assert (ratio.requests, ratio.cpu, ratio.smaller) == (3.2, 4.0, 3.2)
     assert held(found) == {f"{FIRST}, against {OPENIDC}": True}
 
 
-def test_runs_are_compared_within_their_round() -> None:
-    """A machine that gets slower by and by must not make a difference between the two."""
-    rows = [(FIRST, name, run(rate * times)) for rate in (900, 500, 100) for name, times in pair()]
-    assert results(*rows).ratio(FIRST, OURS, EXPRESS).requests == 4
+def test_another_scenario_may_be_what_it_is_compared_with() -> None:
+    found = results((NO_SESSION, OURS, run(1100, cpu=80)), (FIRST, OURS, run(1000, cpu=100)))
+    ratio = found.ratio(NO_SESSION, OURS, OURS, than=FIRST)
+    assert (ratio.requests, ratio.cpu) == (1.1, 1.25)
 
 
-def pair() -> list[tuple[str, int]]:
-    return [(EXPRESS, 1), (OURS, 4)]
+def test_the_table_has_the_best_cpu_time_and_the_median() -> None:
+    found = results(*[(FIRST, OURS, run(cpu=cpu)) for cpu in (300, 100, 200)])
+    assert "| 100 | 200 |" in table(found)
 
 
 def test_the_added_time_is_that_between_the_two() -> None:
