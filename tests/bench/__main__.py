@@ -52,7 +52,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=2.0, help="length of one run")
+    parser.add_argument("--seconds", type=float, default=0.5, help="length of one run")
     parser.add_argument("--rounds", type=int, default=7, help="runs of each")
     parser.add_argument("--only", default="", help="words of the names of contenders, comma-separated")
     parser.add_argument(

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import math
 import shutil
+import signal
 import statistics
 import subprocess
 import tempfile
@@ -21,6 +23,10 @@ done = function(summary, latency)
     e.connect + e.read + e.write + e.status + e.timeout))
 end
 """
+
+
+_LATE_SECONDS = 10
+"""How much later wrk would end by itself."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +61,18 @@ def wrk(port: int, wires: Sequence[bytes], connections: int, seconds: float) -> 
             "wrk",
             "-t1",
             f"-c{connections}",
-            f"-d{max(1, round(seconds))}s",
+            f"-d{math.ceil(seconds) + _LATE_SECONDS}s",  # it knows whole seconds only; SIGINT ends it before
             "--timeout",
             "10s",
             "-s",
             script.name,
+            f"http://127.0.0.1:{port}/",
         ]
-        said = subprocess.run(
-            [*command, f"http://127.0.0.1:{port}/"], check=True, capture_output=True, text=True
-        )
-    found = json.loads(said.stdout.strip().rpartition("\n")[2])
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            time.sleep(seconds)
+            process.send_signal(signal.SIGINT)
+            said, _ = process.communicate()
+    found = json.loads(said.strip().rpartition("\n")[2])
     return Load(
         found["requests"],
         found["microseconds"] / 1e6,

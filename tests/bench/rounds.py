@@ -30,7 +30,7 @@ def measured(
         until_idle(one)
     results = Results({one.name: memory(one.pid) for one in running})
     for number in range(rounds + 1):
-        for scenario in scenarios:
+        for scenario in [again for each in scenarios for again in [each] * each.times]:
             for one in running:
                 if not one.takes_part(scenario.name, scenario.visitor):
                     continue

@@ -57,6 +57,7 @@ class Scenario:
         body: what a POST brings; None: it is a GET.
         least_seconds: how long a run takes at least: many connections take a while to be there, and answer nothing for
             the first 50 ms.
+        times: how often it is measured in a round: most goals stand on the first one.
         ids: so many requests have an id of their own each, as from a front server that gives ids; 0: none has one.
     """
 
@@ -66,6 +67,7 @@ class Scenario:
     connections: int = 32
     body: bytes | None = None
     least_seconds: float = 0.0
+    times: int = 1
     ids: int = 0
 
 
@@ -78,7 +80,7 @@ LARGE_ANSWER = "256 KiB"
 SLOW_200, SLOW_1000, SLOW_2000 = (f"50 ms, {number} connections" for number in (200, 1000, 2000))
 MANY = frozenset({SLOW_1000, SLOW_2000})
 SCENARIOS = (
-    Scenario(FIRST),
+    Scenario(FIRST, times=3),
     Scenario(OWN_IDS, ids=5_000),
     Scenario(CUSTOMER, visitor="customer"),
     Scenario(NO_SESSION, visitor="none"),
