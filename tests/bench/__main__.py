@@ -1,7 +1,7 @@
 """`make bench`: measure this proxy beside others on this machine, in turn, and print ratios.
 
-Each server is a process of its own on one core; load, upstream and Redis have the others. Rounds alternate, so that a
-slow moment hits everybody. Only the ratios mean anything elsewhere, and those of CPU time hold on a busy machine too.
+Each server is a process of its own on one core; load, upstream and Redis have the others. Rounds alternate, so that
+everybody has many short runs over the same time. Only the ratios mean anything elsewhere.
 """
 
 import argparse
