@@ -25,7 +25,7 @@ async def test_a_wrong_password_leaves_the_customer_as_it_was(replica: Replica) 
     assert (session.held, session.issued, session.cleared) == (ada, None, False)
     assert access_alive(replica, ada.session)
     assert await replica.stored(ada) == ada.session
-    assert set(await replica.store.names()) == before
+    assert set(await replica.store.names()) <= before, "those of other tests may have ended meanwhile"
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ async def test_a_refused_guest_that_was_written_meanwhile_goes_on_and_the_new_on
     async with replica.upstream.delaying(LOGINS, replica.engine.refresher.refresh(held)) as refreshing:
         written = await replica.store.replace(held.ticket, held.session)
     assert (await refreshing).session == written
-    assert set(await replica.store.names()) == known
+    assert set(await replica.store.names()) <= known, "those of other tests may have ended meanwhile"
 
 
 @pytest.mark.parametrize("safe", [True, False])
