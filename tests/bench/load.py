@@ -23,8 +23,6 @@ done = function(summary, latency)
     e.connect + e.read + e.write + e.status + e.timeout))
 end
 """
-
-
 _LATE_SECONDS = 10
 """How much later wrk would end by itself."""
 

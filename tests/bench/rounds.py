@@ -29,8 +29,9 @@ def measured(
     for one in running:
         until_idle(one)
     results = Results({one.name: memory(one.pid) for one in running})
+    turns = [scenario for scenario in scenarios for _ in range(scenario.times)]
     for number in range(rounds + 1):
-        for scenario in [again for each in scenarios for again in [each] * each.times]:
+        for scenario in turns:
             for one in running:
                 if not one.takes_part(scenario.name, scenario.visitor):
                     continue

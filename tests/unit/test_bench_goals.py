@@ -10,7 +10,7 @@ from tests.bench.provider import signed
 from tests.bench.report import goal_table, table
 from tests.bench.request_log import RequestLog
 from tests.bench.results import Results, Run
-from tests.bench.wire import FIRST, NO_SESSION, ONE_CONNECTION, SLOW_2000
+from tests.bench.wire import FIRST, NO_SESSION, ONE_CONNECTION, SLOW_200, SLOW_2000
 
 
 def run(rate: float = 1000, *, p50: float = 1, p99: float = 5, cpu: float = 100, errors: int = 0) -> Run:
@@ -51,6 +51,11 @@ def test_the_smaller_ratio_of_the_best_rounds_decides() -> None:
     ratio = found.ratio(FIRST, OURS, OPENIDC)
     assert (ratio.requests, ratio.cpu, ratio.smaller) == (3.2, 4.0, 3.2)
     assert held(found) == {f"{FIRST}, against {OPENIDC}": True}
+
+
+def test_of_what_200_connections_could_have_the_median_counts() -> None:
+    rows = [(SLOW_200, OURS, run(rate)) for rate in (3900, 3700, 3720)]
+    assert held(results(*rows)) == {f"{SLOW_200}, of 4,000/s": False}
 
 
 def test_another_scenario_may_be_what_it_is_compared_with() -> None:
