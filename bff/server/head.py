@@ -4,9 +4,7 @@ Everything here raises `ValueError`, which the parser turns into a 400.
 """
 
 import re
-from typing import Final
-
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from typing import Final, NamedTuple
 
 from bff.memo import Memo
 from bff.middleware.header_fields import HeaderFields, bytes_of
@@ -16,11 +14,17 @@ Header = tuple[bytes, bytes]
 MAX_HEAD_BYTES: Final = 128 * 1024
 _LONGEST_USUAL_FIELDS: Final = 4096
 _LONGEST_USUAL_LINE: Final = 2048
+_MOST_COPIED_BYTES: Final = 16 * 1024
 _END: Final = b"\r\n"
 _HEAD_END: Final = _END + _END
 _LINE_END: Final = b" HTTP/1.1" + _END
-_ANY_LINE: Final = b"GET /" + _LINE_END
-_OF_THE_MESSAGE: Final = frozenset({b"content-length", b"transfer-encoding", b"upgrade"})
+_USUAL: Final = re.compile(
+    rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)"
+)
+"""A field line (RFC 9112 §5) without what is rare: the parser judges that."""
+_OF_THE_MESSAGE: Final = frozenset(
+    {b"connection", b"content-length", b"proxy-connection", b"transfer-encoding", b"upgrade"}
+)
 """Fields by which the parser reads on in another way."""
 _OTHER_PROTOCOL: Final = re.compile(rb"(?<! ) +(?:RTSP|ICE)/[0-9]\.[0-9][\r\n]")
 
@@ -72,12 +76,8 @@ class RequestFields:
 
 
 def _read(given: tuple[Header, ...]) -> RequestFields:
-    return RequestFields(tuple([_read_header(*header) for header in given]))
-
-
-def _read_header(name: bytes, value: bytes) -> Header:
-    """Return a field as the application gets it: the parser strips leading blanks only."""
-    return name.lower(), value.rstrip(b" \t")
+    """Read fields as the application gets them: the parser strips leading blanks only."""
+    return RequestFields(tuple([(name.lower(), value.rstrip(b" \t")) for name, value in given]))
 
 
 _known: Final = Memo[tuple[Header, ...], RequestFields](_read, longest=_LONGEST_USUAL_FIELDS, length=bytes_of)
@@ -88,65 +88,53 @@ def read_fields(given: list[Header]) -> RequestFields:
     return _known[tuple(given)]
 
 
-class _Alone:
-    """What the parser says of a field line by itself, behind a request line that has no part in what it means."""
+class _Split(NamedTuple):
+    """The fields of a head, and those of its lines that the parser has to see."""
 
-    def __init__(self) -> None:
-        self._parser = HttpRequestParser(self)
-        self._given: list[Header] = []
-        self._goes_on = False
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._given.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        self._goes_on = self._parser.should_keep_alive()
-
-    def read(self, line: bytes) -> Header | None:
-        """Return the field; None where this is not one field, or one that tells the parser how to go on."""
-        try:
-            self._parser.feed_data(_ANY_LINE + line + _HEAD_END)
-        except (HttpParserError, HttpParserUpgrade):
-            return None
-        finally:
-            del self._parser  # each refers to the other
-        if not self._goes_on or len(self._given) != 1:
-            return None
-        name, value = _read_header(*self._given[0])
-        return None if name in _OF_THE_MESSAGE else (name, value)
+    fields: RequestFields
+    left: bytes
 
 
-_known_lines: Final = Memo[bytes, Header | None](
-    lambda line: _Alone().read(line), longest=_LONGEST_USUAL_LINE
-)
+def _read_line(line: bytes) -> Header:
+    usual = _USUAL.fullmatch(line)
+    if usual is None:
+        raise ValueError("not a usual field line")
+    name, value = usual.groups()
+    return name.lower(), value
 
 
-def _read_text(text: bytes) -> RequestFields | None:
-    """Return the fields of a head line by line, as most requests have most lines in common; None as `_Alone` does."""
-    headers: list[Header] = []
-    for line in text[: -len(_HEAD_END)].split(_END):
-        header = _known_lines[line]
-        if header is None:
-            return None
-        headers.append(header)
-    return RequestFields(tuple(headers))
+_known_lines: Final = Memo[bytes, Header](_read_line, longest=_LONGEST_USUAL_LINE)
 
 
-_known_texts: Final = Memo[bytes, RequestFields | None](_read_text, longest=_LONGEST_USUAL_FIELDS)
+def _read_text(text: bytes) -> _Split | None:
+    """Read a head line by line, as most requests have most lines in common; None where the parser has to read it."""
+    lines = text.split(_END)
+    try:
+        headers = tuple(map(_known_lines.__getitem__, lines))
+    except ValueError:
+        return None
+    left = [line + _END for line, header in zip(lines, headers, strict=True) if header[0] in _OF_THE_MESSAGE]
+    return _Split(RequestFields(headers), b"".join(left) + _END)
+
+
+_known_texts: Final = Memo[bytes, _Split | None](_read_text, longest=_LONGEST_USUAL_FIELDS)
 
 
 def split_head(data: bytes) -> tuple[bytes, RequestFields | None]:
     """Split what begins with a request into what is to be parsed, and the fields that need not be parsed again.
 
-    The fields of a request that is nothing but a head mean the same behind any request line of this version, and each
-    the same beside any others, but for those that tell the parser how to go on: what it has once said of a field
-    counts for every request. What it has still to parse is the request line.
+    Fields mean the same behind any request line of this version, and each the same beside any others, but for those
+    that tell the parser how to go on: it gets them, and the request line.
     """
     line_end = data.find(b"\n") + 1
-    if not (data.endswith(_HEAD_END) and data.endswith(_LINE_END, 0, line_end)):
+    # What ends like this is seldom a body, and if it is one, the head is left to the parser.
+    head_end = len(data) - len(_HEAD_END) if data.endswith(_HEAD_END) else data.find(_HEAD_END)
+    if head_end < line_end or len(data) > _MOST_COPIED_BYTES or not data.endswith(_LINE_END, 0, line_end):
         return data, None
-    fields = _known_texts[data[line_end:]]
-    return (data, None) if fields is None else (data[:line_end] + _END, fields)
+    known = _known_texts[data[line_end:head_end]]
+    if known is None:
+        return data, None
+    return data[:line_end] + known.left + data[head_end + len(_HEAD_END) :], known.fields
 
 
 def check_trailers(given: list[Header], headers: int, most: int) -> None:

@@ -131,13 +131,17 @@ class Http1Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin the request; see `target_fields` for what uvicorn would do otherwise."""
-        version, upgrade = self.parser.get_http_version(), self.parser.should_upgrade()
         # What comes from now on are trailer fields, which are no header fields (RFC 9110 §6.5.1).
         given, self.headers = self.headers, []
-        self._fields = fields = self._read_before or read_fields(given)
+        upgrade, read_before = self.parser.should_upgrade(), self._read_before
+        if read_before is not None:
+            version, fields, self._read_before = "1.1", read_before, None
+        else:
+            version, fields = self.parser.get_http_version(), read_fields(given)
+            if version not in {"1.0", "1.1"} or speaks_another_protocol(self._recent, self.url):
+                raise ValueError("unsupported protocol version")
+        self._fields = fields
         fields.check(self.url, version, self.most_fields, upgrade=upgrade)
-        if version not in {"1.0", "1.1"} or speaks_another_protocol(self._recent, self.url):
-            raise ValueError("unsupported protocol version")
         scope: Any = {
             **self._of_every_scope,
             "http_version": version,

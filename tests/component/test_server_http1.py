@@ -385,6 +385,26 @@ async def test_number_of_pipelined_requests_is_limited() -> None:
     assert response.endswith(b"}")
 
 
+async def test_each_of_several_requests_in_one_packet_has_its_own_fields() -> None:
+    async def fields(scope: Scope, receive: Receive, send: Send) -> None:
+        body = (await receive()).get("body", b"").decode()
+        named = {name.decode(): value.decode() for name, value in scope["headers"]}
+        await JSONResponse({**named, "body": body})(scope, receive, send)
+
+    async with serving(fields) as client:
+        for _ in range(2):  # the second time they have been seen before
+            client.send(POST, b"X-First: 1\r\nContent-Length: 2\r\n\r\nok")
+            client.send(POST, b"content-length: 0\r\n\r\n", b"GET ")
+            answers = [await client.response() for _ in range(2)]
+            client.send(b"/ HTTP/1.1\r\nhost: y\r\n\r\n")
+            answers.append(await client.response())
+            assert [json.loads(answer.partition(b"\r\n\r\n")[2]) for answer in answers] == [
+                {"host": "x", "x-first": "1", "content-length": "2", "body": "ok"},
+                {"host": "x", "content-length": "0", "body": ""},
+                {"host": "y", "body": ""},
+            ]
+
+
 async def test_upgrade_request_gets_a_normal_response_and_closes_the_connection() -> None:
     async with serving(Application()) as client:
         client.send(POST, b"connection: upgrade\r\nupgrade: h2c\r\n\r\n", POST, b"\r\n")

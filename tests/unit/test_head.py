@@ -1,6 +1,7 @@
 """A head whose fields were read before means what the parser says of the whole of it."""
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import pytest
@@ -58,6 +59,12 @@ FIELDS = (
     HOST + b"\r\nGET / HTTP/1.1\r\n" + HOST,
     HOST + b"\r\nG",
     HOST + b"\r\n",
+    HOST + b"content-length: 4\r\n\r\nbody",
+    HOST + b"content-length: 4\r\n\r\n\r\n\r\n",
+    HOST + b"content-length: 2\r\ncontent-length: 2\r\n\r\nok",
+    HOST + b"content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n",
+    HOST + b"transfer-encoding: chunked\r\nX: y\r\n\r\n2\r\nok\r\n0\r\nx-t: 1\r\n",
+    HOST + b"content-length: 2\r\n\r\nokPOST /next HTTP/1.1\r\nhost: b\r\ny: z\r\n",
 )
 
 
@@ -81,8 +88,8 @@ class Heard:
 
     def on_headers_complete(self) -> None:
         parser, (given, self._given) = self.parser, (self._given, [])
-        assert self._read_before is None or not given
         fields = self._read_before or read_fields(given)
+        self._read_before = None
         self.events += [parser.get_method(), parser.get_http_version(), parser.should_upgrade()]
         self.events += [parser.should_keep_alive(), fields.headers, fields.expects_continue]
 
@@ -122,11 +129,59 @@ def test_fields_are_read_once_for_all_lines() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [b"content-length: 0", b"transfer-encoding: chunked", b"connection: close", b"upgrade: h2c"]
+    "line",
+    [
+        b"Content-Length: 2",
+        b"transfer-encoding: chunked",
+        b"connection: close",
+        b"proxy-connection: close",
+        b"upgrade: h2c",
+    ],
 )
-def test_fields_that_tell_the_parser_how_to_go_on_are_left_to_it(fields: bytes) -> None:
-    whole = b"GET / HTTP/1.1\r\n" + HOST + fields + b"\r\n\r\n"
-    assert split_head(whole) == (whole, None)
+def test_lines_that_tell_the_parser_how_to_go_on_are_left_to_it(line: bytes) -> None:
+    request, rest = b"POST / HTTP/1.1\r\n", b"2\r\nok\r\n"
+    left, fields = split_head(request + HOST + line + b"\r\nx: y\r\n\r\n" + rest)
+    assert left == request + line + b"\r\n\r\n" + rest
+    assert fields is not None
+    name, _, value = line.lower().partition(b": ")
+    assert fields.headers == ((b"host", b"shop.example"), (name, value), (b"x", b"y"))
+
+
+def test_a_long_body_is_not_copied() -> None:
+    long = b"POST / HTTP/1.1\r\n" + HOST + b"content-length: 100000\r\n\r\n" + b"x" * 100_000
+    whole, fields = split_head(long)
+    assert whole is long
+    assert fields is None
+
+
+LETTERS = (
+    b"x",
+    b"X-Y",
+    b":",
+    b" ",
+    b"\t",
+    b"\r",
+    b"\n",
+    b"\0",
+    b"\x1f",
+    b"\x7f",
+    b"\x80",
+    b"\xff",
+    b'"',
+    b"(",
+    b"~",
+)
+
+
+@pytest.mark.parametrize("first", LETTERS)
+def test_a_line_that_is_read_alone_is_read_as_the_parser_reads_it(first: bytes) -> None:
+    split = 0
+    for others in product(LETTERS, repeat=3):
+        head = b"GET / HTTP/1.1\r\n" + HOST + b"".join((first, *others)) + b"\r\n\r\n"
+        left, fields = split_head(head)
+        split += fields is not None
+        assert heard(left, fields) == heard(head)
+    assert split or first not in {b"x", b"X-Y", b"~"}
 
 
 def test_names_are_lowered_and_values_have_no_blanks_around_them() -> None:

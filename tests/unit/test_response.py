@@ -171,6 +171,8 @@ async def test_a_percent_sign_in_a_field_stays_what_it_is() -> None:
         (b"x", b"a\r\nb: c"),
         (b"x", b"a\nb"),
         (b"x", b"a\0"),
+        (b"x", b"a\x1f"),
+        (b"x", b"a\x7f"),
         (b"x: y\r\nz", b"1"),
         (b"x y", b"1"),
     ],
