@@ -57,7 +57,7 @@ class Scenario:
         body: what a POST brings; None: it is a GET.
         least_seconds: how long a run takes at least: many connections take a while to be there, and answer nothing for
             the first 50 ms, and connections to an upstream with TLS, closed since the last round, are made anew.
-        times: how often it is measured in a round: most goals stand on the first one.
+        times: how often it is measured in a round: what goals compare needs as many chances of a quiet moment.
         ids: so many requests have an id of their own each, as from a front server that gives ids; 0: none has one.
     """
 
@@ -80,14 +80,14 @@ LARGE_ANSWER = "256 KiB"
 SLOW_200, SLOW_1000, SLOW_2000 = (f"50 ms, {number} connections" for number in (200, 1000, 2000))
 MANY = frozenset({SLOW_1000, SLOW_2000})
 SCENARIOS = (
-    Scenario(FIRST, times=3),
+    Scenario(FIRST, times=8),
     Scenario(OWN_IDS, ids=5_000),
     Scenario(CUSTOMER, visitor="customer"),
-    Scenario(NO_SESSION, visitor="none"),
+    Scenario(NO_SESSION, visitor="none", times=8),
     Scenario(ONE_CONNECTION, connections=1),
     Scenario("small POST", SEARCH_PATH, body=b'{"q":"name:shoe","pageSize":24}'),
     Scenario("gzip", PACKED_PATH),
-    Scenario(LARGE_ANSWER, LARGE_PATH, least_seconds=2),
+    Scenario(LARGE_ANSWER, LARGE_PATH, least_seconds=1, times=4),
     Scenario(SLOW_200, SLOW_PATH, connections=200, least_seconds=4),
     Scenario(SLOW_1000, SLOW_PATH, connections=1000, least_seconds=4),
     Scenario(SLOW_2000, SLOW_PATH, connections=2000, least_seconds=4),
