@@ -54,7 +54,7 @@ class AnswerParser:
         self.exchange = exchange
         self._received = self._interim_bytes = 0
 
-    def feed(self, data: bytes | memoryview) -> None:
+    def feed(self, data: bytes) -> None:
         """Parse what has arrived."""
         exchange = self.exchange
         if not exchange.begun:

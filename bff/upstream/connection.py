@@ -15,13 +15,11 @@ from bff.upstream.options import ClientOptions
 _LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
-class Connection(asyncio.BufferedProtocol):
+class Connection(asyncio.Protocol):
     """A connection that is open from `connection_made` to `connection_lost`.
 
     Args:
         options: how long it waits.
-        received: where what arrives is read to. All connections of an event loop may share it: what one has read is
-            parsed before another reads.
         ended: is called once, when it has taken its last request.
         idle: is called when it can take the next one.
     """
@@ -29,13 +27,11 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(
         self,
         options: ClientOptions,
-        received: memoryview,
         *,
         ended: Callable[["Connection"], None],
         idle: Callable[["Connection"], None],
     ) -> None:
         self._options = options
-        self._received = received
         self._ended = ended
         self._idle = idle
         self._transport: asyncio.Transport | None = None
@@ -57,15 +53,12 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - part of the protocol
-        return self._received
-
-    def buffer_updated(self, nbytes: int) -> None:
+    def data_received(self, data: bytes) -> None:
         exchange = self._exchange
         if exchange is None:
             self.close()  # nobody asked for anything
             return
-        self._parser.feed(self._received[:nbytes])
+        self._parser.feed(data)
         if exchange.complete and not (self._body_left or exchange.paused):
             exchange.released = True
             self.finish(exchange)

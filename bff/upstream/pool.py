@@ -14,7 +14,6 @@ from bff.upstream.options import ClientOptions
 
 _IDLE_SECONDS: Final = 30.0
 _SWEEP_SECONDS: Final = 1.0
-_READ_BYTES: Final = 256 * 1024
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -37,7 +36,6 @@ class ConnectionPool:
         self._host, self._port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
         self._options = options
         self._tls = tls
-        self._received = memoryview(bytearray(_READ_BYTES))
         self._free_slots = options.connections
         self._connections: set[Connection] = set()
         self._idle: deque[Connection] = deque()
@@ -145,7 +143,7 @@ class ConnectionPool:
         return connection
 
     def _new_connection(self) -> Connection:
-        return Connection(self._options, self._received, ended=self._forget, idle=self._keep)
+        return Connection(self._options, ended=self._forget, idle=self._keep)
 
     def _forget(self, connection: Connection) -> None:
         """A connection has ended."""

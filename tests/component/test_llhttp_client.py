@@ -6,6 +6,7 @@ import os
 import socket
 import ssl
 import subprocess
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -20,6 +21,7 @@ from bff.deadline import deadline_in
 from bff.errors import BadUpstreamAnswer, BffError, InvalidRequest, UpstreamTimeout, UpstreamUnavailable
 from bff.upstream import pool
 from bff.upstream.answer_parser import AnswerParser
+from bff.upstream.connection import Connection as OneConnection
 from bff.upstream.exchange import Exchange
 from bff.upstream.failures import ClosedUnanswered, NotConnected
 from bff.upstream.llhttp_client import LlhttpClient
@@ -635,8 +637,10 @@ async def tls_upstream(certificate: Path) -> AsyncIterator[int]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=context)
-    yield server.sockets[0].getsockname()[1]
-    server.close()
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
 
 
 @pytest.mark.parametrize(
@@ -658,6 +662,22 @@ async def test_the_certificate_must_be_trusted_and_name_the_host(
         else:
             assert type(await failure_of(get(client))) is NotConnected
         await client.aclose()
+
+
+async def test_a_closed_connection_is_gone_without_the_garbage_collector(certificate: Path) -> None:
+    """Each holds a quarter of a megabyte for TLS, and the collector seldom looks at what is old."""
+    async with tls_upstream(certificate) as port:
+        trust = ssl.create_default_context(cafile=certificate)
+        client = LlhttpClient(f"https://localhost:{port}", ONE_CONNECTION, tls=trust)
+        gc.collect()  # those of other tests
+        gc.disable()
+        try:
+            assert await get(client) == b"safe"
+            (connection,) = [weakref.ref(one) for one in gc.get_objects() if isinstance(one, OneConnection)]
+            await client.aclose()
+            await until(lambda: connection() is None)
+        finally:
+            gc.enable()
 
 
 # Odd bytes
