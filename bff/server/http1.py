@@ -134,7 +134,7 @@ class Http1Connection(HttpToolsProtocol):
         # What comes from now on are trailer fields, which are no header fields (RFC 9110 §6.5.1).
         given, self.headers = self.headers, []
         upgrade, read_before = self.parser.should_upgrade(), self._read_before
-        if read_before is not None:
+        if read_before is not None:  # `split_head` splits HTTP/1.1 alone
             version, fields, self._read_before = "1.1", read_before, None
         else:
             version, fields = self.parser.get_http_version(), read_fields(given)
