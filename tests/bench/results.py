@@ -1,7 +1,8 @@
 """What the runs came to.
 
 Latencies and memory are medians over rounds. Requests a second and CPU time are those of the best round: others on the
-same silicon can only make a run worse, and they hit some servers harder than others.
+same silicon can only make a run worse, and they hit some servers harder than others. Two measurements of one server are
+hit alike: there, runs that were near each other are compared, and the median counts.
 """
 
 import statistics
@@ -90,19 +91,29 @@ class Results:
         pairs = zip(self._runs[scenario][ours], self._runs[scenario][other], strict=True)
         return statistics.median(figure(one, two) for one, two in pairs)
 
-    def ratio(self, scenario: str, ours: str, other: str, *, than: str = "") -> Ratio:
-        """Return by how much `ours` is better than `other`, each in its best round.
+    def ratio(self, scenario: str, ours: str, other: str) -> Ratio:
+        """Return by how much `ours` is better than `other`, each in its best round."""
+        return Ratio(
+            _over(self.rate(scenario, ours), self.rate(scenario, other)),
+            _over(self.cpu(scenario, other), self.cpu(scenario, ours)),
+        )
+
+    def near(self, one: tuple[str, str], two: tuple[str, str]) -> Ratio:
+        """Return by how much one is better than another in runs near each other, in the median.
 
         Args:
-            scenario: where both were measured.
-            ours: who is better where the ratio is over 1.
-            other: who is compared with it.
-            than: the scenario of the other, where it is another one.
+            one: a scenario, and whose runs.
+            two: the same of what it is compared with, measured as often.
         """
+        pairs = list(zip(self._run_list(one), self._run_list(two), strict=True))
         return Ratio(
-            _over(self.rate(scenario, ours), self.rate(than or scenario, other)),
-            _over(self.cpu(than or scenario, other), self.cpu(scenario, ours)),
+            statistics.median(_over(first.rate, second.rate) for first, second in pairs),
+            statistics.median(_over(second.cpu, first.cpu) for first, second in pairs),
         )
+
+    def _run_list(self, whose: tuple[str, str]) -> list[Run]:
+        scenario, name = whose
+        return self._runs[scenario][name]
 
 
 def _over(one: float, two: float) -> float:

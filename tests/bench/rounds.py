@@ -29,7 +29,7 @@ def measured(
     for one in running:
         until_idle(one)
     results = Results({one.name: memory(one.pid) for one in running})
-    turns = [scenario for scenario in scenarios for _ in range(scenario.times)]
+    turns = in_turn(scenarios)
     for number in range(rounds + 1):
         for scenario in turns:
             for one in running:
@@ -39,6 +39,12 @@ def measured(
                 if number:
                     results.add(scenario.name, one.name, run)
     return results
+
+
+def in_turn(scenarios: Sequence[Scenario]) -> list[Scenario]:
+    """Return each scenario as often as it is measured in a round; those of several times alternate."""
+    most = max(scenario.times for scenario in scenarios)
+    return [scenario for at in range(most) for scenario in scenarios if at < scenario.times]
 
 
 def run_once(

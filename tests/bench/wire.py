@@ -56,8 +56,9 @@ class Scenario:
         connections: how many at once.
         body: what a POST brings; None: it is a GET.
         least_seconds: how long a run takes at least: many connections take a while to be there, and answer nothing for
-            the first 50 ms, and connections to an upstream with TLS, closed since the last round, are made anew.
-        times: how often it is measured in a round: what goals compare needs as many chances of a quiet moment.
+            the first 50 ms, and connections to an upstream with TLS, closed since the last round, are made anew. What
+            is compared with an ideal takes longest: begin and end of 4 seconds cost 1 % of them.
+        times: how often it is measured in a round: what goals compare needs many chances of a quiet moment.
         ids: so many requests have an id of their own each, as from a front server that gives ids; 0: none has one.
     """
 
@@ -88,7 +89,7 @@ SCENARIOS = (
     Scenario("small POST", SEARCH_PATH, body=b'{"q":"name:shoe","pageSize":24}'),
     Scenario("gzip", PACKED_PATH),
     Scenario(LARGE_ANSWER, LARGE_PATH, least_seconds=1, times=4),
-    Scenario(SLOW_200, SLOW_PATH, connections=200, least_seconds=4),
+    Scenario(SLOW_200, SLOW_PATH, connections=200, least_seconds=10),
     Scenario(SLOW_1000, SLOW_PATH, connections=1000, least_seconds=4),
     Scenario(SLOW_2000, SLOW_PATH, connections=2000, least_seconds=4),
 )

@@ -10,7 +10,16 @@ from tests.bench.provider import signed
 from tests.bench.report import goal_table, table
 from tests.bench.request_log import RequestLog
 from tests.bench.results import Results, Run
-from tests.bench.wire import FIRST, NO_SESSION, ONE_CONNECTION, SLOW_200, SLOW_2000
+from tests.bench.rounds import in_turn
+from tests.bench.wire import (
+    FIRST,
+    NO_SESSION,
+    ONE_CONNECTION,
+    SCENARIOS,
+    SLOW_200,
+    SLOW_2000,
+    Scenario,
+)
 
 
 def run(rate: float = 1000, *, p50: float = 1, p99: float = 5, cpu: float = 100, errors: int = 0) -> Run:
@@ -58,10 +67,24 @@ def test_of_what_200_connections_could_have_the_median_counts() -> None:
     assert held(results(*rows)) == {f"{SLOW_200}, of 4,000/s": False}
 
 
-def test_another_scenario_may_be_what_it_is_compared_with() -> None:
-    found = results((NO_SESSION, OURS, run(1100, cpu=80)), (FIRST, OURS, run(1000, cpu=100)))
-    ratio = found.ratio(NO_SESSION, OURS, OURS, than=FIRST)
+def test_with_itself_it_is_compared_by_runs_near_each_other() -> None:
+    """One lucky run of either says nothing: noise hits both alike."""
+    rows = [(FIRST, OURS, run(rate, cpu=cpu)) for rate, cpu in ((1000, 100), (500, 200), (2000, 50))]
+    rows += [(NO_SESSION, OURS, run(rate, cpu=cpu)) for rate, cpu in ((1100, 80), (550, 160), (1000, 100))]
+    found = results(*rows)
+    ratio = found.near((NO_SESSION, OURS), (FIRST, OURS))
     assert (ratio.requests, ratio.cpu) == (1.1, 1.25)
+    assert held(found) == {"2 KiB without a session, against with one": True}
+
+
+def test_scenarios_that_are_compared_alternate() -> None:
+    one, two, once = Scenario("one", times=2), Scenario("two", times=2), Scenario("once")
+    assert in_turn([one, two, once]) == [one, two, once, one, two]
+
+
+def test_what_is_compared_with_itself_is_measured_as_often() -> None:
+    times = {scenario.name: scenario.times for scenario in SCENARIOS}
+    assert times[FIRST] == times[NO_SESSION]
 
 
 def test_the_table_has_the_best_cpu_time_and_the_median() -> None:
