@@ -80,7 +80,8 @@ def _ratios(results: Results) -> Iterator[Goal]:
         found = results.ratio(FIRST, UNCACHED, OPENIDC).smaller
         yield Goal(f"{FIRST}, session cache off, against {OPENIDC}", 2, found)
     if results.has(ONE_CONNECTION, OURS, NGINX):
-        found = results.between(ONE_CONNECTION, OURS, NGINX, lambda one, two: one.p50 - two.p50)
+        ours, nginx = (ONE_CONNECTION, OURS), (ONE_CONNECTION, NGINX)
+        found = results.between(ours, nginx, lambda one, two: one.p50 - two.p50)
         yield Goal(f"added p50 at one connection, against {NGINX}", 0.25, found, "ms", most=True)
     if results.has(LARGE_ANSWER, OURS, NGINX):
         found = results.ratio(LARGE_ANSWER, OURS, NGINX).smaller

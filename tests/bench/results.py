@@ -13,6 +13,9 @@ from typing import Self
 
 from tests.bench.load import Load
 
+Whose = tuple[str, str]
+"""A scenario, and who was measured in it."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -86,10 +89,11 @@ class Results:
         """Return how many requests failed in all rounds."""
         return sum(run.errors for run in self._runs[scenario][name])
 
-    def between(self, scenario: str, ours: str, other: str, figure: Callable[[Run, Run], float]) -> float:
-        """Return the median of what one figure says of two runs of the same round."""
-        pairs = zip(self._runs[scenario][ours], self._runs[scenario][other], strict=True)
-        return statistics.median(figure(one, two) for one, two in pairs)
+    def between(self, one: Whose, two: Whose, figure: Callable[[Run, Run], float]) -> float:
+        """Return the median of what one figure says of two runs near each other; both are measured as often."""
+        (scenario, name), (other_scenario, other_name) = one, two
+        pairs = zip(self._runs[scenario][name], self._runs[other_scenario][other_name], strict=True)
+        return statistics.median(figure(first, second) for first, second in pairs)
 
     def ratio(self, scenario: str, ours: str, other: str) -> Ratio:
         """Return by how much `ours` is better than `other`, each in its best round."""
@@ -98,22 +102,12 @@ class Results:
             _over(self.cpu(scenario, other), self.cpu(scenario, ours)),
         )
 
-    def near(self, one: tuple[str, str], two: tuple[str, str]) -> Ratio:
-        """Return by how much one is better than another in runs near each other, in the median.
-
-        Args:
-            one: a scenario, and whose runs.
-            two: the same of what it is compared with, measured as often.
-        """
-        pairs = list(zip(self._run_list(one), self._run_list(two), strict=True))
+    def near(self, one: Whose, two: Whose) -> Ratio:
+        """Return by how much one is better than another in runs near each other, in the median."""
         return Ratio(
-            statistics.median(_over(first.rate, second.rate) for first, second in pairs),
-            statistics.median(_over(second.cpu, first.cpu) for first, second in pairs),
+            self.between(one, two, lambda first, second: _over(first.rate, second.rate)),
+            self.between(one, two, lambda first, second: _over(second.cpu, first.cpu)),
         )
-
-    def _run_list(self, whose: tuple[str, str]) -> list[Run]:
-        scenario, name = whose
-        return self._runs[scenario][name]
 
 
 def _over(one: float, two: float) -> float:
